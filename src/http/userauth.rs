@@ -1,0 +1,1 @@
+//! HTTP Basic and Digest.

@@ -1,0 +1,53 @@
+//! What an upload reads from.
+
+use crate::error::Result;
+use std::io::{self, Read};
+
+/// A file's content as it was when the upload was planned.
+pub trait Content: Send + Sync {
+    /// Bytes.
+    fn size(&self) -> u64;
+
+    /// Fills `buffer` from `offset` on and tells how many bytes there were; 0 at the end only.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
+
+    /// Fails with `Changed` unless the file still is what the upload was planned against.
+    /// Asked before the last byte is sent.
+    fn unchanged(&self) -> Result<()>;
+}
+
+/// A part of a content as a reader.
+pub struct Slice<'a> {
+    content: &'a dyn Content,
+    at: u64,
+    end: u64,
+}
+
+impl<'a> Slice<'a> {
+    /// Reads `length` bytes from `from` on.
+    pub fn new(content: &'a dyn Content, from: u64, length: u64) -> Self {
+        Slice { content, at: from, end: from + length }
+    }
+
+    /// Reads everything.
+    pub fn whole(content: &'a dyn Content) -> Self {
+        Slice::new(content, 0, content.size())
+    }
+}
+
+impl Read for Slice<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let count =
+            self.content.read_at(&mut buffer[..wanted], self.at).map_err(io::Error::other)?;
+        if count == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter"));
+        }
+        self.at += count as u64;
+        Ok(count)
+    }
+}

@@ -1,0 +1,235 @@
+//! What Mooring knows of a service before it talks to it: the one truth that the command line,
+//! the name checks and the documentation read.
+
+use super::Remote;
+use crate::error::{Error, Kind, Result};
+use crate::http::Http;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A kind of cloud: its description and how to open it.
+pub trait Service: Sync {
+    /// What is known of it.
+    fn descriptor(&self) -> &'static Descriptor;
+
+    /// Opens the remote folder `root` (relative to the bucket or account, empty for its root)
+    /// without sending anything.
+    ///
+    /// # Errors
+    /// `Usage` when a setting is missing or makes no sense.
+    fn open(&self, settings: &Settings, http: Http, root: &str) -> Result<Arc<dyn Remote>>;
+}
+
+/// A service's facts.
+#[derive(Debug)]
+pub struct Descriptor {
+    /// The word for it in commands and settings.
+    pub name: &'static str,
+    /// Its name for a person.
+    pub label: &'static str,
+    /// What a connection has to be told.
+    pub fields: &'static [Field],
+    /// How it tells what is there.
+    pub listing: Listing,
+    /// Whether a folder is there only because something is in it.
+    pub folders_implied: bool,
+    /// What it can move without sending content again.
+    pub moves: Moves,
+    /// Whether it keeps the time of modification that Mooring gives it.
+    pub keeps_mtime: bool,
+    /// Hash of a file's content that it may know, for a person.
+    pub hash: &'static str,
+    /// Largest file in bytes.
+    pub max_size: Option<u64>,
+    /// Longest path in bytes of UTF-8, root included.
+    pub max_path: usize,
+    /// Names and characters it doesn't take, beyond the general rules.
+    pub names: NameRule,
+    /// Rule of its bucket names.
+    pub bucket: Option<Bucket>,
+}
+
+/// How a service tells what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// One ordered listing of everything below the root.
+    Flat,
+    /// A listing for each folder.
+    Folders,
+}
+
+/// What a service can move without sending content again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moves {
+    /// A file; a folder's files one by one.
+    Files,
+    /// A file, or a folder with everything in it.
+    Trees,
+}
+
+/// Names and characters that a service doesn't take.
+#[derive(Debug)]
+pub struct NameRule {
+    /// Characters that mustn't be in a path.
+    pub characters: &'static str,
+    /// Whole names that an item mustn't have.
+    pub names: &'static [&'static str],
+}
+
+/// Rule of bucket names.
+#[derive(Debug)]
+pub struct Bucket {
+    /// Fewest characters.
+    pub min: usize,
+    /// Most characters.
+    pub max: usize,
+    /// Characters allowed besides lower-case letters and digits.
+    pub extra: &'static str,
+}
+
+/// A setting of a connection.
+#[derive(Debug)]
+pub struct Field {
+    /// The word for it in commands.
+    pub key: &'static str,
+    /// Its name for a person.
+    pub label: &'static str,
+    /// What to enter.
+    pub help: &'static str,
+    /// What kind of value it takes.
+    pub kind: FieldKind,
+    /// Whether it has to be given.
+    pub needed: Needed,
+}
+
+/// What kind of value a setting takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    /// Any text.
+    Text,
+    /// A text that is sealed at rest and never shown.
+    Secret,
+    /// An `http://` or `https://` address.
+    Url,
+    /// A whole number.
+    Number,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+/// Whether a setting has to be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needed {
+    /// It has to be given.
+    Yes,
+    /// It may be left out.
+    No,
+    /// This is taken when it is left out.
+    Default(&'static str),
+}
+
+/// Settings of every connection, whatever its service.
+pub const COMMON_FIELDS: &[Field] = &[
+    Field {
+        key: "poll",
+        label: "Polling period",
+        help: "seconds between two looks at the service, at most 86400",
+        kind: FieldKind::Number,
+        needed: Needed::Default("60"),
+    },
+    Field {
+        key: "timeout",
+        label: "Timeout",
+        help: "seconds without a byte after which a request is given up",
+        kind: FieldKind::Number,
+        needed: Needed::Default("60"),
+    },
+    Field {
+        key: "ca",
+        label: "Certificate authority",
+        help: "PEM file of an authority to trust besides the public ones",
+        kind: FieldKind::Text,
+        needed: Needed::No,
+    },
+    Field {
+        key: "proxy",
+        label: "Proxy",
+        help: "http://[user:password@]host:port",
+        kind: FieldKind::Secret,
+        needed: Needed::No,
+    },
+];
+
+impl Descriptor {
+    /// Every setting of a connection: the service's own, then those of all services.
+    pub fn all_fields(&self) -> impl Iterator<Item = &'static Field> {
+        self.fields.iter().chain(COMMON_FIELDS)
+    }
+
+    /// Checks what a person entered: unknown keys, missing and malformed values.
+    ///
+    /// # Errors
+    /// `Usage`, naming the key.
+    pub fn check(&self, settings: &Settings) -> Result<()> {
+        let wrong = |key: &str, cause: String| {
+            Err(Error::new(Kind::Usage, format!("setting {key} of {}", self.label), cause)
+                .remedy(format!("see mooring service show {}", self.name)))
+        };
+        for key in settings.0.keys() {
+            if !self.all_fields().any(|field| field.key == key) {
+                return wrong(key, "there is no such setting".into());
+            }
+        }
+        for field in self.all_fields() {
+            let Some(value) = settings.given(field.key) else {
+                if field.needed == Needed::Yes {
+                    return wrong(field.key, "it is missing".into());
+                }
+                continue;
+            };
+            match field.kind {
+                FieldKind::Number if value.parse::<u32>().is_err() => {
+                    return wrong(field.key, format!("'{value}' is not a whole number"));
+                }
+                FieldKind::Url
+                    if !(value.starts_with("http://") || value.starts_with("https://")) =>
+                {
+                    return wrong(field.key, format!("'{value}' is not an http(s) address"));
+                }
+                FieldKind::Choice(words) if !words.contains(&value) => {
+                    return wrong(field.key, format!("'{value}' is none of {}", words.join(", ")));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The settings of a connection, secrets included, by key.
+#[derive(Clone, Default)]
+pub struct Settings(pub BTreeMap<String, String>);
+
+impl Settings {
+    /// What was given for `key`; an empty value counts as none.
+    pub fn given(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// What was given for `key`, or its default; empty when there is neither.
+    pub fn get<'a>(&'a self, descriptor: &Descriptor, key: &str) -> &'a str {
+        self.given(key).unwrap_or_else(|| {
+            descriptor.all_fields().find(|field| field.key == key).map_or("", |field| {
+                match field.needed {
+                    Needed::Default(value) => value,
+                    _ => "",
+                }
+            })
+        })
+    }
+
+    /// The number given for `key`, or its default.
+    pub fn number(&self, descriptor: &Descriptor, key: &str) -> u32 {
+        self.get(descriptor, key).parse().unwrap_or(0)
+    }
+}

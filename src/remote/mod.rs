@@ -1,0 +1,134 @@
+//! What an adapter of a service implements, and what the engine knows of it.
+//!
+//! An adapter knows nothing of tasks, state or plans. It turns each call into requests of its
+//! service, and each reply into these values; retrying, waiting and counting are the business of
+//! [`crate::http`]. Paths are relative to the remote root of the task, have `/` between their
+//! parts, none at either end, and are empty for the root itself.
+
+mod content;
+mod descriptor;
+
+pub use content::{Content, Slice};
+pub use descriptor::{
+    Bucket, Descriptor, Field, FieldKind, Listing, Moves, NameRule, Needed, Service, Settings,
+};
+
+use crate::error::Result;
+use crate::model::{ItemKind, Nanos, RemotePrint, Version};
+use std::io::Read;
+
+/// An item that a service told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// File or folder.
+    pub kind: ItemKind,
+    /// Its state.
+    pub print: RemotePrint,
+    /// MD5 of the content where the service knows it.
+    pub md5: Option<[u8; 16]>,
+}
+
+/// What a write expects to find in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect<'a> {
+    /// Nothing.
+    Absent,
+    /// This version.
+    Version(&'a Version),
+}
+
+/// An open remote file.
+pub struct Download {
+    /// The bytes from the asked offset on; fails when the connection ends before `size` is reached.
+    pub reader: Box<dyn Read + Send>,
+    /// The whole file's state; its size includes what lies before the offset.
+    pub entry: Entry,
+}
+
+/// One item to remove, with the version that the removal was planned against.
+pub struct Removal<'a> {
+    /// Path of the item.
+    pub path: &'a str,
+    /// File or (empty) folder.
+    pub kind: ItemKind,
+    /// A file's version; empty for a folder.
+    pub version: &'a Version,
+}
+
+/// Where an adapter keeps what it needs to go on with an upload after a restart.
+pub trait Resume {
+    /// What was saved last for this very content, if anything.
+    fn load(&self) -> Option<Vec<u8>>;
+    /// Saves a note, durably, before the upload's first byte is sent.
+    fn save(&self, note: &[u8]) -> Result<()>;
+}
+
+/// A remote root, opened: the calls that an adapter offers.
+///
+/// All of them may be called from several threads at once.
+pub trait Remote: Send + Sync {
+    /// Proves that the address, the credentials and the root are good, writing nothing.
+    ///
+    /// # Errors
+    /// `SignIn`, `NotFound` (bucket or root), `Offline`, `Untrusted`, `Protocol`.
+    fn test(&self) -> Result<()>;
+
+    /// Tells every item below `folder` to `each`, in no more memory than one page takes.
+    ///
+    /// With [`Listing::Flat`] these are all files (and folders that exist of their own) at any
+    /// depth, ordered by the bytes of their path, where a folder's path counts as ending in `/`;
+    /// the paths told are relative to `folder`. With [`Listing::Folders`] these are the direct
+    /// children in any order, by name.
+    ///
+    /// An error means that not everything was told: nothing may be concluded from what is missing.
+    fn list(&self, folder: &str, each: &mut dyn FnMut(&str, Entry) -> Result<()>) -> Result<()>;
+
+    /// What the service knows of one item; `None` when it isn't there.
+    ///
+    /// For the root (an empty path) this is always asked first, and a missing root is `None`.
+    fn stat(&self, path: &str, kind: ItemKind) -> Result<Option<Entry>>;
+
+    /// Opens a file for reading from byte `from` on.
+    ///
+    /// # Errors
+    /// `Changed` when the file isn't of `version` any more, `NotFound`.
+    fn read(&self, path: &str, version: &Version, from: u64) -> Result<Download>;
+
+    /// Writes a whole file with its time of modification and tells its new state.
+    ///
+    /// Nothing is in its place, or the old file, until all bytes have arrived and
+    /// [`Content::unchanged`] has said yes.
+    ///
+    /// # Errors
+    /// `Exists` or `Changed` when `expect` doesn't hold, `QuotaFull`, `TooLarge`, `BadName`.
+    fn write(
+        &self,
+        path: &str,
+        content: &dyn Content,
+        mtime: Nanos,
+        expect: Expect<'_>,
+        resume: &dyn Resume,
+    ) -> Result<Entry>;
+
+    /// Makes a folder whose parent is there. One that exists already is as good.
+    fn make_folder(&self, path: &str) -> Result<()>;
+
+    /// Moves a file, or a folder with everything in it, to a path that is free, within what
+    /// [`Descriptor::moves`] allows, and tells a file's new state.
+    ///
+    /// # Errors
+    /// `Exists` when the new path is taken, `NotFound` or `Changed` when the old one isn't of
+    /// `version` (empty for a folder) any more.
+    fn rename(&self, from: &str, to: &str, kind: ItemKind, version: &Version) -> Result<Entry>;
+
+    /// Copies a file within the service to a path that is free and tells the copy's state.
+    ///
+    /// # Errors
+    /// As [`Remote::rename`].
+    fn copy(&self, from: &str, to: &str, version: &Version) -> Result<Entry>;
+
+    /// Removes items, telling the result of each by its index. A file that isn't of its version
+    /// any more is `Changed` and stays. A folder that isn't empty is `Exists` and stays. What is
+    /// gone already is removed.
+    fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>));
+}

@@ -1,0 +1,19 @@
+//! The registry: every service that Mooring knows, one file and one line each.
+
+use crate::error::{Error, Kind, Result};
+use crate::remote::Service;
+
+/// All services in the order a person is shown them.
+pub static ALL: &[&dyn Service] = &[];
+
+/// The service of this name.
+///
+/// # Errors
+/// `Usage`, listing the names there are.
+pub fn find(name: &str) -> Result<&'static dyn Service> {
+    ALL.iter().copied().find(|service| service.descriptor().name == name).ok_or_else(|| {
+        let names: Vec<_> = ALL.iter().map(|service| service.descriptor().name).collect();
+        Error::new(Kind::Usage, format!("service {name}"), "there is no such service")
+            .remedy(format!("choose one of: {}", names.join(", ")))
+    })
+}
