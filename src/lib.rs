@@ -1,7 +1,14 @@
 //! Mooring keeps folders on a NAS and folders in the cloud the same.
 #![warn(missing_docs)]
+pub mod engine;
 pub mod error;
 pub mod http;
+pub mod local;
 pub mod model;
+pub mod observe;
+pub mod plan;
 pub mod remote;
+pub mod rules;
 pub mod services;
+pub mod settings;
+pub mod store;
