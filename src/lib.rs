@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 pub mod engine;
 pub mod error;
+pub(crate) mod execute;
 pub mod http;
 pub mod local;
 pub mod model;
