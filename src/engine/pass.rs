@@ -345,29 +345,27 @@ impl<'e> Pass<'e> {
             Step::Do(Op::Up(_)) if self.no_up => Ok(false),
             Step::Do(Op::Down(_)) if self.no_down => Ok(false),
             Step::Do(Op::Up(Upward::MakeFolder)) => {
+                if !engine.ensure_remote_folder(&mut self.batch, key.folder)? {
+                    return Ok(false);
+                }
                 if engine.descriptor.folders_implied {
                     let path = snapshot.path(key)?;
                     if let Some(up) = engine.ways.up() {
                         up.remote.make_folder(&path)?;
                     }
                     self.folder_appeared(key)?;
+                    self.progress = true;
                 } else {
-                    engine.ensure_remote_folder(&mut self.batch, record.node)?;
+                    self.progress |= engine.ensure_remote_folder(&mut self.batch, record.node)?;
                 }
-                self.progress = true;
                 Ok(false)
             }
             Step::Do(Op::Down(Downward::MakeFolder)) => {
-                engine.ensure_local_folder(&mut self.batch, record.node)?;
-                self.progress = true;
+                self.progress |= engine.ensure_local_folder(&mut self.batch, record.node)?;
                 Ok(false)
             }
-            Step::Do(Op::Up(_)) => {
-                engine.ensure_remote_folder(&mut self.batch, key.folder).map(|()| true)
-            }
-            Step::Do(Op::Down(_)) => {
-                engine.ensure_local_folder(&mut self.batch, key.folder).map(|()| true)
-            }
+            Step::Do(Op::Up(_)) => engine.ensure_remote_folder(&mut self.batch, key.folder),
+            Step::Do(Op::Down(_)) => engine.ensure_local_folder(&mut self.batch, key.folder),
             _ => Ok(true),
         }
     }

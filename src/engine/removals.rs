@@ -61,7 +61,7 @@ impl Pass<'_> {
             let toll_now = pass.engine.recent.on(toll, side);
             let held = toll.removals > 0 && toll_now.brake() == Brake::Held && !pass.look.approve;
             if held {
-                pass.hold(side, toll);
+                pass.report.hold(toll.removals, "", &approval(side, toll));
             }
             !held
         };
@@ -75,14 +75,6 @@ impl Pass<'_> {
         };
         while self.remove_folders(local, remote)? {}
         Ok(taken)
-    }
-
-    fn hold(&mut self, side: Side, toll: Toll) {
-        let error = approval(side, toll);
-        let told = self.report.problems.iter().any(|problem| problem.reason == error.reason());
-        if !told {
-            self.report.hold(toll.removals, "", &error);
-        }
     }
 
     fn remove_files(&mut self, local: bool, remote: bool) -> Result<()> {
@@ -258,18 +250,15 @@ impl Pass<'_> {
             return Ok(false);
         }
         match (side, engine.ways.down(), engine.ways.up()) {
-            (Side::Remote, Some(_), _) => {
-                engine.ensure_local_folder(&mut self.batch, record.node)?;
-                Ok(true)
-            }
+            (Side::Remote, Some(_), _) => engine.ensure_local_folder(&mut self.batch, record.node),
             (Side::Local, _, Some(up)) => {
                 if engine.descriptor.folders_implied {
                     up.remote.make_folder(&snapshot.path(key)?)?;
                     engine.folders_appeared(&mut self.batch, record.node)?;
+                    Ok(true)
                 } else {
-                    engine.ensure_remote_folder(&mut self.batch, record.node)?;
+                    engine.ensure_remote_folder(&mut self.batch, record.node)
                 }
-                Ok(true)
             }
             _ => Ok(false),
         }

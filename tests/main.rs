@@ -1,0 +1,4 @@
+//! All integration tests in one program: one link, and each server started once.
+
+mod common;
+mod histories;
