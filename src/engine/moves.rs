@@ -83,6 +83,7 @@ impl Engine {
         self.progress.phase("planning");
         let snapshot = self.trees.snapshot()?;
         let mut batch = self.trees.batch()?;
+        let mut kept = None;
         with_pool(&context(self), self.transfers, |pool| {
             for key in snapshot.dirty(None)? {
                 let key = key?;
@@ -91,7 +92,10 @@ impl Engine {
                 if !self.ensure_remote_folder(&mut batch, key.folder)? {
                     continue;
                 }
-                self.keep_remote_folder(&snapshot, from.folder, &|child, _| *child == from)?;
+                if kept != Some(from.folder) {
+                    kept = Some(from.folder);
+                    self.keep_remote_folder(&snapshot, from.folder)?;
+                }
                 let job = Job {
                     path: snapshot.path(&from)?,
                     local: None,

@@ -37,7 +37,7 @@ pub(super) struct Pass<'e> {
     pub batch: Batch<'e>,
     pub report: &'e mut Report,
     pub look: &'e Look,
-    number: u32,
+    pub number: u32,
     committed: Instant,
     /// Something came of it.
     pub progress: bool,
