@@ -1,5 +1,8 @@
 //! Mooring keeps folders on a NAS and folders in the cloud the same.
 #![warn(missing_docs)]
+pub mod admin;
+pub mod cli;
+pub mod daemon;
 pub mod engine;
 pub mod error;
 pub mod http;
