@@ -1,0 +1,3 @@
+//! Every integration test, in one binary to link once.
+
+mod command_line;
