@@ -5,6 +5,7 @@ pub mod cli;
 pub mod daemon;
 pub mod engine;
 pub mod error;
+pub(crate) mod execute;
 pub mod http;
 pub mod local;
 pub mod model;
