@@ -6,11 +6,11 @@
 
 pub mod view;
 
-use crate::engine::{Engine, Setup};
+use crate::engine::{Engine, Setup, http_options};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http};
 use crate::services;
-use crate::settings::{Book, Entered, NewTask, Scope, Task, TaskChange, http_options};
+use crate::settings::{Book, Entered, NewTask, Scope, Task, TaskChange};
 use crate::store::Trees;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -220,12 +220,14 @@ pub fn perform(book: &Book, state: &Path, request: Request) -> Result<Value> {
 pub fn open_task(book: &Book, state: &Path, name: &str, cancel: Cancel) -> Result<Engine> {
     let task = book.task(name)?;
     let connection = book.connection(&task.connection)?;
+    let globals = book.globals()?;
     Engine::open(Setup {
         task: &task,
         service: services::find(&connection.service)?,
         values: &book.values(&connection)?,
         state,
-        transfers: book.globals()?.transfers as usize,
+        transfers: globals.transfers as usize,
+        history: globals.history.into(),
         cancel,
     })
 }

@@ -2,6 +2,7 @@
 
 use super::seal::Seal;
 use super::{Connection, Entered, Globals, NewTask, Scope, Task, TaskChange, check, http_options};
+use crate::engine::http_options;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http};
 use crate::remote::{self, Descriptor, FieldKind};
@@ -263,13 +264,13 @@ impl Book {
         let mut task = Task {
             name: new.name,
             id: 0,
-            revision: 0,
             connection: new.connection,
             local: check::local_folder(&new.local, &self.state)?,
             remote: check::remote_folder(&new.remote)?,
             direction: new.direction,
             keep_removed: new.keep_removed,
             paused: false,
+            revision: 0,
         };
         self.check_apart(&task)?;
         self.write(|tx| {

@@ -11,12 +11,9 @@ mod seal;
 pub use book::Book;
 pub use seal::Secret;
 
-use crate::http::HttpOptions;
 use crate::model::Direction;
-use crate::remote::{self, Descriptor};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// An account or bucket on a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,8 +37,6 @@ pub struct Task {
     pub name: String,
     /// Never used again for another task or another pair of folders; names its state.
     pub id: u64,
-    /// Counts the changes of its rules: what was decided under another one is decided anew.
-    pub revision: u64,
     /// Name of its connection.
     pub connection: String,
     /// The local folder, absolute.
@@ -130,19 +125,5 @@ pub struct Globals {
 impl Default for Globals {
     fn default() -> Self {
         Globals { transfers: 4, history: 10_000, paused: false }
-    }
-}
-
-/// How to reach a service with these values of a connection, keeping up to `connections` open.
-pub fn http_options(
-    descriptor: &Descriptor,
-    values: &remote::Settings,
-    connections: usize,
-) -> HttpOptions {
-    HttpOptions {
-        idle: Duration::from_secs(values.number(descriptor, "timeout").into()),
-        ca_pem: values.given("ca").map(|pem| pem.as_bytes().to_vec()),
-        proxy: values.given("proxy").map(str::to_owned),
-        connections,
     }
 }
