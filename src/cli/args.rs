@@ -12,6 +12,10 @@ use std::path::{Path, PathBuf};
 /// Lines of history that are shown when nobody says how many.
 const LOG_LIMIT: usize = 100;
 
+/// The words for directions.
+pub const DIRECTIONS: [(&str, Direction); 3] =
+    [("both", Direction::Both), ("upload", Direction::Upload), ("download", Direction::Download)];
+
 /// A command line, understood.
 #[derive(Debug)]
 pub struct Invocation {
@@ -289,12 +293,9 @@ impl Given {
 
     fn direction(&mut self) -> Result<Option<Direction>> {
         let Some(word) = self.take_one(Opt::Direction)? else { return Ok(None) };
-        match word.as_str() {
-            "both" => Ok(Some(Direction::Both)),
-            "upload" => Ok(Some(Direction::Upload)),
-            "download" => Ok(Some(Direction::Download)),
-            _ => Err(self.wrong(format!("'{word}' is none of both, upload, download"))),
-        }
+        let known = DIRECTIONS.iter().find(|(each, _)| *each == word);
+        let wrong = || self.wrong(format!("'{word}' is none of both, upload, download"));
+        known.map(|(_, direction)| Some(*direction)).ok_or_else(wrong)
     }
 
     fn scope(&mut self, words: &[&str]) -> Result<Scope> {

@@ -1,13 +1,14 @@
 //! Answers as people read them.
 
-use super::{units, unprinted};
+use super::{args, units, unprinted};
 use crate::admin::Request;
 use crate::admin::view::{
     Authorization, ConnectionView, Counts, LogLine, Paused, ProblemLine, Removed, ServiceName,
     ServiceView, SettingsView, StatusView, TaskView, Tested,
 };
-use crate::engine::{Report, direction_word};
+use crate::engine::Report;
 use crate::error::{Error, Kind, Result};
+use crate::model::Direction;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -295,6 +296,11 @@ fn counts(counts: &Counts) -> String {
         }
     }
     text
+}
+
+fn direction_word(direction: Direction) -> &'static str {
+    let known = args::DIRECTIONS.into_iter().find(|(_, each)| *each == direction);
+    known.map_or("", |(word, _)| word)
 }
 
 fn paused_word(paused: bool) -> &'static str {

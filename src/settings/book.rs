@@ -1,7 +1,7 @@
 //! The settings file: every connection, task and global setting, read and changed by name.
 
 use super::seal::Seal;
-use super::{Connection, Entered, Globals, NewTask, Scope, Task, TaskChange, check, http_options};
+use super::{Connection, Entered, Globals, NewTask, Scope, Task, TaskChange, check};
 use crate::engine::http_options;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http};
