@@ -45,6 +45,9 @@
 //! [`services::ALL`]. The contract suite in `tests/common/contract.rs` tells whether it is right.
 #![warn(missing_docs)]
 
+pub mod admin;
+pub mod cli;
+pub mod daemon;
 pub mod engine;
 pub mod error;
 pub(crate) mod execute;
