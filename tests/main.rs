@@ -1,0 +1,5 @@
+//! The integration tests, in one binary: linking many takes longer than running them.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end with a panic")]
+
+mod common;
+mod s3;
