@@ -98,7 +98,8 @@ fn open_stub(endpoint: &str) -> Opened {
 
 #[test]
 fn swift_keeps_the_contract() {
-    keeps_the_contract(swift(), |_| {});
+    // It looks, then writes: what happens in between is lost.
+    keeps_the_contract(swift(), |server| server.creates_once = false);
 }
 
 #[test]
@@ -242,7 +243,7 @@ fn rclone_and_we_read_each_others_times() {
         std::fs::remove_file(&file).unwrap();
         let entry = opened.remote.stat("theirs", ItemKind::File).unwrap().unwrap();
         assert_eq!(entry.print.mtime, Some(1_500_000_000_250_000_000), "{}", peer.name);
-        assert_eq!(entry.md5.map(|md5| md5[0]), Some(0x3f), "{}", peer.name);
+        assert_eq!(entry.md5.map(|md5| md5[0]), Some(0xce), "{}", peer.name);
     }
 }
 
@@ -444,7 +445,7 @@ fn a_page_instead_of_a_file_is_not_a_removed_file() {
 #[test]
 fn keys_that_no_path_can_name_are_told_to_nobody() {
     let keys =
-        ["./a", "../a", "/", "//", "/a", "a//", "a//b", "a/./b", "b+%2B%2520%2F", "c/", "d/.."];
+        ["../a", "./a", "/", "//", "/a", "a/./b", "a//", "a//b", "b+%2B%2520", "c%2F", "d/.."];
     let keys: String = keys
         .iter()
         .map(|key| format!("<Contents><Key>{key}</Key><Size>1</Size><ETag>e</ETag></Contents>"))
@@ -452,7 +453,7 @@ fn keys_that_no_path_can_name_are_told_to_nobody() {
     let end = "<EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>";
     let body = format!("<ListBucketResult>{keys}{end}</ListBucketResult>");
     let endpoint = stub(move |_, stream| answer(stream, "200 OK", "", &body));
-    assert_eq!(open_stub(&endpoint).keys(), ["b +%20/", "c"].map(|it| it.trim_end_matches('/')));
+    assert_eq!(open_stub(&endpoint).keys(), ["b +%20", "c"]);
 }
 
 /// Passes requests on to a peer, but not the replies of which `lose` says so.

@@ -169,6 +169,8 @@ struct Store {
     conditions: Conditions,
     /// Whether a plain ETag is the MD5: 0 unknown, 1 yes, 2 no (encrypted with keys of KMS).
     etags: AtomicU8,
+    /// Whether the service keeps the markers of folders: 0 unknown, 1 yes, 2 no.
+    markers: AtomicU8,
 }
 
 /// A request before it is signed.
@@ -225,6 +227,8 @@ struct Fault {
     /// 0 when there was no reply.
     status: u16,
     code: Box<str>,
+    /// It wasn't the first attempt that failed so: an earlier one may have been carried out.
+    again: bool,
     error: Error,
 }
 
@@ -239,7 +243,7 @@ impl Fault {
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        Fault { status: 0, code: Box::default(), error }
+        Fault { status: 0, code: Box::default(), again: false, error }
     }
 }
 
@@ -344,7 +348,8 @@ impl Store {
             part_size: part_size * MIB,
             extra,
             conditions: Conditions::default(),
-            etags: AtomicU8::new(0),
+            etags: AtomicU8::default(),
+            markers: AtomicU8::default(),
         })
     }
 
@@ -403,7 +408,11 @@ impl Store {
     fn send(&self, what: &str, ask: &Ask<'_>) -> Result<Reply, Fault> {
         let (mut clock_set, mut region_set) = (false, false);
         loop {
-            let reply = self.http.call(what, &mut || Ok(self.signed(ask)))?;
+            let mut attempts = 0;
+            let reply = self.http.call(what, &mut || {
+                attempts += 1;
+                Ok(self.signed(ask))
+            })?;
             if (200..300).contains(&reply.status) {
                 return Ok(reply);
             }
@@ -425,7 +434,7 @@ impl Store {
                     continue;
                 }
             }
-            return Err(fault);
+            return Err(Fault { again: attempts > 1, ..fault });
         }
     }
 
@@ -482,10 +491,11 @@ impl Store {
             (Kind::Protocol, _) => error.remedy("check that the address is that of an S3 service"),
             _ => error,
         };
-        Fault { status, code: code.into(), error }
+        Fault { status, code: code.into(), again: false, error }
     }
 
-    /// Reads a reply that has to be the XML document `root`; an error may come with status 200.
+    /// Reads a reply that has to be an XML document whose root begins with `root` (moto and rclone
+    /// end some in their own way); an error may come with status 200.
     fn document(
         &self,
         what: &str,
@@ -503,12 +513,12 @@ impl Store {
                 message = text;
                 Ok(())
             }
-            _ => on(path, text),
+            _ => on(path.split_once('/').map_or("", |(_, child)| child), text),
         })?;
         if found == "Error" {
             return Err(self.explain(what, 200, &code, &message));
         }
-        if found != root {
+        if !found.starts_with(root) {
             return Err(not_s3(what, format!("the reply is <{found}>, not <{root}>")).into());
         }
         Ok(())
@@ -579,7 +589,7 @@ impl Store {
         }
         let reply = self.send(what, &Ask::new("GET", "").query(&query))?;
         let (mut page, mut item) = (Page::default(), Item::default());
-        self.document(what, reply, "ListBucketResult", &mut |path, text| {
+        self.document(what, reply, "ListBucket", &mut |path, text| {
             page.take(what, &mut item, path, text)
         })?;
         page.finish(what, prefix)?;
@@ -677,9 +687,8 @@ impl Store {
                     let found = self.head(what, key)?;
                     // The reply to a first attempt may have been lost, so this may be ours.
                     let sent = Version::new(to_hex(&body.md5));
-                    if let Some(entry) =
-                        found.clone().filter(|it| is_ours(it, body.length, &sent, mtime))
-                    {
+                    let ours = |it: &Entry| fault.again && is_ours(it, body.length, &sent, mtime);
+                    if let Some(entry) = found.clone().filter(ours) {
                         return Ok(entry);
                     }
                     check(what, expect, found.as_ref())?;
@@ -791,8 +800,8 @@ impl Store {
         let ask = ask.header("x-amz-meta-mtime", format_mtime(mtime));
         let reply = self.send(what, &ask)?;
         let mut upload = String::new();
-        self.document(what, reply, "InitiateMultipartUploadResult", &mut |path, text| {
-            if path == "InitiateMultipartUploadResult/UploadId" {
+        self.document(what, reply, "InitiateMultipartUpload", &mut |path, text| {
+            if path == "UploadId" {
                 upload = text;
             }
             Ok(())
@@ -814,16 +823,16 @@ impl Store {
             };
             let (mut number, mut size, mut etag) = (0, 0, Version::default());
             let (mut more, mut next) = (false, String::new());
-            self.document(what, reply, "ListPartsResult", &mut |path, text| {
+            self.document(what, reply, "ListParts", &mut |path, text| {
                 match path {
-                    "ListPartsResult/Part/PartNumber" => number = parse(what, &text)?,
-                    "ListPartsResult/Part/Size" => size = parse(what, &text)?,
-                    "ListPartsResult/Part/ETag" => etag = Version::from_etag(&text),
-                    "ListPartsResult/Part" => {
+                    "Part/PartNumber" => number = parse(what, &text)?,
+                    "Part/Size" => size = parse(what, &text)?,
+                    "Part/ETag" => etag = Version::from_etag(&text),
+                    "Part" => {
                         parts.insert(number, (size, std::mem::take(&mut etag)));
                     }
-                    "ListPartsResult/IsTruncated" => more = text == "true",
-                    "ListPartsResult/NextPartNumberMarker" => next = text,
+                    "IsTruncated" => more = text == "true",
+                    "NextPartNumberMarker" => next = text,
                     _ => {}
                 }
                 Ok(())
@@ -876,7 +885,10 @@ impl Store {
         let etag = format!("{}-{count}", to_hex(&sums.finalize()));
         let conditional = self.conditions.support(expect) != Support::Ignored;
         let joined = match self.join_parts(what, key, upload, &xml, conditional.then_some(expect)) {
-            Err(fault) if conditional && (fault.is_unsupported() || fault.status == 412) => {
+            Err(fault)
+                if conditional
+                    && (fault.is_unsupported() || fault.status == 412 && !fault.again) =>
+            {
                 // Refused although it holds? Then it is joined without.
                 check(what, expect, self.head(what, key)?.as_ref())?;
                 self.conditions.ignored(expect);
@@ -885,6 +897,7 @@ impl Store {
             joined => joined,
         };
         if let Err(fault) = &joined
+            && fault.again
             && (fault.status == 412 || &*fault.code == "NoSuchUpload")
             && let Some(entry) = self.head(what, key)?
             && is_ours(&entry, *size, &Version::new(etag), *mtime)
@@ -936,8 +949,8 @@ impl Store {
         ask.headers.extend(expect.map(condition));
         let reply = self.send(what, &ask)?;
         let mut version = Version::default();
-        self.document(what, reply, "CompleteMultipartUploadResult", &mut |path, text| {
-            if path == "CompleteMultipartUploadResult/ETag" {
+        self.document(what, reply, "CompleteMultipartUpload", &mut |path, text| {
+            if path == "ETag" {
                 version = Version::from_etag(&text);
             }
             Ok(())
@@ -964,7 +977,7 @@ impl Store {
             .bytes(&[]);
         ask.headers.extend(self.extra.iter().cloned());
         let reply = self.send(what, &ask)?;
-        self.document(what, reply, "CopyObjectResult", &mut |_, _| Ok(()))?;
+        self.document(what, reply, "CopyObject", &mut |_, _| Ok(()))?;
         let gone = || Error::new(Kind::Changed, what, "the copy is gone right after it was made");
         let copied = self.head(what, to)?.ok_or_else(gone)?;
         let same_md5 = source.md5.is_none() || copied.md5.is_none() || source.md5 == copied.md5;
@@ -1082,15 +1095,15 @@ impl Store {
         let reply = self.send(what, &ask.header("content-md5", sum))?;
         let mut told = HashMap::new();
         let (mut key, mut code, mut message) = (String::new(), String::new(), String::new());
-        self.document(what, reply, "DeleteResult", &mut |path, text| {
+        self.document(what, reply, "Delete", &mut |path, text| {
             match path {
-                "DeleteResult/Deleted/Key" | "DeleteResult/Error/Key" => key = text,
-                "DeleteResult/Error/Code" => code = text,
-                "DeleteResult/Error/Message" => message = text,
-                "DeleteResult/Deleted" => {
+                "Deleted/Key" | "Error/Key" => key = text,
+                "Error/Code" => code = text,
+                "Error/Message" => message = text,
+                "Deleted" => {
                     told.insert(std::mem::take(&mut key), Ok(()));
                 }
-                "DeleteResult/Error" => {
+                "Error" => {
                     let what = format!("removing {}", key.get(self.root.len()..).unwrap_or(&key));
                     let result = match code.as_str() {
                         "NoSuchKey" => Ok(()),
@@ -1271,16 +1284,31 @@ impl Remote for Store {
         self.put(&what, &key, &body, mtime, expect)
     }
 
-    /// Some services (rclone serve s3) forget it at once, which is no error: what is put into it
+    /// Some services can't keep a folder of its own, which is no error: what is put into it
     /// makes it.
     fn make_folder(&self, path: &str) -> Result<()> {
         let (what, key) = (format!("making the folder {path}"), self.folder_key(path));
-        if self.head(&what, &key)?.is_some() {
+        let file = key.trim_end_matches('/');
+        let known = self.markers.load(Relaxed);
+        if known == 2 || key.is_empty() || self.head(&what, &key)?.is_some() {
             return Ok(());
+        }
+        if known == 0 {
+            check(&what, Expect::Absent, self.head(&what, file)?.as_ref())?;
         }
         let mut ask = Ask::new("PUT", &key).bytes(&[]);
         ask.headers.extend(self.extra.iter().cloned());
         self.send(&what, &ask)?.drain();
+        if known == 0 {
+            // rclone serve s3 takes the slash off and makes a file, where no folder can be then.
+            match self.head(&what, file)? {
+                Some(entry) if entry.print.size == 0 => {
+                    self.delete(&what, file, Some(&entry.print.version))?;
+                    self.markers.store(2, Relaxed);
+                }
+                _ => self.markers.store(1, Relaxed),
+            }
+        }
         Ok(())
     }
 
@@ -1351,13 +1379,13 @@ impl Page {
     /// Takes the value of an element of a listing.
     fn take(&mut self, what: &str, item: &mut Item, path: &str, text: String) -> Result<()> {
         match path {
-            "ListBucketResult/Contents/Key" => item.key = text,
-            "ListBucketResult/Contents/Size" => item.size = parse(what, &text)?,
-            "ListBucketResult/Contents/ETag" => item.version = Version::from_etag(&text),
-            "ListBucketResult/Contents" => self.items.push(std::mem::take(item)),
-            "ListBucketResult/EncodingType" => self.encoded = text == "url",
-            "ListBucketResult/IsTruncated" => self.truncated = Some(parse(what, &text)?),
-            "ListBucketResult/NextContinuationToken" => self.token = text,
+            "Contents/Key" => item.key = text,
+            "Contents/Size" => item.size = parse(what, &text)?,
+            "Contents/ETag" => item.version = Version::from_etag(&text),
+            "Contents" => self.items.push(std::mem::take(item)),
+            "EncodingType" => self.encoded = text == "url",
+            "IsTruncated" => self.truncated = Some(parse(what, &text)?),
+            "NextContinuationToken" => self.token = text,
             _ => {}
         }
         Ok(())
@@ -1398,7 +1426,7 @@ struct Exact<R> {
 
 impl<R: Read> Read for Exact<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() || self.left == 0 && buffer.len() == usize::MAX {
+        if buffer.is_empty() {
             return Ok(0);
         }
         let fail = |kind, cause| Err(io::Error::other(Error::new(kind, self.what.as_str(), cause)));
