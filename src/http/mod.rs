@@ -5,11 +5,13 @@
 //! a [`Reply`] for every status that isn't a matter of waiting. Nothing here knows a service.
 
 mod cancel;
+mod resolver;
 pub mod sigv4;
 mod userauth;
 
 pub use cancel::Cancel;
 
+use self::resolver::Remembering;
 use crate::error::{Error, Kind, Result};
 use crate::remote::{Content, Slice};
 use std::fmt;
@@ -19,6 +21,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 use ureq::http::header::{CONTENT_LENGTH, HeaderMap};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, SendBody};
 
 /// Attempts at a request before its failure is the caller's.
@@ -227,7 +230,7 @@ impl Http {
             .tls_config(tls(options.ca_pem.as_deref())?)
             .proxy(options.proxy.as_deref().map(proxy).transpose()?)
             .build();
-        let agent = Agent::new_with_config(config);
+        let agent = Agent::with_parts(config, DefaultConnector::new(), Remembering::default());
         let of_agent = agent.clone();
         cancel.on_cancel(move || of_agent.clone().shutdown());
         Ok(Http { agent, cancel, counters: Arc::default(), skew: Arc::default() })
