@@ -1,3 +1,4 @@
-//! Every integration test, in one binary to link once.
+//! The integration tests, in one binary: linking many takes longer than running them.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end with a panic")]
 
 mod command_line;

@@ -95,9 +95,14 @@ fn run(invocation: Invocation, out: &mut dyn Write) -> Result<End> {
 
 fn ask(state: &Path, request: Request, json: bool, out: &mut dyn Write) -> Result<()> {
     let print = show::printer(&request);
-    let answer = match Client::connect(state)? {
-        Some(daemon) => daemon.call(&request)?,
-        None => admin::perform(&Book::open(state)?, state, request)?,
+    let answer = match request {
+        // Nobody has to have the settings open for these.
+        Request::ServiceList => admin::service_list()?,
+        Request::ServiceShow { name } => admin::service_show(&name)?,
+        request => match Client::connect(state)? {
+            Some(daemon) => daemon.call(&request)?,
+            None => admin::perform(&Book::open(state)?, state, request)?,
+        },
     };
     if json { print_json(out, &answer) } else { print(out, answer) }
 }
