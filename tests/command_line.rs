@@ -263,6 +263,9 @@ fn tasks_come_and_go() {
     let task = home.run("task show docs --json").done().json();
     assert_eq!((&task["direction"], &task["keep_removed"]), (&json!("upload"), &json!(true)));
     assert_eq!(task["id"], 1);
+    let book = mooring::settings::Book::open(&home.state()).unwrap();
+    assert_eq!(book.task("docs").unwrap().revision, 1, "what was planned is planned anew");
+    drop(book);
     home.run("task set docs --no-keep-removed --local other").done();
     let task = home.run("task show docs --json").done().json();
     assert_eq!((&task["id"], &task["keep_removed"]), (&json!(2), &json!(false)));

@@ -306,3 +306,23 @@ fn with_trees<T>(
 fn document<T: Serialize>(view: &T) -> Result<Value> {
     serde_json::to_value(view).map_err(|error| Error::new(Kind::State, "the answer", error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_keep_their_form() {
+        for text in [
+            r#"{"request":"task_show","name":"docs"}"#,
+            r#"{"request":"pause","scope":"everything"}"#,
+            r#"{"request":"resume","scope":{"connection":"cloud"}}"#,
+            r#"{"request":"log","task":null,"limit":100}"#,
+            r#"{"request":"sync","task":"docs","approve":true}"#,
+            r#"{"request":"connection_set","name":"cloud","entered":{"values":[["poll","9"]],"secrets":[["secret-key","s"]]}}"#,
+        ] {
+            let request: Request = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&request).unwrap(), text);
+        }
+    }
+}

@@ -51,7 +51,8 @@ pub fn main() -> ExitCode {
     let args: Vec<OsString> = env::args_os().skip(1).collect();
     // Looked for by hand because a line that can't be understood is answered in JSON too.
     let json = args.iter().any(|arg| arg == "--json");
-    let mut out = BufWriter::new(io::stdout().lock());
+    // Not locked: whatever runs for long may print from other threads.
+    let mut out = BufWriter::new(io::stdout());
     let ended = args::parse(args).and_then(|invocation| run(invocation, &mut out));
     let end = ended.unwrap_or_else(|error| {
         if json {
