@@ -39,7 +39,9 @@ impl Engine {
         let Some((from, to)) = self.tree_move(rename)? else { return Ok(false) };
         let Some(up) = self.ways.up() else { return Ok(false) };
         let mut batch = self.trees.batch()?;
-        self.ensure_remote_folder(&mut batch, rename.to.folder)?;
+        if !self.ensure_remote_folder(&mut batch, rename.to.folder)? {
+            return Ok(false);
+        }
         up.remote.rename(&from, &to, ItemKind::Folder, &Version::default())?;
         batch.rename_folder(&rename.from, rename.to.clone())?;
         if let Some(mut record) = batch.get(&rename.to)? {
@@ -81,13 +83,19 @@ impl Engine {
         self.progress.phase("planning");
         let snapshot = self.trees.snapshot()?;
         let mut batch = self.trees.batch()?;
+        let mut kept = None;
         with_pool(&context(self), self.transfers, |pool| {
             for key in snapshot.dirty(None)? {
                 let key = key?;
                 let Some((from, record)) = moved_from(&snapshot, &key)? else { continue };
                 let path = snapshot.path(&key)?;
-                self.ensure_remote_folder(&mut batch, key.folder)?;
-                self.keep_remote_folder(&snapshot, from.folder, &|child, _| *child == from)?;
+                if !self.ensure_remote_folder(&mut batch, key.folder)? {
+                    continue;
+                }
+                if kept != Some(from.folder) {
+                    kept = Some(from.folder);
+                    self.keep_remote_folder(&snapshot, from.folder)?;
+                }
                 let job = Job {
                     path: snapshot.path(&from)?,
                     local: None,
@@ -192,36 +200,48 @@ impl Engine {
         self.trees.batch()?.depart(moves)
     }
 
-    /// Makes sure that a folder is on the service, and those it is in.
-    pub(super) fn ensure_remote_folder(&self, batch: &mut Batch<'_>, node: u64) -> Result<()> {
+    /// Makes sure that a folder is on the service, and those it is in. Tells whether it is:
+    /// not if a file has the name of one of them.
+    pub(super) fn ensure_remote_folder(&self, batch: &mut Batch<'_>, node: u64) -> Result<bool> {
+        let Some((key, mut record)) = self.folder(batch, node)? else { return Ok(true) };
+        if record.is_on(Side::Remote) {
+            return Ok(true);
+        }
+        if is_on(batch, &key.twin(), Side::Remote)?
+            || !self.ensure_remote_folder(batch, key.folder)?
+        {
+            return Ok(false);
+        }
         // A folder that comes into being with what is put in it needs no making.
         if self.descriptor.folders_implied {
-            return Ok(());
+            return Ok(true);
         }
-        let Some((key, mut record)) = self.folder(batch, node)? else { return Ok(()) };
-        if record.is_on(Side::Remote) {
-            return Ok(());
-        }
-        self.ensure_remote_folder(batch, key.folder)?;
-        let Some(up) = self.ways.up() else { return Ok(()) };
+        let Some(up) = self.ways.up() else { return Ok(false) };
         up.remote.make_folder(&self.trees.snapshot()?.path(&key)?)?;
         record.see_remote(Some(RemotePrint::default()));
         settle_folder(&mut record);
-        batch.put(key, record)
+        batch.put(key, record)?;
+        Ok(true)
     }
 
-    /// Makes sure that a folder is on the disk, and those it is in.
-    pub(super) fn ensure_local_folder(&self, batch: &mut Batch<'_>, node: u64) -> Result<()> {
-        let Some((key, mut record)) = self.folder(batch, node)? else { return Ok(()) };
+    /// Makes sure that a folder is on the disk, and those it is in. Tells whether it is: not if
+    /// a file has the name of one of them.
+    pub(super) fn ensure_local_folder(&self, batch: &mut Batch<'_>, node: u64) -> Result<bool> {
+        let Some((key, mut record)) = self.folder(batch, node)? else { return Ok(true) };
         if record.is_on(Side::Local) {
-            return Ok(());
+            return Ok(true);
         }
-        self.ensure_local_folder(batch, key.folder)?;
-        let Some(down) = self.ways.down() else { return Ok(()) };
+        if is_on(batch, &key.twin(), Side::Local)?
+            || !self.ensure_local_folder(batch, key.folder)?
+        {
+            return Ok(false);
+        }
+        let Some(down) = self.ways.down() else { return Ok(false) };
         let print = down.writer.make_folder(&self.trees.snapshot()?.path(&key)?)?;
         record.see_local(Some(print));
         settle_folder(&mut record);
-        batch.put(key, record)
+        batch.put(key, record)?;
+        Ok(true)
     }
 
     /// Something was put into a folder of the service: it and those it is in are there now.
@@ -254,6 +274,10 @@ pub(super) fn settle_folder(record: &mut Record) {
         let synced = Synced { local: *local, remote: remote.clone(), content: None };
         record.agree(synced);
     }
+}
+
+fn is_on(batch: &Batch<'_>, key: &Key, side: Side) -> Result<bool> {
+    Ok(batch.get(key)?.is_some_and(|record| record.is_on(side)))
 }
 
 fn departed_inode(record: &Record) -> Option<u64> {

@@ -37,7 +37,7 @@ pub(super) struct Pass<'e> {
     pub batch: Batch<'e>,
     pub report: &'e mut Report,
     pub look: &'e Look,
-    number: u32,
+    pub number: u32,
     committed: Instant,
     /// Something came of it.
     pub progress: bool,
@@ -302,14 +302,15 @@ impl<'e> Pass<'e> {
             Step::Examine | Step::Do(_) => {}
         }
         let path = snapshot.path(&key)?;
-        if let Some(problem) = snapshot.problem(&key)?
-            && problem.settled
-            && !(self.look.retry && self.number == 0)
-        {
-            if self.number == 0 {
-                self.report.known(&path, problem);
+        if let Some(problem) = snapshot.problem(&key)? {
+            if self.number > 0 {
+                // It failed in this cycle already.
+                return Ok(None);
             }
-            return Ok(None);
+            if problem.settled && !self.look.retry {
+                self.report.known(&path, problem);
+                return Ok(None);
+            }
         }
         match self.prepare(snapshot, &key, &record, step) {
             Ok(false) => Ok(None),
@@ -345,29 +346,27 @@ impl<'e> Pass<'e> {
             Step::Do(Op::Up(_)) if self.no_up => Ok(false),
             Step::Do(Op::Down(_)) if self.no_down => Ok(false),
             Step::Do(Op::Up(Upward::MakeFolder)) => {
+                if !engine.ensure_remote_folder(&mut self.batch, key.folder)? {
+                    return Ok(false);
+                }
                 if engine.descriptor.folders_implied {
                     let path = snapshot.path(key)?;
                     if let Some(up) = engine.ways.up() {
                         up.remote.make_folder(&path)?;
                     }
                     self.folder_appeared(key)?;
+                    self.progress = true;
                 } else {
-                    engine.ensure_remote_folder(&mut self.batch, record.node)?;
+                    self.progress |= engine.ensure_remote_folder(&mut self.batch, record.node)?;
                 }
-                self.progress = true;
                 Ok(false)
             }
             Step::Do(Op::Down(Downward::MakeFolder)) => {
-                engine.ensure_local_folder(&mut self.batch, record.node)?;
-                self.progress = true;
+                self.progress |= engine.ensure_local_folder(&mut self.batch, record.node)?;
                 Ok(false)
             }
-            Step::Do(Op::Up(_)) => {
-                engine.ensure_remote_folder(&mut self.batch, key.folder).map(|()| true)
-            }
-            Step::Do(Op::Down(_)) => {
-                engine.ensure_local_folder(&mut self.batch, key.folder).map(|()| true)
-            }
+            Step::Do(Op::Up(_)) => engine.ensure_remote_folder(&mut self.batch, key.folder),
+            Step::Do(Op::Down(_)) => engine.ensure_local_folder(&mut self.batch, key.folder),
             _ => Ok(true),
         }
     }

@@ -60,8 +60,8 @@ impl Pass<'_> {
         let free = |pass: &mut Self, side, toll: Toll| {
             let toll_now = pass.engine.recent.on(toll, side);
             let held = toll.removals > 0 && toll_now.brake() == Brake::Held && !pass.look.approve;
-            if held {
-                pass.hold(side, toll);
+            if held && (pass.number == 0 || pass.report.held == 0) {
+                pass.report.hold(toll.removals, "", &approval(side, toll));
             }
             !held
         };
@@ -75,14 +75,6 @@ impl Pass<'_> {
         };
         while self.remove_folders(local, remote)? {}
         Ok(taken)
-    }
-
-    fn hold(&mut self, side: Side, toll: Toll) {
-        let error = approval(side, toll);
-        let told = self.report.problems.iter().any(|problem| problem.reason == error.reason());
-        if !told {
-            self.report.hold(toll.removals, "", &error);
-        }
     }
 
     fn remove_files(&mut self, local: bool, remote: bool) -> Result<()> {
@@ -116,7 +108,7 @@ impl Pass<'_> {
                     Step::Do(Op::Up(Upward::Remove)) if remote => {
                         if kept_folder != Some(key.folder) {
                             kept_folder = Some(key.folder);
-                            engine.keep_remote_folder(&snapshot, key.folder, &is_leaving)?;
+                            engine.keep_remote_folder(&snapshot, key.folder)?;
                         }
                         let version = record.remote_print().map(|print| print.version.clone());
                         doomed.push(Doomed {
@@ -204,7 +196,7 @@ impl Pass<'_> {
             let version = row.remote_print().map(|print| print.version.clone());
             litter.push((format!("{path}/{}", child.plain()), version.unwrap_or_default()));
         }
-        engine.keep_remote_folder(snapshot, key.folder, &is_leaving)?;
+        engine.keep_remote_folder(snapshot, key.folder)?;
         let none = Version::default();
         let folder = Removal { path, kind: ItemKind::Folder, version: &none };
         let files =
@@ -258,18 +250,15 @@ impl Pass<'_> {
             return Ok(false);
         }
         match (side, engine.ways.down(), engine.ways.up()) {
-            (Side::Remote, Some(_), _) => {
-                engine.ensure_local_folder(&mut self.batch, record.node)?;
-                Ok(true)
-            }
+            (Side::Remote, Some(_), _) => engine.ensure_local_folder(&mut self.batch, record.node),
             (Side::Local, _, Some(up)) => {
                 if engine.descriptor.folders_implied {
                     up.remote.make_folder(&snapshot.path(key)?)?;
                     engine.folders_appeared(&mut self.batch, record.node)?;
+                    Ok(true)
                 } else {
-                    engine.ensure_remote_folder(&mut self.batch, record.node)?;
+                    engine.ensure_remote_folder(&mut self.batch, record.node)
                 }
-                Ok(true)
             }
             _ => Ok(false),
         }
@@ -303,12 +292,7 @@ impl Pass<'_> {
 impl Engine {
     /// On a service where a folder is there only because something is in it: marks the folder
     /// before the last thing leaves it, if the folder stays.
-    pub(super) fn keep_remote_folder(
-        &self,
-        snapshot: &Snapshot,
-        folder: u64,
-        leaving: &dyn Fn(&Key, &Record) -> bool,
-    ) -> Result<()> {
+    pub(super) fn keep_remote_folder(&self, snapshot: &Snapshot, folder: u64) -> Result<()> {
         let Some(up) = self.ways.up() else { return Ok(()) };
         if !self.descriptor.folders_implied {
             return Ok(());
@@ -316,7 +300,7 @@ impl Engine {
         let Some(key) = snapshot.folder_key(folder)? else { return Ok(()) };
         let stays = snapshot.get(&key)?.is_some_and(|record| record.is_on(Side::Local));
         let kept = snapshot
-            .any_child(folder, |key, record| record.is_on(Side::Remote) && !leaving(key, record))?;
+            .any_child(folder, |_, record| record.is_on(Side::Remote) && !is_leaving(record))?;
         if stays && !kept { up.remote.make_folder(&snapshot.path(&key)?) } else { Ok(()) }
     }
 }
@@ -348,7 +332,7 @@ fn purge_job(doomed: Vec<Doomed>) -> Job {
 }
 
 /// Whether a row's item is about to be removed from the service.
-fn is_leaving(_: &Key, record: &Record) -> bool {
+fn is_leaving(record: &Record) -> bool {
     record.skip.is_none() && record.is_on(Side::Remote) && !record.is_on(Side::Local)
 }
 

@@ -81,10 +81,17 @@ impl Report {
         }
     }
 
-    /// Counts and lists items that wait for a person.
+    /// Counts and lists items that wait for a person, unless that is told already.
     pub(crate) fn hold(&mut self, items: u64, path: &str, error: &Error) {
-        self.held += items;
-        self.list(path, error);
+        let word = error.kind().word();
+        if !self
+            .problems
+            .iter()
+            .any(|told| told.path == path && told.reason == error.reason() && told.kind == word)
+        {
+            self.held += items;
+            self.list(path, error);
+        }
     }
 
     fn list(&mut self, path: &str, error: &Error) {

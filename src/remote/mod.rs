@@ -5,6 +5,7 @@
 //! [`crate::http`]. Paths are relative to the remote root of the task, have `/` between their
 //! parts, none at either end, and are empty for the root itself.
 
+pub mod conditions;
 mod content;
 mod descriptor;
 
