@@ -194,6 +194,20 @@ fn an_upload_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn a_file_that_is_not_sent_in_parts_is_asked_for_before_its_bytes() {
+    for peer in s3_peers() {
+        let opened = open_peer(peer, &peer.new_bucket(), "");
+        let bytes = pattern(3 << 20, 1);
+        let first = opened.create("file", &bytes).unwrap();
+        let over = Expect::Version(&first.print.version);
+        opened.write("file", &pattern(4 << 20, 2), over).unwrap();
+        assert_eq!(opened.create("file", &bytes).unwrap_err().kind(), Kind::Exists);
+        assert_eq!(opened.write("file", &bytes, over).unwrap_err().kind(), Kind::Changed);
+        assert!(opened.content("file") == pattern(4 << 20, 2), "{}", peer.name);
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said() {
     for peer in s3_peers() {
         let bucket = peer.new_bucket();
