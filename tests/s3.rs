@@ -221,16 +221,18 @@ fn what_is_wrong_is_said() {
                 ("access-key", key),
                 ("secret-key", secret),
             ];
-            open(&settings, "root", Duration::from_secs(30)).remote.test()
+            open(&settings, "root", Duration::from_secs(30)).remote
         };
         let (key, secret) = (peer.access_key.as_str(), peer.secret_key.as_str());
-        test(key, secret, &bucket).unwrap();
+        test(key, secret, &bucket).test().unwrap();
+        assert!(test(key, secret, &bucket).stat("", ItemKind::Folder).unwrap().is_some());
+        assert_eq!(test(key, secret, "no-such-bucket").stat("", ItemKind::Folder).unwrap(), None);
         for (name, key, secret, bucket, kind, says) in [
             ("key", "nobody", secret, bucket.as_str(), Kind::SignIn, "key"),
             ("secret", key, "wrong-secret", &bucket, Kind::SignIn, "key"),
             ("bucket", key, secret, "no-such-bucket", Kind::NotFound, "no-such-bucket"),
         ] {
-            let error = test(key, secret, bucket).unwrap_err();
+            let error = test(key, secret, bucket).test().unwrap_err();
             println!("{}: {error}", peer.name);
             assert_eq!(error.kind(), kind, "{} with a wrong {name}: {error}", peer.name);
             assert!(error.advice().contains(says), "{error}");
@@ -244,12 +246,14 @@ fn rclone_and_we_read_each_others_times() {
     for peer in s3_peers() {
         let bucket = peer.new_bucket();
         let opened = open_peer(peer, &bucket, "");
-        opened.create("ours", b"ours").unwrap();
+        let version = opened.create("ours", b"ours").unwrap().print.version;
+        let copy = opened.remote.copy("ours", "ours, copied", &version).unwrap();
+        assert_eq!(copy.print.mtime, Some(TIME), "{}", peer.name);
         opened.create("ours, large", &pattern(6 << 20, 1)).unwrap();
         let lsjson = peer.rclone(&["lsjson", &format!("peer:{bucket}")]);
         let lsjson = String::from_utf8(lsjson.stdout).unwrap();
         let ours = "2020-09-13T12:26:40.123456789Z";
-        assert_eq!(lsjson.matches(ours).count(), 2, "{}: {lsjson}", peer.name);
+        assert_eq!(lsjson.matches(ours).count(), 3, "{}: {lsjson}", peer.name);
 
         let file = std::env::temp_dir().join(format!("mooring-{}-{}", std::process::id(), bucket));
         std::fs::write(&file, b"theirs").unwrap();

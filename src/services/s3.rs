@@ -479,7 +479,10 @@ impl Store {
                 "make the bucket {} or correct the connection's bucket",
                 self.bucket
             )),
-            (_, "SignatureDoesNotMatch") => error.remedy("check the connection's secret key"),
+            (_, "SignatureDoesNotMatch") => {
+                // Swift says so of an unknown access key, too.
+                error.remedy("check the connection's secret key and access key")
+            },
             (_, "InvalidAccessKeyId") => error.remedy("check the connection's access key"),
             (_, "RequestTimeTooSkewed") => error.remedy("set the clock of this machine"),
             (_, "InvalidObjectState") => {
@@ -823,7 +826,10 @@ impl Store {
         loop {
             let query = [("uploadId", note.upload.as_str()), ("part-number-marker", &marker)];
             let reply = match self.send(what, &Ask::new("GET", &note.key).query(&query)) {
-                Err(fault) if &*fault.code == "NoSuchUpload" => return Ok(None),
+                // It is finished, dropped or expired, or can't be asked for: begin anew.
+                Err(fault) if &*fault.code == "NoSuchUpload" || fault.is_unsupported() => {
+                    return Ok(None);
+                }
                 reply => reply?,
             };
             let (mut number, mut size, mut etag) = (0, 0, Version::default());
@@ -1196,7 +1202,10 @@ impl Remote for Store {
         if kind == ItemKind::File {
             return self.head(&what, &self.key(path));
         }
-        let page = self.page(&what, &self.folder_key(path), "", "", 1)?;
+        let page = match self.page(&what, &self.folder_key(path), "", "", 1) {
+            Err(error) if path.is_empty() && error.kind() == Kind::NotFound => return Ok(None),
+            page => page?,
+        };
         let found = path.is_empty() || !page.items.is_empty();
         Ok(found.then(|| Item::default().entry(ItemKind::Folder, false)))
     }
