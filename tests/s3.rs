@@ -2,15 +2,18 @@
 
 use crate::common::contract::{self, Bytes, Flaw, Notes, pattern};
 use crate::common::peers::{S3Peer, moto, rclone_s3, s3_peers, swift};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use mooring::error::{Error, Kind, Result};
 use mooring::http::{Cancel, Http, HttpOptions};
 use mooring::model::{ItemKind, Nanos, Version};
 use mooring::remote::{Content, Entry, Expect, Remote, Removal, Resume, Settings};
 use mooring::services;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 const TIME: Nanos = 1_600_000_000_123_456_789;
@@ -194,6 +197,20 @@ fn an_upload_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn a_file_that_is_not_sent_in_parts_is_asked_for_before_its_bytes() {
+    for peer in s3_peers() {
+        let opened = open_peer(peer, &peer.new_bucket(), "");
+        let bytes = pattern(3 << 20, 1);
+        let first = opened.create("file", &bytes).unwrap();
+        let over = Expect::Version(&first.print.version);
+        opened.write("file", &pattern(4 << 20, 2), over).unwrap();
+        assert_eq!(opened.create("file", &bytes).unwrap_err().kind(), Kind::Exists);
+        assert_eq!(opened.write("file", &bytes, over).unwrap_err().kind(), Kind::Changed);
+        assert!(opened.content("file") == pattern(4 << 20, 2), "{}", peer.name);
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said() {
     for peer in s3_peers() {
         let bucket = peer.new_bucket();
@@ -204,16 +221,18 @@ fn what_is_wrong_is_said() {
                 ("access-key", key),
                 ("secret-key", secret),
             ];
-            open(&settings, "root", Duration::from_secs(30)).remote.test()
+            open(&settings, "root", Duration::from_secs(30)).remote
         };
         let (key, secret) = (peer.access_key.as_str(), peer.secret_key.as_str());
-        test(key, secret, &bucket).unwrap();
+        test(key, secret, &bucket).test().unwrap();
+        assert!(test(key, secret, &bucket).stat("", ItemKind::Folder).unwrap().is_some());
+        assert_eq!(test(key, secret, "no-such-bucket").stat("", ItemKind::Folder).unwrap(), None);
         for (name, key, secret, bucket, kind, says) in [
             ("key", "nobody", secret, bucket.as_str(), Kind::SignIn, "key"),
             ("secret", key, "wrong-secret", &bucket, Kind::SignIn, "key"),
             ("bucket", key, secret, "no-such-bucket", Kind::NotFound, "no-such-bucket"),
         ] {
-            let error = test(key, secret, bucket).unwrap_err();
+            let error = test(key, secret, bucket).test().unwrap_err();
             println!("{}: {error}", peer.name);
             assert_eq!(error.kind(), kind, "{} with a wrong {name}: {error}", peer.name);
             assert!(error.advice().contains(says), "{error}");
@@ -227,12 +246,14 @@ fn rclone_and_we_read_each_others_times() {
     for peer in s3_peers() {
         let bucket = peer.new_bucket();
         let opened = open_peer(peer, &bucket, "");
-        opened.create("ours", b"ours").unwrap();
+        let version = opened.create("ours", b"ours").unwrap().print.version;
+        let copy = opened.remote.copy("ours", "ours, copied", &version).unwrap();
+        assert_eq!(copy.print.mtime, Some(TIME), "{}", peer.name);
         opened.create("ours, large", &pattern(6 << 20, 1)).unwrap();
         let lsjson = peer.rclone(&["lsjson", &format!("peer:{bucket}")]);
         let lsjson = String::from_utf8(lsjson.stdout).unwrap();
         let ours = "2020-09-13T12:26:40.123456789Z";
-        assert_eq!(lsjson.matches(ours).count(), 2, "{}: {lsjson}", peer.name);
+        assert_eq!(lsjson.matches(ours).count(), 3, "{}: {lsjson}", peer.name);
 
         let file = std::env::temp_dir().join(format!("mooring-{}-{}", std::process::id(), bucket));
         std::fs::write(&file, b"theirs").unwrap();
@@ -456,18 +477,25 @@ fn keys_that_no_path_can_name_are_told_to_nobody() {
     assert_eq!(open_stub(&endpoint).keys(), ["b +%20", "c"]);
 }
 
+/// Passes a request on to a server, and its reply back.
+fn pass_on(upstream: &str, request: &Request, to: &mut dyn Write) {
+    let mut up = TcpStream::connect(upstream).unwrap();
+    let head = request.head.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+    up.write_all(head.as_bytes()).unwrap();
+    up.write_all(&request.body).unwrap();
+    let mut reply = Vec::new();
+    let _ = up.read_to_end(&mut reply);
+    let _ = to.write_all(&reply);
+}
+
 /// Passes requests on to a peer, but not the replies of which `lose` says so.
 fn lossy(peer: &S3Peer, lose: impl Fn(&Request) -> bool + Send + Sync + 'static) -> String {
     let upstream = peer.endpoint.trim_start_matches("http://").to_owned();
     stub(move |request, stream| {
-        let mut up = TcpStream::connect(&upstream).unwrap();
-        let head = request.head.replacen("\r\n", "\r\nConnection: close\r\n", 1);
-        up.write_all(head.as_bytes()).unwrap();
-        up.write_all(&request.body).unwrap();
-        let mut reply = Vec::new();
-        let _ = up.read_to_end(&mut reply);
-        if !lose(&request) {
-            let _ = stream.write_all(&reply);
+        if lose(&request) {
+            pass_on(&upstream, &request, &mut std::io::sink());
+        } else {
+            pass_on(&upstream, &request, stream);
         }
     })
 }
@@ -500,5 +528,131 @@ fn a_write_whose_reply_was_lost_is_known_as_ours() {
         let seen = opened.remote.stat("large", ItemKind::File).unwrap().unwrap();
         assert_eq!(seen.print, entry.print, "{}", peer.name);
         assert!(opened.content("large") == bytes, "{}", peer.name);
+    }
+}
+
+/// A bucket in memory whose server can be told how to treat conditions.
+fn bucket_in_memory(refuse: fn(&Request) -> Option<&'static str>, fields: &'static str) -> String {
+    let files: Mutex<BTreeMap<String, (String, String)>> = Mutex::default();
+    stub(move |request, stream| {
+        let mut files = files.lock().unwrap();
+        let mut words = request.head.split(' ');
+        let (method, target) = (words.next().unwrap(), words.next().unwrap().to_owned());
+        if let Some(status) = refuse(&request) {
+            return answer(stream, status, "", &error_xml("Refused", ""));
+        }
+        let etag = |(etag, mtime): &(String, String)| {
+            format!("{fields}ETag: \"{etag}\"\r\nx-amz-meta-mtime: {mtime}\r\n")
+        };
+        match (method, files.get(&target)) {
+            ("HEAD", None) => answer(stream, "404 Not Found", "", ""),
+            ("HEAD", Some(file)) => answer(stream, "200 OK", &etag(file), ""),
+            ("PUT", _) => {
+                let sum = BASE64.decode(request.header("content-md5")).unwrap();
+                let mtime = request.header("x-amz-meta-mtime").to_owned();
+                let file = (mooring::model::to_hex(&sum), mtime);
+                answer(stream, "200 OK", &etag(&file), "");
+                files.insert(target, file);
+            }
+            ("GET", _) => {
+                let keys: String = files
+                    .iter()
+                    .map(|(target, (etag, _))| (target.trim_start_matches("/bucket/"), etag))
+                    .map(|(key, etag)| {
+                        format!(
+                            "<Contents><Key>{key}</Key><Size>0</Size><ETag>{etag}</ETag></Contents>"
+                        )
+                    })
+                    .collect();
+                answer(stream, "200 OK", "", &EMPTY.replace("<IsT", &format!("{keys}<IsT")));
+            }
+            _ => answer(stream, "405 Method Not Allowed", "", ""),
+        }
+    })
+}
+
+#[test]
+fn a_condition_that_is_refused_although_it_holds_is_left_out() {
+    // Ceph 16 answers 412 to every If-Match, Swift 501; some answer 400 to what they don't know.
+    let always: [fn(&Request) -> Option<&'static str>; 3] = [
+        |it| (!it.header("if-match").is_empty()).then_some("412 Precondition Failed"),
+        |it| (!it.header("if-match").is_empty()).then_some("501 Not Implemented"),
+        |it| (!it.header("if-none-match").is_empty()).then_some("501 Not Implemented"),
+    ];
+    for refuse in always {
+        let opened = open_stub(&bucket_in_memory(refuse, ""));
+        let mut version = opened.create("a", b"").unwrap().print.version;
+        for bytes in [&b""[..], b"", b""] {
+            let wrong = Version::new("0123");
+            let stale = opened.write("a", bytes, Expect::Version(&wrong));
+            assert_eq!(stale.unwrap_err().kind(), Kind::Changed);
+            assert_eq!(opened.create("a", bytes).unwrap_err().kind(), Kind::Exists);
+            version = opened.write("a", bytes, Expect::Version(&version)).unwrap().print.version;
+        }
+    }
+}
+
+#[test]
+fn a_write_at_the_same_time_is_planned_anew() {
+    let refuse = |request: &Request| request.head.starts_with("PUT").then_some("409 Conflict");
+    let error = open_stub(&bucket_in_memory(refuse, "")).create("a", b"").unwrap_err();
+    assert_eq!(error.kind(), Kind::Changed, "{error}");
+}
+
+#[test]
+fn what_kms_encrypts_has_no_md5() {
+    for (fields, known) in [("", true), ("x-amz-server-side-encryption: aws:kms\r\n", false)] {
+        let opened = open_stub(&bucket_in_memory(|_| None, fields));
+        opened.create("a", b"").unwrap();
+        let mut md5s = Vec::new();
+        let list = opened.remote.list("", &mut |_, entry| {
+            md5s.push(entry.md5.is_some());
+            Ok(())
+        });
+        list.unwrap();
+        assert_eq!(md5s, [known]);
+        let seen = opened.remote.stat("a", ItemKind::File).unwrap().unwrap();
+        assert_eq!(seen.md5.is_some(), known);
+    }
+}
+
+#[test]
+fn somebody_elses_file_is_not_taken_for_ours_after_a_lost_reply() {
+    for peer in [swift(), moto()] {
+        let bucket = peer.new_bucket();
+        let theirs = open_peer(peer, &bucket, "");
+        let contested = |request: &Request| {
+            request.head.starts_with("PUT") && request.head.contains("/contested")
+        };
+        // Before our request gets through for the first time, they write.
+        let lose = lose_first(contested);
+        let upstream = peer.endpoint.trim_start_matches("http://").to_owned();
+        let endpoint = stub(move |request, stream| {
+            if lose(&request) {
+                theirs.create("contested", b"theirs").unwrap();
+                return;
+            }
+            pass_on(&upstream, &request, stream);
+        });
+        let opened = open_at(peer, &endpoint, &bucket, "");
+        opened.create("before", b"1").unwrap();
+        assert_eq!(opened.create("contested", b"ours").unwrap_err().kind(), Kind::Exists);
+        assert_eq!(opened.content("contested"), b"theirs", "{}", peer.name);
+    }
+}
+
+#[test]
+fn an_upload_that_cannot_go_on_leaves_nothing_behind() {
+    for peer in [swift(), moto()] {
+        let bucket = peer.new_bucket();
+        let opened = open_peer(peer, &bucket, "");
+        let bytes = pattern(6 << 20, 1);
+        let content = Bytes { bytes: &bytes, flaw: Flaw::Changes };
+        let notes = Notes::default();
+        let write = opened.remote.write("large", &content, TIME, Expect::Absent, &notes);
+        assert_eq!(write.unwrap_err().kind(), Kind::Changed, "{}", peer.name);
+        let left = peer.rclone(&["backend", "list-multipart-uploads", &format!("peer:{bucket}")]);
+        let left = String::from_utf8(left.stdout).unwrap();
+        assert!(left.contains(&bucket) && !left.contains("large"), "{}: {left}", peer.name);
     }
 }

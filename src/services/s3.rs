@@ -396,8 +396,8 @@ impl Store {
             payload: &ask.sha256,
         };
         let signature = signer.sign(&signable, self.http.service_time());
-        // Every request here either overwrites with the same, or has a condition, or its second
-        // answer is looked into.
+        // Sending any request here twice does no harm: it writes the same again, or has a condition
+        // whose failure is looked into, or leaves an upload without parts behind.
         let mut call = Call::new(ask.method, url, true).payload(ask.payload);
         call.headers.clone_from(&ask.headers);
         call.headers.extend(signature);
@@ -479,7 +479,10 @@ impl Store {
                 "make the bucket {} or correct the connection's bucket",
                 self.bucket
             )),
-            (_, "SignatureDoesNotMatch") => error.remedy("check the connection's secret key"),
+            (_, "SignatureDoesNotMatch") => {
+                // Swift says so of an unknown access key, too.
+                error.remedy("check the connection's secret key and access key")
+            },
             (_, "InvalidAccessKeyId") => error.remedy("check the connection's access key"),
             (_, "RequestTimeTooSkewed") => error.remedy("set the clock of this machine"),
             (_, "InvalidObjectState") => {
@@ -678,10 +681,9 @@ impl Store {
             let conditional = condition.is_some();
             match self.put_once(what, key, body, mtime, condition) {
                 Ok(entry) => {
-                    if support == Support::Unknown && probing {
-                        self.learn_create(what, key, body, mtime);
-                    }
-                    return Ok(entry);
+                    let learn = support == Support::Unknown && probing;
+                    let later = learn.then(|| self.learn_create(what, key, body, mtime)).flatten();
+                    return Ok(later.unwrap_or(entry));
                 }
                 Err(fault) if fault.status == 412 && conditional => {
                     let found = self.head(what, key)?;
@@ -704,16 +706,22 @@ impl Store {
     }
 
     /// Repeats a write that has just been done: a service that checks `If-None-Match` refuses it.
-    fn learn_create(&self, what: &str, key: &str, body: &Body<'_>, mtime: Nanos) {
+    /// Otherwise tells the state after the second one.
+    fn learn_create(&self, what: &str, key: &str, body: &Body<'_>, mtime: Nanos) -> Option<Entry> {
+        let absent = Expect::Absent;
         // RACE: a service that doesn't check lets this overwrite what another program wrote
         // since the first one, as any write there does.
-        match self.put_once(what, key, body, mtime, Some(condition(Expect::Absent))) {
-            Ok(_) => self.conditions.ignored(Expect::Absent),
-            Err(fault) if fault.status == 412 => self.conditions.honoured(Expect::Absent),
-            Err(fault) if fault.is_unsupported() => self.conditions.ignored(Expect::Absent),
+        match self.put_once(what, key, body, mtime, Some(condition(absent))) {
+            Ok(entry) => {
+                self.conditions.ignored(absent);
+                return Some(entry);
+            }
+            Err(fault) if fault.status == 412 => self.conditions.honoured(absent),
+            Err(fault) if fault.is_unsupported() => self.conditions.ignored(absent),
             // The next write asks again.
             Err(fault) => tracing::debug!(what, reason = fault.error.reason(), "nothing learnt"),
         }
+        None
     }
 
     fn put_once(
@@ -818,7 +826,10 @@ impl Store {
         loop {
             let query = [("uploadId", note.upload.as_str()), ("part-number-marker", &marker)];
             let reply = match self.send(what, &Ask::new("GET", &note.key).query(&query)) {
-                Err(fault) if &*fault.code == "NoSuchUpload" => return Ok(None),
+                // It is finished, dropped or expired, or can't be asked for: begin anew.
+                Err(fault) if &*fault.code == "NoSuchUpload" || fault.is_unsupported() => {
+                    return Ok(None);
+                }
                 reply => reply?,
             };
             let (mut number, mut size, mut etag) = (0, 0, Version::default());
@@ -1191,7 +1202,10 @@ impl Remote for Store {
         if kind == ItemKind::File {
             return self.head(&what, &self.key(path));
         }
-        let page = self.page(&what, &self.folder_key(path), "", "", 1)?;
+        let page = match self.page(&what, &self.folder_key(path), "", "", 1) {
+            Err(error) if path.is_empty() && error.kind() == Kind::NotFound => return Ok(None),
+            page => page?,
+        };
         let found = path.is_empty() || !page.items.is_empty();
         Ok(found.then(|| Item::default().entry(ItemKind::Folder, false)))
     }
@@ -1216,13 +1230,14 @@ impl Remote for Store {
             }
             reply => reply?,
         };
-        // A server may ignore the range (rclone serve s3 does): then what we have is skipped.
         let (skip, size) = match (reply.status, reply.header("content-range")) {
-            (206, Some(range)) => match parse_range(range) {
+            // rclone serve s3 sends the range with status 200.
+            (200 | 206, Some(range)) => match parse_range(range) {
                 Some((start, size)) if start == from => (0, size),
                 _ => return Err(not_s3(&what, format!("asked from {from} on, got {range}"))),
             },
-            (200, _) => match reply.content_length() {
+            // A server may ignore the range: then what we have is skipped.
+            (200, None) => match reply.content_length() {
                 Some(size) => (from, size),
                 None => {
                     let entry = self.head(&what, &key)?;
@@ -1393,7 +1408,8 @@ impl Page {
                 item.key =
                     decode_key(&item.key).ok_or_else(|| not_s3(what, "a key isn't valid UTF-8"))?;
             }
-            if !item.key.starts_with(prefix) || item.key.is_empty() || item.version.is_empty() {
+            let versioned = item.key.ends_with('/') || !item.version.is_empty();
+            if !item.key.starts_with(prefix) || item.key.is_empty() || !versioned {
                 return Err(not_s3(what, format!("the listing tells nonsense of '{}'", item.key)));
             }
         }
@@ -1637,4 +1653,233 @@ fn walk(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn store(settings: &[(&str, &str)]) -> Result<Store> {
+        let base = [("bucket", "bucket"), ("access-key", "key"), ("secret-key", "very-secret")];
+        let all =
+            base.iter().chain(settings).map(|(key, value)| (key.to_string(), value.to_string()));
+        let http = Http::new(&crate::http::HttpOptions::default(), Default::default()).unwrap();
+        Store::open(&Settings(all.collect()), http, "root")
+    }
+
+    #[test]
+    fn the_address_is_that_of_the_bucket() {
+        let url = |settings: &[(&str, &str)], key: &str| {
+            store(settings).unwrap().signed(&Ask::new("GET", key)).url
+        };
+        let key = "root/é+%/../a";
+        let path = "root/%C3%A9%2B%25/../a";
+        for (settings, wanted) in [
+            (&[][..], "https://bucket.s3.us-east-1.amazonaws.com/"),
+            (&[("region", "cn-north-1")], "https://bucket.s3.cn-north-1.amazonaws.com.cn/"),
+            (&[("bucket", "a.b")], "https://s3.us-east-1.amazonaws.com/a.b/"),
+            (&[("addressing", "path")], "https://s3.us-east-1.amazonaws.com/bucket/"),
+            (&[("endpoint", "https://NAS:443/s3/")], "https://nas/s3/bucket/"),
+            (&[("endpoint", "http://nas:9000")], "http://nas:9000/bucket/"),
+            (&[("endpoint", "http://nas:80"), ("addressing", "virtual")], "http://bucket.nas/"),
+        ] {
+            assert_eq!(url(settings, key), format!("{wanted}{path}"));
+        }
+        assert_eq!(url(&[], ""), "https://bucket.s3.us-east-1.amazonaws.com/");
+        assert_eq!(url(&[("addressing", "path")], ""), "https://s3.us-east-1.amazonaws.com/bucket");
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused() {
+        for (key, value) in [
+            ("bucket", "ab"),
+            ("bucket", "a/../b"),
+            ("bucket", "Bucket"),
+            ("region", "us.evil/"),
+            ("part-size", "4"),
+            ("part-size", "5121"),
+            ("endpoint", "http://"),
+            ("endpoint", "http://user@host"),
+            ("endpoint", "http://host/?a"),
+            ("addressing", "sideways"),
+            ("sse", "rot13"),
+        ] {
+            let error = store(&[(key, value)]).err().unwrap();
+            assert_eq!(error.kind(), Kind::Usage, "{key}={value}");
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_region_from_a_reply_cannot_lead_elsewhere() {
+        assert!(is_region("eu-west-9"));
+        for text in ["", "evil.example/", "a@b", "EU", "eu west", &"a".repeat(64)] {
+            assert!(!is_region(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_keep_their_nanoseconds() {
+        for (mtime, text) in [
+            (0, "0"),
+            (1, "0.000000001"),
+            (1_600_000_000_123_456_789, "1600000000.123456789"),
+            (1_600_000_000_500_000_000, "1600000000.5"),
+            (10_000_000_000, "10"),
+            (-1_500_000_000, "-1.5"),
+            (Nanos::MAX, "9223372036.854775807"),
+        ] {
+            assert_eq!(format_mtime(mtime), text);
+            assert_eq!(parse_mtime(text), Some(mtime), "{text}");
+        }
+        assert_eq!(parse_mtime(" 1.1234567899 "), Some(1_123_456_789));
+        for text in
+            ["", "-", ".", "1.", ".5", "1e9", "1.-5", "--1", "99999999999", "1.é", "+1", "1 2"]
+        {
+            assert_eq!(parse_mtime(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_are_decoded_once() {
+        for (text, key) in [
+            ("a%2Fb+c%2B", "a/b c+"),
+            ("a/b%20c", "a/b c"),
+            ("%25%32%46", "%2F"),
+            ("100%", "100%"),
+            ("e%CC%81 %C3%A9", "e\u{301} \u{e9}"),
+        ] {
+            assert_eq!(decode_key(text).as_deref(), Some(key));
+        }
+        assert_eq!(decode_key("%ff"), None);
+    }
+
+    #[test]
+    fn ranges_have_to_reach_the_end() {
+        assert_eq!(parse_range("bytes 5-9/10"), Some((5, 10)));
+        for text in [
+            "",
+            "bytes 5-8/10",
+            "bytes 5-9/*",
+            "bytes */10",
+            "5-9/10",
+            "bytes 9-5/6",
+            "bytes 0-18446744073709551615/0",
+            "bytes -5-9/10",
+        ] {
+            assert_eq!(parse_range(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn prefixes_end_between_characters() {
+        for (first, last, prefix) in [
+            ("a/b", "a/c", "a/"),
+            ("a", "ab", "a"),
+            ("é", "è", ""),
+            ("x", "y", ""),
+            ("a", "a", "a"),
+        ] {
+            assert_eq!(common_prefix(first, last), prefix);
+        }
+    }
+
+    #[test]
+    fn xml_is_read_or_refused() {
+        let read = |text: &str| {
+            let mut all = Vec::new();
+            let root = walk("test", text.as_bytes(), &mut |path, text| {
+                all.push(format!("{path}={text}"));
+                Ok(())
+            });
+            root.map(|root| (root, all.join(",")))
+        };
+        let ok = |text: &str| read(text).unwrap();
+        assert_eq!(ok("<a/>"), ("a".into(), "a=".into()));
+        assert_eq!(ok(" \n<?xml version=\"1.0\"?>\n<x:a><b> 1 </b></x:a>\n").1, "a/b= 1 ,a=");
+        assert_eq!(ok("<a>&lt;&#x41;&#66;<![CDATA[<&]]>&quot;</a>").1, "a=<AB<&\"");
+        for text in [
+            "",
+            " ",
+            "a",
+            "<a>",
+            "<a",
+            "<a></b>",
+            "</a>",
+            "<a/><b/>",
+            "<a/>x",
+            "{\"a\":1}",
+            "<a>&b;</a>",
+            "<a>&#0;</a>",
+            "<a>&#xD800;</a>",
+            "<!DOCTYPE a><a/>",
+            "<!DOCTYPE a [<!ENTITY b \"&b;&b;\">]><a>&b;</a>",
+            "<a>\u{fffd}<b></a>",
+        ] {
+            assert_eq!(read(text).err().map(|error| error.kind()), Some(Kind::Protocol), "{text}");
+        }
+        let binary: &[u8] = b"<a>\xff\xfe</a>";
+        assert!(walk("test", binary, &mut |_, _| Ok(())).is_err());
+        let endless = io::Read::chain(&b"<a>"[..], io::repeat(b'x'));
+        assert!(walk("test", endless, &mut |_, _| Ok(())).is_err());
+    }
+
+    #[test]
+    fn errors_say_what_to_do_and_no_secret() {
+        let store = store(&[]).unwrap();
+        for (status, code, kind) in [
+            (403, "InvalidAccessKeyId", Kind::SignIn),
+            (403, "AccessDenied", Kind::Denied),
+            (404, "NoSuchBucket", Kind::NotFound),
+            (404, "", Kind::NotFound),
+            (403, "QuotaExceeded", Kind::QuotaFull),
+            (200, "SlowDown", Kind::Busy),
+            (400, "BadDigest", Kind::Changed),
+            (403, "InvalidObjectState", Kind::Denied),
+            (418, "Teapot", Kind::Protocol),
+        ] {
+            let error = store.explain("looking at a", status, code, "").error;
+            assert_eq!(error.kind(), kind, "{code}");
+            assert!(error.to_string().starts_with("looking at a: "), "{error}");
+            assert!(!error.to_string().contains("very-secret"));
+        }
+        assert!(
+            store.explain("", 404, "NoSuchBucket", "").error.advice().contains("bucket bucket")
+        );
+        // A page that isn't S3's doesn't say that a file is gone.
+        assert_eq!(store.explain("", 404, "", "a page").error.kind(), Kind::Protocol);
+    }
+
+    struct Zeros(u64);
+
+    impl Content for Zeros {
+        fn size(&self) -> u64 {
+            self.0
+        }
+
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+            let count = buffer.len().min(1000).min(usize::try_from(self.0 - offset).unwrap());
+            buffer[..count].fill(0);
+            Ok(count)
+        }
+
+        fn unchanged(&self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn everything_sent_has_a_sum() {
+        for size in [0, 1, SMALL, SMALL + 1] {
+            let content = Zeros(size);
+            let zeros = vec![0; usize::try_from(size).unwrap()];
+            for (endpoint, sum) in
+                [("http://nas", sha256_hex(&zeros)), ("https://nas", UNSIGNED_PAYLOAD.to_owned())]
+            {
+                let store = store(&[("endpoint", endpoint)]).unwrap();
+                let mut buffer = Vec::new();
+                let body = store.body(&content, 0, size, &mut buffer).unwrap();
+                assert_eq!(body.md5, <[u8; 16]>::from(Md5::digest(&zeros)), "{size}");
+                assert_eq!(body.sha256, sum, "{size}");
+                assert_eq!(body.payload.length(), Some(size));
+                let call = store.signed(&Ask::new("PUT", "a").body(&body));
+                assert!(call.headers.iter().any(|(name, _)| *name == "content-md5"));
+            }
+        }
+    }
 }
