@@ -1,0 +1,1 @@
+//! The WebDAV adapter against real servers.
