@@ -9,6 +9,7 @@ mod sigv4;
 mod userauth;
 
 pub use cancel::Cancel;
+pub use userauth::{Shown, UserAuth};
 
 use crate::error::{Error, Kind, Result};
 use crate::remote::{Content, Slice};

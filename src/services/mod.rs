@@ -1,10 +1,12 @@
 //! The registry: every service that Mooring knows, one file and one line each.
 
+pub mod webdav;
+
 use crate::error::{Error, Kind, Result};
 use crate::remote::Service;
 
 /// All services in the order a person is shown them.
-pub static ALL: &[&dyn Service] = &[];
+pub static ALL: &[&dyn Service] = &[&webdav::WebDav];
 
 /// The service of this name.
 ///

@@ -1,0 +1,269 @@
+//! The peers: real servers of others that the tests talk to, and rclone, a client of others to look at them with.
+//!
+//! A peer starts when a test first asks for it, serves all tests of this process, and ends with the process however that
+//! ends: `tests/peers/leash` holds it, and lets go when the pipe breaks whose other end is only here.
+//! `tests/run --install` installs them; a peer that isn't there is a failure, never a reason to skip.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Who may use the WebDAV peers.
+const DAV_USER: &str = "tester";
+const DAV_PASSWORD: &str = "testing";
+
+/// How often a peer is started that fails: between finding a free port and using it, another program may take it.
+const START_ATTEMPTS: usize = 3;
+
+/// An S3 server, with the one key that may do everything on it.
+pub struct S3Peer {
+    pub name: &'static str,
+    pub endpoint: String,
+    pub region: String,
+    pub access_key: String,
+    pub secret_key: String,
+}
+
+/// A folder on a WebDAV server, with its user.
+pub struct DavPeer {
+    pub name: &'static str,
+    /// Ends with a slash.
+    pub url: String,
+    pub user: String,
+    pub password: String,
+    /// Where rclone finds the same folder: it doesn't speak Digest.
+    basic_url: String,
+}
+
+/// OpenStack Swift's S3 door: the strict one, and the one to believe in a dispute. Checks signatures, the clock,
+/// checksums, part sizes; has versions, part copies, `If-None-Match: *` on PUT and `If-Match` on DELETE.
+///
+/// Answers 501 to `If-Match` on PUT and to encryption headers; knows the storage class STANDARD only.
+pub fn swift() -> &'static S3Peer {
+    static PEER: OnceLock<S3Peer> = OnceLock::new();
+    PEER.get_or_init(|| S3Peer::start("swift", "test:tester", "testing"))
+}
+
+/// moto: the complete one. Has every condition on PUT and DELETE, versions, storage classes, encryption headers.
+///
+/// Checks signatures in headers (to a presigned URL it answers 500), but neither the clock nor that a body is the one that
+/// was signed or summed; ignores `x-amz-copy-source-if-match`.
+pub fn moto() -> &'static S3Peer {
+    static PEER: OnceLock<S3Peer> = OnceLock::new();
+    PEER.get_or_init(|| S3Peer::start("moto", "AKIAPEERPEERPEERPEER", "testing"))
+}
+
+/// `rclone serve s3`: the poor one, as small servers on a NAS are. Checks signatures and Content-MD5.
+///
+/// Ignores every condition but `If-None-Match` on GET, answers a range with 200, has no part copies, no versions, no folder
+/// markers, enforces no least part size, and capitalises the names of metadata.
+pub fn rclone_s3() -> &'static S3Peer {
+    static PEER: OnceLock<S3Peer> = OnceLock::new();
+    PEER.get_or_init(|| S3Peer::start("rclone-s3", "tester", "testing"))
+}
+
+/// All S3 peers, for what has to hold on each.
+pub fn s3_peers() -> [&'static S3Peer; 3] {
+    [swift(), moto(), rclone_s3()]
+}
+
+/// Apache's mod_dav_fs with Basic sign-in. Honours conditions and locks.
+///
+/// An ETag is weak within a second of the write, and `If-Match` with a weak one always fails; ignores X-OC-Mtime; refuses
+/// `Depth: infinity`; applies a PUT with Content-Range; its PUT answers no ETag.
+pub fn apache() -> &'static DavPeer {
+    static PEER: OnceLock<DavPeer> = OnceLock::new();
+    PEER.get_or_init(|| {
+        let url = format!("{}/basic/", apache_server());
+        DavPeer::at("apache", url.clone(), url)
+    })
+}
+
+/// The same Apache and the same folder as [`apache`], with Digest sign-in (MD5, qop=auth).
+pub fn apache_digest() -> &'static DavPeer {
+    static PEER: OnceLock<DavPeer> = OnceLock::new();
+    PEER.get_or_init(|| {
+        let url = format!("{}/digest/", apache_server());
+        DavPeer::at("apache-digest", url, apache().url.clone())
+    })
+}
+
+fn apache_server() -> &'static str {
+    static URL: OnceLock<String> = OnceLock::new();
+    URL.get_or_init(|| start("apache", DAV_USER, DAV_PASSWORD))
+}
+
+/// nginx with its two DAV modules: the poor one.
+///
+/// Ignores conditions on PUT and DELETE; PROPFIND has no getetag, though GET has an ETag; wants a slash after the name of
+/// a folder; refuses `Depth: infinity`; answers 500 to a PUT without a parent, and loses what is moved to where no parent is.
+pub fn nginx() -> &'static DavPeer {
+    static PEER: OnceLock<DavPeer> = OnceLock::new();
+    PEER.get_or_init(|| DavPeer::start("nginx"))
+}
+
+/// WsgiDAV. Honours conditions and locks, answers `Depth: infinity`.
+///
+/// An ETag is made of inode, size and whole seconds: two writes of one size in one second share it. It stands without
+/// quotes in PROPFIND, with quotes in HEAD.
+pub fn wsgidav() -> &'static DavPeer {
+    static PEER: OnceLock<DavPeer> = OnceLock::new();
+    PEER.get_or_init(|| DavPeer::start("wsgidav"))
+}
+
+/// `rclone serve webdav`. Applies X-OC-Mtime, but to the PUT answers the ETag from before it did.
+///
+/// Ignores conditions on PUT and DELETE; takes names in NFC and NFD for one; stores a PUT with Content-Range as the
+/// whole file; answers 201 to MKCOL of a folder that is there, and to every PUT.
+pub fn rclone_dav() -> &'static DavPeer {
+    static PEER: OnceLock<DavPeer> = OnceLock::new();
+    PEER.get_or_init(|| DavPeer::start("rclone-dav"))
+}
+
+/// All WebDAV peers, for what has to hold on each.
+pub fn dav_peers() -> [&'static DavPeer; 5] {
+    [apache(), apache_digest(), nginx(), wsgidav(), rclone_dav()]
+}
+
+impl S3Peer {
+    fn start(name: &'static str, access_key: &str, secret_key: &str) -> S3Peer {
+        S3Peer {
+            name,
+            endpoint: start(name, access_key, secret_key),
+            region: "us-east-1".into(),
+            access_key: access_key.into(),
+            secret_key: secret_key.into(),
+        }
+    }
+
+    /// Makes a bucket that no other test uses, and gives its name.
+    pub fn new_bucket(&self) -> String {
+        let bucket = unique_name("bucket");
+        succeed(self.rclone(&["mkdir", &format!("peer:{bucket}")]));
+        bucket
+    }
+
+    /// Runs rclone, to which this server is `peer:`, and waits for its end.
+    pub fn rclone(&self, args: &[&str]) -> Output {
+        let remote = [
+            ("TYPE", "s3"),
+            ("PROVIDER", "Other"),
+            ("ENDPOINT", &self.endpoint),
+            ("REGION", &self.region),
+            ("ACCESS_KEY_ID", &self.access_key),
+            ("SECRET_ACCESS_KEY", &self.secret_key),
+        ];
+        rclone(&remote, args)
+    }
+}
+
+impl DavPeer {
+    fn start(name: &'static str) -> DavPeer {
+        let url = format!("{}/", start(name, DAV_USER, DAV_PASSWORD));
+        DavPeer::at(name, url.clone(), url)
+    }
+
+    fn at(name: &'static str, url: String, basic_url: String) -> DavPeer {
+        DavPeer { name, url, user: DAV_USER.into(), password: DAV_PASSWORD.into(), basic_url }
+    }
+
+    /// Makes a folder that no other test uses, and gives its name.
+    pub fn new_folder(&self) -> String {
+        let folder = unique_name("folder");
+        succeed(self.rclone(&["mkdir", &format!("peer:{folder}")]));
+        folder
+    }
+
+    /// Runs rclone, to which this server is `peer:`, and waits for its end.
+    pub fn rclone(&self, args: &[&str]) -> Output {
+        let obscured = succeed(rclone(&[], &["obscure", &self.password]));
+        let remote = [
+            ("TYPE", "webdav"),
+            ("VENDOR", "other"),
+            ("URL", &self.basic_url),
+            ("USER", &self.user),
+            ("PASS", obscured.trim()),
+        ];
+        rclone(&remote, args)
+    }
+}
+
+/// Starts the named peer with an empty folder for its data, waits until it answers, and gives its URL without a path.
+fn start(name: &str, user: &str, password: &str) -> String {
+    let scripts = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers"));
+    assert!(
+        installed().join("installed").exists(),
+        "the test servers are missing: run tests/run --install"
+    );
+    let mut failure = String::new();
+    for _ in 0..START_ATTEMPTS {
+        let port = free_port().to_string();
+        // Not below target/: an Apache started by root serves as nobody, who may not get there.
+        let folder = std::env::temp_dir().join(format!("mooring-{}-{name}", std::process::id()));
+        let mut leash = Command::new(scripts.join("leash"))
+            .arg(&folder)
+            .arg(&port)
+            .args([&scripts.join("start"), Path::new(name), &folder])
+            .args([&port, user, password])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // So that a signal to the process group of the tests can't end the leash before it has done its work.
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| panic!("tests/peers/leash doesn't start: {error}"));
+        let mut said = String::new();
+        if let Some(stdout) = leash.stdout.take() {
+            let mut stdout = BufReader::new(stdout);
+            if stdout.read_line(&mut said).is_ok() && said == "ready\n" {
+                // The pipe that holds the peer stays open until this process ends.
+                std::mem::forget(leash);
+                return format!("http://127.0.0.1:{port}");
+            }
+            let _ = stdout.read_to_string(&mut said);
+            failure = said;
+        }
+        let _ = leash.wait();
+    }
+    panic!("the peer {name} doesn't start; its log ends with\n{failure}");
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0))
+        .and_then(|listener| listener.local_addr())
+        .unwrap_or_else(|error| panic!("no free port on the loopback address: {error}"))
+        .port()
+}
+
+/// Runs rclone with the one remote `peer:`, and nothing of the configuration of the person who tests.
+fn rclone(remote: &[(&str, &str)], args: &[&str]) -> Output {
+    Command::new(installed().join("python/bin/rclone"))
+        .args(["--config=", "--retries=1"])
+        .args(args)
+        .envs(remote.iter().map(|(key, value)| (format!("RCLONE_CONFIG_PEER_{key}"), value)))
+        .env("NO_PROXY", "127.0.0.1")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("rclone doesn't start ({error}): run tests/run --install"))
+}
+
+/// What a command printed, which has to have succeeded.
+fn succeed(output: Output) -> String {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "rclone failed: {errors}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A name for a bucket or folder; the peers are new in every process, so it need only be new in this one.
+fn unique_name(kind: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("{kind}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Where `tests/run` installs.
+fn installed() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers"))
+}

@@ -1,0 +1,24 @@
+"""moto_server.py PORT USER PASSWORD: moto's S3 server on the loopback address, which checks signatures against this one key."""
+
+import json
+import sys
+
+from moto import server, settings
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.iam.models import iam_backends
+
+port, user, password = sys.argv[1:]
+
+# Moto makes up keys, so ours is put in by hand.
+iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
+iam.create_user("us-east-1", "peer")
+iam.put_user_policy(
+    "peer",
+    "all",
+    json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}),
+)
+key = iam.create_access_key("peer")
+key.access_key_id, key.secret_access_key = user, password
+
+settings.INITIAL_NO_AUTH_ACTION_COUNT = 0
+server.main(["-H", "127.0.0.1", "-p", port])
