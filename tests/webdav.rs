@@ -16,22 +16,29 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// More than the adapter sends twice to find out what a server does; it knows no parts.
+const LARGE: usize = (3 << 20) + 1;
 /// As in [`contract`].
 const SOME_TIME: i64 = 1_600_000_000_000_000_000;
 
 #[test]
 fn apache_passes() {
-    passes(peers::apache(), |_| ());
+    // It looks at conditions before the bytes arrive, not after.
+    passes(peers::apache(), |server| server.creates_once = false);
 }
 
 #[test]
 fn apache_with_digest_passes() {
-    passes(peers::apache_digest(), |_| ());
+    passes(peers::apache_digest(), |server| server.creates_once = false);
 }
 
 #[test]
 fn nginx_passes() {
-    passes(peers::nginx(), |server| server.creates_once = false);
+    passes(peers::nginx(), |server| {
+        server.creates_once = false;
+        // It takes them and keeps quiet about them.
+        server.refuses = &[".hidden", "..two dots"];
+    });
 }
 
 #[test]
@@ -39,6 +46,8 @@ fn wsgidav_passes() {
     passes(peers::wsgidav(), |server| {
         server.drops_cut_writes = false;
         server.creates_once = false;
+        // It takes a Destination for XML.
+        server.refuses = &["a&amp;b"];
     });
 }
 
@@ -46,6 +55,7 @@ fn wsgidav_passes() {
 fn rclone_passes() {
     passes(peers::rclone_dav(), |server| {
         server.keeps_mtime = true;
+        server.drops_cut_writes = false;
         server.creates_once = false;
     });
 }
@@ -53,7 +63,7 @@ fn rclone_passes() {
 #[test]
 fn nextcloud_passes() {
     let nextcloud = Nextcloud::start();
-    let mut server = Server::of(descriptor());
+    let mut server = Server { large: LARGE, ..Server::of(descriptor()) };
     server.keeps_mtime = true;
     let remote = open(&nextcloud.url, "user", "password", "contract");
     contract::run_on(&*remote, descriptor(), &server);
@@ -115,7 +125,7 @@ fn a_lost_reply_is_no_conflict() {
     nextcloud.lose_next_reply_to_put();
     let new = remote.write(
         "file",
-        &Bytes { bytes: b"new bytes", flaw: Flaw::None },
+        &Bytes::with(b"new bytes", Flaw::None),
         SOME_TIME,
         Expect::Version(&entry.print.version),
         &Notes::default(),
@@ -133,6 +143,27 @@ fn a_wrong_password_is_told() {
         let error = open(&peer.url, "", "", "").test().unwrap_err();
         assert_eq!(error.kind(), Kind::SignIn, "{}: {error}", peer.name);
     }
+}
+
+/// nginx takes names that start with a dot, and never lists them: to the engine they would seem
+/// removed.
+#[test]
+fn a_name_that_the_server_hides_is_refused() {
+    let peer = peers::nginx();
+    let remote = open(&peer.url, &peer.user, &peer.password, &peer.new_folder());
+    write(&*remote, "file", b"bytes").unwrap();
+    let version = remote.stat("file", ItemKind::File).unwrap().unwrap().print.version;
+    let refused = [
+        write(&*remote, ".hidden", b"bytes").map(drop),
+        remote.make_folder(".hidden"),
+        remote.rename("file", ".hidden", ItemKind::File, &version).map(drop),
+        remote.copy("file", ".hidden", &version).map(drop),
+    ];
+    for result in refused {
+        assert_eq!(result.unwrap_err().kind(), Kind::BadName);
+    }
+    assert_eq!(remote.stat(".hidden", ItemKind::File).unwrap(), None);
+    assert!(remote.stat("file", ItemKind::File).unwrap().is_some());
 }
 
 #[test]
@@ -271,7 +302,7 @@ fn a_path_that_would_lead_elsewhere_is_refused() {
 }
 
 fn passes(peer: &DavPeer, expect: fn(&mut Server)) {
-    let mut server = Server::of(descriptor());
+    let mut server = Server { large: LARGE, ..Server::of(descriptor()) };
     expect(&mut server);
     let root = format!("{}/root é + %20 #1", peer.new_folder());
     let remote = open(&peer.url, &peer.user, &peer.password, &root);
@@ -300,7 +331,7 @@ fn open_with(
 }
 
 fn write(remote: &dyn Remote, path: &str, bytes: &[u8]) -> Result<Entry> {
-    let content = Bytes { bytes, flaw: Flaw::None };
+    let content = Bytes::with(bytes, Flaw::None);
     remote.write(path, &content, SOME_TIME, Expect::Absent, &Notes::default())
 }
 

@@ -323,9 +323,7 @@ mod tests {
         session
     }
 
-    const RFC_7616: &str = r#"realm="http-auth@example.org", qop="auth, auth-int",
-        nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
-        opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS""#;
+    const RFC_7616: &str = r#"realm="http-auth@example.org", qop="auth, auth-int", nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS""#;
 
     #[test]
     fn answers_as_rfc_7616_says() {
@@ -343,8 +341,8 @@ mod tests {
 
     #[test]
     fn answers_without_qop_as_rfc_2069_did() {
-        let field = r#"Digest realm="testrealm@host.com",
-            nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093""#;
+        let field =
+            r#"Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093""#;
         let header = session(field, "").answer("Mufasa", "CircleOfLife", "GET", "/dir/index.html");
         assert!(header.contains("response=\"1949323746fe6a43ef61f9606e7febea\""), "{header}");
         assert!(!header.contains("nc="));

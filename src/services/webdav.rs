@@ -17,8 +17,8 @@ use quick_xml::NsReader;
 use quick_xml::events::Event;
 use quick_xml::name::{Namespace, ResolveResult};
 use std::io::{self, BufReader, Read};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 static DESCRIPTOR: Descriptor = Descriptor {
@@ -107,6 +107,7 @@ impl Service for WebDav {
             owncloud: Learnt::default(),
             keeps_mtime: Learnt::default(),
             put_tells_version: Learnt::default(),
+            lists_dots: Mutex::default(),
         }))
     }
 }
@@ -126,6 +127,8 @@ struct Dav {
     keeps_mtime: Learnt,
     /// Whether the ETag in the reply to a PUT is the one that PROPFIND tells then. rclone's isn't.
     put_tells_version: Learnt,
+    /// Whether listings tell names that start with a dot. nginx's don't.
+    lists_dots: Mutex<Option<bool>>,
 }
 
 /// A fact about a server that comes to light.
@@ -265,10 +268,7 @@ impl Remote for Dav {
     ) -> Result<Entry> {
         let what = format!("uploading {}", self.name(path));
         let size = content.size();
-        if size == 0 {
-            // There will be no byte to withhold.
-            content.unchanged()?;
-        }
+        self.check_listed(&what, path)?;
         let upload = Upload { dav: self, what: &what, path, content: &Guarded(content), mtime };
         let look = || check(&what, expect, self.stat(path, ItemKind::File)?.as_ref());
         let condition = match expect {
@@ -281,7 +281,8 @@ impl Remote for Dav {
         };
         // RACE: a server that ignores conditions loses what is written between this look and the
         // PUT's end. The same holds wherever a PUT without a condition follows below.
-        if support != Support::Honoured || size > LARGE {
+        // WsgiDAV takes If-Match to hold for a file that isn't there.
+        if support != Support::Honoured || size > LARGE || expect != Expect::Absent {
             look()?;
         }
         let condition = condition.filter(|_| support != Support::Ignored);
@@ -345,6 +346,7 @@ impl Remote for Dav {
 
     fn make_folder(&self, path: &str) -> Result<()> {
         let what = format!("making folder {}", self.name(path));
+        self.check_listed(&what, path)?;
         if !path.is_empty() {
             return self.make_collection(&what, path, self.url(path, ItemKind::Folder)?);
         }
@@ -578,6 +580,45 @@ impl Dav {
         })
     }
 
+    /// Fails for a name that the server would keep but not list: it would seem removed. The first
+    /// such name is tried with a file of our own.
+    fn check_listed(&self, what: &str, path: &str) -> Result<()> {
+        let (parent, name) = split_path(path);
+        if !name.starts_with('.') {
+            return Ok(());
+        }
+        let mut known = self.lists_dots.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_none() {
+            let probe = format!(".mooring-{}", std::process::id());
+            let at = if parent.is_empty() { probe.clone() } else { format!("{parent}/{probe}") };
+            let url = self.url(&at, ItemKind::File)?;
+            let send = |method, payload| {
+                self.send(what, &mut || Ok(Call::new(method, url.clone(), true).payload(payload)))
+            };
+            let put = send("PUT", Payload::Bytes(b""))?;
+            let made = is_success(put.status);
+            put.drain();
+            if !made {
+                // What is wrong here, the write itself will tell.
+                return Ok(());
+            }
+            let mut listed = false;
+            let looked = self.propfind(what, parent, ItemKind::Folder, "1", &mut |place, _| {
+                listed |= matches!(place, Place::Child(child) if child == probe);
+                Ok(())
+            });
+            send("DELETE", Payload::None)?.drain();
+            looked?;
+            *known = Some(listed);
+        }
+        match *known {
+            Some(false) => {
+                Err(Error::new(Kind::BadName, what, "the server hides names that start with a dot"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn make_collection(&self, what: &str, path: &str, url: String) -> Result<()> {
         let reply = self.send(what, &mut || Ok(Call::new("MKCOL", url.clone(), true)))?;
         let status = reply.status;
@@ -623,6 +664,7 @@ impl Dav {
             return Err(Error::new(Kind::Changed, what, "it was changed in the meantime"));
         }
         check(&what, Expect::Absent, self.stat(to, kind)?.as_ref())?;
+        self.check_listed(&what, to)?;
         // nginx drops what is moved to a folder that isn't there, and calls it a success.
         if split_path(from).0 != split_path(to).0
             && let Some(error) = self.missing_parent(&what, to)?
@@ -751,6 +793,8 @@ impl Upload<'_> {
         let mut attempts = 0;
         let sent = self.dav.send(self.what, &mut || {
             attempts += 1;
+            // Some servers have made an empty file before the first byte arrives.
+            self.content.unchanged()?;
             let part = Payload::Part { content: self.content, from: 0, length };
             let url = self.dav.url(self.path, ItemKind::File)?;
             let mut call = Call::new("PUT", url, true).payload(part);
