@@ -1286,3 +1286,176 @@ impl<R: Read> Read for Limited<R> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(xml: &str) -> Result<Vec<Told>> {
+        let mut all = Vec::new();
+        parse_multistatus("trying", xml.as_bytes(), &mut |told| {
+            all.push(told);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    #[test]
+    fn namespaces_decide_and_not_prefixes() {
+        let all = told(
+            r#"<?xml version="1.0" encoding="utf-8"?>
+            <multistatus xmlns="DAV:" xmlns:o="http://owncloud.org/ns" xmlns:d="urn:other">
+            <response><href>/a&amp;b&#x2f;<![CDATA[<c>]]></href>
+            <d:propstat><d:prop><d:getetag>no</d:getetag></d:prop></d:propstat>
+            <propstat><prop><getetag>W/"1"</getetag><getcontentlength> 12 </getcontentlength>
+            <d:resourcetype><collection/></d:resourcetype><resourcetype/>
+            <getlastmodified>Sun, 13 Sep 2020 12:26:40 GMT</getlastmodified><o:id>7</o:id>
+            <o:checksums><o:checksum>SHA1:0 MD5:D41D8CD98F00B204E9800998ECF8427E</o:checksum>
+            </o:checksums></prop><status>HTTP/1.1 200 OK</status></propstat></response>
+            <x:response xmlns:x="DAV:"><x:href>/f/</x:href><x:propstat>
+            <x:status>HTTP/1.1 200 OK</x:status><x:prop><x:resourcetype><x:collection/>
+            </x:resourcetype></x:prop></x:propstat></x:response></multistatus>"#,
+        );
+        let all = all.unwrap();
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[0].href, "/a&b/<c>");
+        let md5 = from_hex("d41d8cd98f00b204e9800998ecf8427e").unwrap().try_into().unwrap();
+        assert_eq!(
+            all[0].props,
+            Props {
+                collection: false,
+                etag: Some("W/\"1\"".into()),
+                modified: Some(1_600_000_000),
+                length: Some(12),
+                owncloud: true,
+                md5: Some(md5),
+            }
+        );
+        assert!(all[1].props.collection && !all[1].props.owncloud);
+    }
+
+    #[test]
+    fn a_property_counts_only_with_a_good_status() {
+        let prop = |status: &str, prop: &str| {
+            told(&format!(
+                r#"<d:multistatus xmlns:d="DAV:"><d:response><d:href>/</d:href><d:propstat>
+                <d:prop>{prop}</d:prop><d:status>{status}</d:status></d:propstat></d:response>
+                </d:multistatus>"#
+            ))
+            .unwrap()
+            .remove(0)
+        };
+        let etag = "<d:getetag>1</d:getetag>";
+        assert_eq!(prop("HTTP/1.1 200 OK", etag).props.etag.as_deref(), Some("1"));
+        assert_eq!(prop("HTTP/1.1 404 Not Found", etag).props.etag, None);
+        assert_eq!(prop("HTTP/1.1 404 Not Found", "<d:resourcetype/>").status, 200);
+        // Who doesn't know whether it is a folder knows nothing.
+        assert_eq!(prop("HTTP/1.1 403 No", "<d:resourcetype/>").status, 403);
+        assert_eq!(prop("what?", "<d:resourcetype/>").status, 0);
+    }
+
+    #[test]
+    fn anything_but_a_whole_multistatus_is_an_error() {
+        let whole = r#"<d:multistatus xmlns:d="DAV:"><d:response><d:href>/</d:href><d:propstat>
+            <d:prop/></d:propstat></d:response></d:multistatus>"#;
+        assert_eq!(told(whole).unwrap().len(), 1);
+        for end in 0..whole.len() {
+            assert!(told(&whole[..end]).is_err(), "{}", &whole[..end]);
+        }
+        let endless = format!("<d:multistatus xmlns:d=\"DAV:\">{}", "x".repeat(LONGEST_XML * 2));
+        let deep = format!("<d:multistatus xmlns:d=\"DAV:\">{}", "<a>".repeat(100_000));
+        let growing = format!("<m:multistatus xmlns:m=\"DAV:\">{}", "x<!---->".repeat(300_000));
+        for bad in [
+            "",
+            "\0",
+            "<html><body>Sign in</body></html>",
+            "<!DOCTYPE html><html/>",
+            "<!DOCTYPE m [<!ENTITY a \"b\">]><m:multistatus xmlns:m=\"DAV:\">&a;</m:multistatus>",
+            "<m:multistatus xmlns:m=\"DAV:\">&a;</m:multistatus>",
+            "<m:multistatus xmlns:m=\"DAV:\">&#x110000;</m:multistatus>",
+            "<multistatus/>",
+            "<m:multistatus/>",
+            "<m:multistatus xmlns:m=\"DAV:\"/><m:multistatus xmlns:m=\"DAV:\"/>",
+            "<m:multistatus xmlns:m=\"DAV:\"></m:other>",
+            "{\"error\": \"no\"}",
+            &endless,
+            &deep,
+            &growing,
+        ] {
+            let error = told(bad).expect_err(&bad[..bad.len().min(80)]);
+            assert_eq!(error.kind(), Kind::Protocol, "{error}");
+        }
+        let latin = b"<m:multistatus xmlns:m=\"DAV:\">\xe9</m:multistatus>";
+        assert!(parse_multistatus("trying", &latin[..], &mut |_| Ok(())).is_err());
+    }
+
+    #[test]
+    fn an_error_of_the_receiver_ends_it() {
+        let item = "<d:response><d:href>/</d:href></d:response>";
+        let xml = format!("<d:multistatus xmlns:d=\"DAV:\">{item}{item}</d:multistatus>");
+        let mut count = 0;
+        let ended = parse_multistatus("trying", xml.as_bytes(), &mut |_| {
+            count += 1;
+            Err(Error::cancelled())
+        });
+        assert_eq!((ended.unwrap_err().kind(), count), (Kind::Cancelled, 1));
+    }
+
+    #[test]
+    fn hrefs_are_compared_decoded() {
+        let folder = href_parts("http://host:1/dav/some%20folder/").unwrap();
+        let child = |name: &str| Some(Some(Place::Child(name.into())));
+        let unreadable = || Some(Some(Place::Unreadable));
+        for (href, wanted) in [
+            ("/dav/some%20folder", Some(Some(Place::Itself))),
+            ("/dav/some folder/", Some(Some(Place::Itself))),
+            ("HTTPS://other/%64av//some%20folder/", Some(Some(Place::Itself))),
+            ("/dav/some%20folder/a+b", child("a+b")),
+            ("/dav/some%20folder/a%2Bb%3f%27/", child("a+b?'")),
+            ("/dav/some%20folder/%e2%82%ac", child("€")),
+            ("/dav/some%20folder/€", child("€")),
+            ("/dav/some%20folder/100%", child("100%")),
+            ("/dav/some%20folder/%2541", child("%41")),
+            ("/dav/some%20folder/a?b#c", child("a?b#c")),
+            ("/dav/some%20folder/http://x", Some(None)),
+            ("/dav/some%20folder/a/b", Some(None)),
+            ("/dav/some%20folder/%ff", unreadable()),
+            ("/dav/some%20folder/..", unreadable()),
+            ("/dav/some%20folder/a%2fb", unreadable()),
+            ("/dav/some%20folder/a%00b", unreadable()),
+            ("/dav/some%20folders/a", None),
+            ("/dav/Some%20folder/a", None),
+            ("/dav", None),
+            ("a", None),
+            ("", None),
+            ("http://host", None),
+            ("/%", None),
+        ] {
+            assert_eq!(place(&folder, href), wanted, "{href}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        let (origin, parts) = parse_address(" HTTPS://Host:8443/a%20b//ü/%2541/ ").unwrap();
+        assert_eq!(origin, "https://host:8443");
+        assert_eq!(parts, ["a b", "ü", "%41"]);
+        assert_eq!(parse_address("http://[::1]:80").unwrap().1, [""; 0]);
+        for wrong in ["", "host", "https://", "https://u:p@h/", "https://h?x", "https://h/%2e%2e"] {
+            assert_eq!(parse_address(wrong).unwrap_err().kind(), Kind::Usage, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ranges_and_etags_are_understood() {
+        assert_eq!(content_range("bytes 5-9/10"), Some((5, Some(10))));
+        assert_eq!(content_range("bytes 5-9/*"), Some((5, None)));
+        for wrong in ["", "bytes", "bytes */10", "bytes 5/10", "items 0-1/2", "bytes -1-/2"] {
+            assert_eq!(content_range(wrong), None, "{wrong}");
+        }
+        assert_eq!(strong_etag(&Version::from_etag("W/\"a-1\"")).as_deref(), Some("\"a-1\""));
+        for none in ["", "~1-2", "é", "a b", "a\"b", "a\r\nb"] {
+            assert_eq!(strong_etag(&Version::new(none)), None, "{none}");
+        }
+    }
+}
