@@ -354,7 +354,11 @@ impl Remote for Dav {
             let parts = self.base.iter().chain(&self.root[..depth]);
             self.make_collection(&what, path, format!("{}/", self.url_of(parts)))?;
         }
-        Ok(())
+        match self.look(&what, path, ItemKind::Folder)? {
+            Some(props) if props.collection => Ok(()),
+            Some(_) => Err(Error::new(Kind::Exists, what, "a file is in its place")),
+            None => Err(gone(&what)),
+        }
     }
 
     fn rename(&self, from: &str, to: &str, kind: ItemKind, version: &Version) -> Result<Entry> {
@@ -457,7 +461,7 @@ impl Dav {
             })?;
             match reply.status {
                 207 => return self.told(what, &url, reply, each),
-                301 | 302 | 307 | 308 => url = self.follow(what, &url, reply)?,
+                301 | 302 | 307 | 308 => url = self.follow(what, path, &url, reply)?,
                 404 | 410 => {
                     reply.drain();
                     return Ok(false);
@@ -515,19 +519,21 @@ impl Dav {
         itself.ok_or_else(|| strange("the server left out what was asked for".into()))
     }
 
-    /// The address that a redirection points to, which has to be on the same server.
-    fn follow(&self, what: &str, url: &str, reply: Reply) -> Result<String> {
+    /// The address that a redirection points to. It has to be on the same server; the root's has
+    /// to be the same but for slashes and encoding, because only PROPFIND is redirected.
+    fn follow(&self, what: &str, path: &str, url: &str, reply: Reply) -> Result<String> {
         let location = reply.header("location").unwrap_or_default().to_string();
         reply.drain();
         let target = match location.strip_prefix('/') {
             Some(path) if !path.starts_with('/') => format!("{}{location}", self.origin),
             _ => location,
         };
-        let path = target.get(self.origin.len()..).unwrap_or_default();
+        let rest = target.get(self.origin.len()..).unwrap_or_default();
         let same = target.get(..self.origin.len()).is_some_and(|origin| {
-            origin.eq_ignore_ascii_case(&self.origin) && path.starts_with('/')
+            origin.eq_ignore_ascii_case(&self.origin) && rest.starts_with('/')
         });
-        if !same || target == url {
+        let moved = path.is_empty() && href_parts(&target) != href_parts(url);
+        if !same || moved || target == url {
             let cause = format!("the server says to go to '{target}'");
             return Err(Error::new(Kind::Usage, what, cause)
                 .remedy("set the connection's url to where the files are"));
