@@ -1,6 +1,9 @@
-//! The integration tests, in one binary: linking many takes longer than running them.
+//! All integration tests in one program: one link, and each server started once.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end with a panic")]
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
+mod command_line;
 mod common;
+mod engine;
+mod histories;
+mod s3;
 mod webdav;

@@ -5,7 +5,7 @@
 //! a [`Reply`] for every status that isn't a matter of waiting. Nothing here knows a service.
 
 mod cancel;
-mod sigv4;
+pub mod sigv4;
 mod userauth;
 
 pub use cancel::Cancel;
@@ -216,7 +216,8 @@ impl Http {
             .timeout_resolve(Some(options.idle.min(Duration::from_secs(20))))
             .timeout_per_read(Some(options.idle))
             .timeout_per_write(Some(options.idle))
-            .timeout_await_100(None)
+            // Many servers and proxies never answer `Expect: 100-continue`.
+            .timeout_await_100(Some(Duration::from_secs(1)))
             .max_idle_connections(options.connections)
             .max_idle_connections_per_host(options.connections)
             .max_idle_age(Duration::from_secs(15))

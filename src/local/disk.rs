@@ -1,0 +1,271 @@
+//! Looking at the local folder.
+
+use super::lease::is_being_written;
+use crate::error::{Error, Kind, Result};
+use crate::model::{ItemKind, LocalPrint, Nanos};
+use crate::remote::Content;
+use nix::dir::Dir;
+use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::sys::statvfs::fstatvfs;
+use serde::{Deserialize, Serialize};
+use std::ffi::{CStr, OsStr};
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What makes a local root the one that a task was linked with: an unmounted volume leaves a
+/// folder of another file system in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootId {
+    /// File system, as `statvfs` tells; survives a reboot, unlike a device number.
+    pub file_system: u64,
+    /// Inode of the folder.
+    pub inode: u64,
+}
+
+/// The local folder of a task, to look at.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    root: PathBuf,
+}
+
+/// What is at a place on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A regular file.
+    File(LocalPrint),
+    /// A folder.
+    Folder(LocalPrint),
+    /// The root of another file system.
+    Mount,
+    /// A symbolic link.
+    Link,
+    /// A socket, pipe or device.
+    Special,
+}
+
+impl Found {
+    /// The state of a file or folder of this kind; `None` for anything else.
+    pub fn of_kind(self, kind: ItemKind) -> Option<LocalPrint> {
+        match (self, kind) {
+            (Found::File(print), ItemKind::File) => Some(print),
+            (Found::Folder(print), ItemKind::Folder) => Some(print),
+            _ => None,
+        }
+    }
+}
+
+/// An entry of a folder.
+pub struct DiskEntry<'a> {
+    /// Its name, which may be any bytes.
+    pub name: &'a OsStr,
+    /// What it is.
+    pub found: Found,
+}
+
+impl Disk {
+    /// The folder at `root`, which isn't touched yet.
+    pub fn new(root: &Path) -> Self {
+        Disk { root: root.into() }
+    }
+
+    /// Where the folder is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What makes this folder the one it is.
+    ///
+    /// # Errors
+    /// `RootLost` when there is no folder.
+    pub fn identity(&self) -> Result<RootId> {
+        let what = format!("local folder {}", self.root.display());
+        let lost = |errno: nix::Error| {
+            Error::new(Kind::RootLost, what.clone(), std::io::Error::from(errno))
+        };
+        let root = self.open_root().map_err(lost)?;
+        let stat = fstat(&root).map_err(lost)?;
+        let file_system = fstatvfs(&root).map_err(lost)?.filesystem_id();
+        // Their width differs between CPUs.
+        #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+        Ok(RootId { file_system: file_system as u64, inode: stat.st_ino as u64 })
+    }
+
+    fn open_root(&self) -> nix::Result<OwnedFd> {
+        open(&self.root, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+    }
+
+    /// Opens a folder below the root (empty for the root) without following links.
+    pub(super) fn open_folder(&self, path: &str) -> nix::Result<OwnedFd> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut folder = self.open_root()?;
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            folder = openat(&folder, part, flags, Mode::empty())?;
+        }
+        Ok(folder)
+    }
+
+    /// What is at `path`; `None` when nothing is, or when a folder above it is gone.
+    pub fn stat(&self, path: &str) -> Result<Option<Found>> {
+        let (folder, name) = crate::model::split_path(path);
+        let found = self.open_folder(folder).and_then(|folder| look(&folder, name, None));
+        absent_is_none(found).map_err(|errno| disk_error("looking at", path, errno))
+    }
+
+    /// Tells every entry of a folder to `each`, in no order.
+    ///
+    /// An error means that not everything was told: nothing may be concluded from what is missing.
+    pub fn list(
+        &self,
+        folder: &str,
+        each: &mut dyn FnMut(DiskEntry<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let failed = |errno| disk_error("reading folder", folder, errno);
+        let opened = self.open_folder(folder).map_err(failed)?;
+        #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+        let device = fstat(&opened).map_err(failed)?.st_dev as u64;
+        let again =
+            opened.try_clone().map_err(|error| Error::disk(format!("folder {folder}"), error))?;
+        let mut listing = Dir::from_fd(again).map_err(failed)?;
+        for entry in listing.iter() {
+            let entry = entry.map_err(failed)?;
+            let name: &CStr = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            // What vanishes between the two looks is absent, as if the first had come later.
+            if let Some(found) =
+                absent_is_none(look(&opened, name, Some(device))).map_err(failed)?
+            {
+                each(DiskEntry { name: OsStr::from_bytes(name.to_bytes()), found })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a file to upload it.
+    ///
+    /// # Errors
+    /// `Changed` when it isn't as `expected` any more, `InUse` while somebody writes to it.
+    pub fn open(&self, path: &str, expected: &LocalPrint) -> Result<LocalFile> {
+        let (folder, name) = crate::model::split_path(path);
+        // O_NONBLOCK: a pipe put in the file's place must not make us wait for a writer.
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let file = self
+            .open_folder(folder)
+            .and_then(|folder| openat(&folder, name, flags, Mode::empty()))
+            .map_err(|errno| disk_error("opening", path, errno))?;
+        let file = LocalFile { file: File::from(file), expected: *expected, path: path.into() };
+        file.unchanged()?;
+        if is_being_written(&file.file) {
+            let what = format!("reading {path}");
+            return Err(Error::new(Kind::InUse, what, "a program is still writing to it"));
+        }
+        Ok(file)
+    }
+}
+
+/// A local file, open to be read, with the state it must keep meanwhile.
+pub struct LocalFile {
+    file: File,
+    expected: LocalPrint,
+    path: String,
+}
+
+impl Content for LocalFile {
+    fn size(&self) -> u64 {
+        self.expected.size
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        self.file
+            .read_at(buffer, offset)
+            .map_err(|error| Error::disk(format!("reading {}", self.path), error))
+    }
+
+    fn unchanged(&self) -> Result<()> {
+        let stat =
+            fstat(&self.file).map_err(|errno| disk_error("looking at", &self.path, errno))?;
+        if found(&stat) == Found::File(self.expected) {
+            Ok(())
+        } else {
+            let what = format!("reading {}", self.path);
+            Err(Error::new(Kind::Changed, what, "it changed meanwhile"))
+        }
+    }
+}
+
+/// How long a file must have rested before its times are sure to betray the next write: some
+/// file systems keep them to the scheduler's tick, FAT to two seconds.
+pub fn granularity(print: &LocalPrint) -> Duration {
+    let coarse = print.ctime % 1_000_000_000 == 0;
+    if coarse { Duration::from_secs(2) } else { Duration::from_millis(20) }
+}
+
+/// The state of an open file.
+pub fn print_of(file: &impl AsFd) -> nix::Result<LocalPrint> {
+    Ok(print(&fstat(file)?))
+}
+
+fn look<N: ?Sized + nix::NixPath>(
+    folder: &OwnedFd,
+    name: &N,
+    device: Option<u64>,
+) -> nix::Result<Found> {
+    let stat = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    let found = found(&stat);
+    #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+    let elsewhere = device.is_some_and(|device| device != stat.st_dev as u64);
+    Ok(if elsewhere && matches!(found, Found::Folder(_)) { Found::Mount } else { found })
+}
+
+fn found(stat: &FileStat) -> Found {
+    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFREG => Found::File(print(stat)),
+        SFlag::S_IFDIR => {
+            Found::Folder(LocalPrint { inode: print(stat).inode, ..LocalPrint::default() })
+        }
+        SFlag::S_IFLNK => Found::Link,
+        _ => Found::Special,
+    }
+}
+
+// The fields' widths differ between CPUs.
+#[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+fn print(stat: &FileStat) -> LocalPrint {
+    LocalPrint {
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        mtime: nanos(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        ctime: nanos(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+        inode: stat.st_ino as u64,
+    }
+}
+
+fn nanos(seconds: i64, nanos: i64) -> Nanos {
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
+
+/// An error of a file operation, naming it and the item.
+pub(super) fn disk_error(operation: &str, path: &str, errno: nix::Error) -> Error {
+    let path = if path.is_empty() { "the task's folder" } else { path };
+    let what = format!("{operation} {path}");
+    match errno {
+        // A link in a folder's or file's place: the item isn't there any more.
+        nix::Error::ELOOP | nix::Error::ENOTDIR => {
+            Error::new(Kind::NotFound, what, "something else is in its place")
+        }
+        errno => Error::disk(what, errno.into()),
+    }
+}
+
+fn absent_is_none<T>(result: nix::Result<T>) -> nix::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(nix::Error::ENOENT | nix::Error::ENOTDIR | nix::Error::ELOOP) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}

@@ -1,0 +1,14 @@
+//! The local side: looking at the disk, changing it, and being told of changes.
+//!
+//! [`Disk`] can only look; [`DiskWriter`], the one home of file mutation, exists only where the
+//! task's direction lets it write locally. Paths are walked folder by folder without following
+//! symbolic links, so a link put in a folder's place leads nobody astray.
+
+mod disk;
+mod lease;
+mod watch;
+mod writer;
+
+pub use disk::{Disk, DiskEntry, Found, LocalFile, RootId, granularity, print_of};
+pub use watch::{Changes, Watch};
+pub use writer::{Arrival, DiskWriter};

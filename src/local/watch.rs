@@ -1,0 +1,3 @@
+//! Being told of changes by the kernel.
+pub struct Changes;
+pub struct Watch;

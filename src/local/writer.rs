@@ -1,0 +1,319 @@
+//! Changing the local folder: the one home of file mutation.
+//!
+//! Nothing is replaced or removed unless it still is what the plan was made against, and new
+//! content appears under its name only when all of it is on the disk.
+
+use super::disk::{Disk, Found, disk_error, print_of};
+use crate::error::{Error, Kind, Result};
+use crate::model::{ItemKind, LocalPrint, Nanos, split_path};
+use crate::rules::{WORK_FOLDER, dies_with_folder};
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, fchmod, fstatat, futimens, mkdirat};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, linkat, unlinkat};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
+
+/// Mode of a new file or folder before the umask.
+const FILE_MODE: Mode = Mode::from_bits_truncate(0o666);
+const FOLDER_MODE: Mode = Mode::from_bits_truncate(0o777);
+
+/// The local folder of a task that may write locally.
+#[derive(Clone, Debug)]
+pub struct DiskWriter {
+    disk: Disk,
+}
+
+/// A file on its way in: in the work folder, invisible to scans, until [`Arrival::land`].
+pub struct Arrival {
+    file: File,
+    name: String,
+    writer: DiskWriter,
+}
+
+impl DiskWriter {
+    /// For a task whose direction lets it write locally.
+    pub fn new(disk: Disk) -> Self {
+        DiskWriter { disk }
+    }
+
+    /// Makes a folder whose parent is there. One that exists already is as good.
+    ///
+    /// # Errors
+    /// `Exists` when a file has its name.
+    pub fn make_folder(&self, path: &str) -> Result<LocalPrint> {
+        let failed = |errno| disk_error("making folder", path, errno);
+        let (parent, name) = self.parent(path).map_err(failed)?;
+        match mkdirat(&parent, name, FOLDER_MODE) {
+            Ok(()) => sync(parent).map_err(failed)?,
+            Err(nix::Error::EEXIST) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        match self.disk.stat(path)? {
+            Some(Found::Folder(print)) => Ok(print),
+            _ => Err(failed(nix::Error::EEXIST)),
+        }
+    }
+
+    /// Opens the arriving file called `name` in the work folder, with what is there of it already.
+    pub fn arrive(&self, name: &str) -> Result<Arrival> {
+        let failed = |errno| disk_error("making a temporary file", name, errno);
+        let root = self.disk.open_folder("").map_err(failed)?;
+        match mkdirat(&root, WORK_FOLDER, Mode::from_bits_truncate(0o700)) {
+            Ok(()) | Err(nix::Error::EEXIST) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        let folder = self.disk.open_folder(WORK_FOLDER).map_err(failed)?;
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = openat(&folder, name, flags, FILE_MODE).map_err(failed)?;
+        Ok(Arrival { file: File::from(file), name: name.into(), writer: self.clone() })
+    }
+
+    /// Removes what no unfinished transfer needs from the work folder, and the folder when it is
+    /// empty then.
+    pub fn tidy(&self, needed: &dyn Fn(&str) -> bool) -> Result<()> {
+        let failed = |errno| disk_error("tidying", WORK_FOLDER, errno);
+        let folder = match self.disk.open_folder(WORK_FOLDER) {
+            Ok(folder) => folder,
+            Err(nix::Error::ENOENT) => return Ok(()),
+            Err(errno) => return Err(failed(errno)),
+        };
+        self.disk.list(WORK_FOLDER, &mut |entry| {
+            let keep = entry.name.to_str().is_some_and(needed);
+            if !keep && matches!(entry.found, Found::File(_)) {
+                unlinkat(&folder, entry.name, UnlinkatFlags::NoRemoveDir).map_err(failed)?;
+            }
+            Ok(())
+        })?;
+        let root = self.disk.open_folder("").map_err(failed)?;
+        match unlinkat(&root, WORK_FOLDER, UnlinkatFlags::RemoveDir) {
+            Ok(()) | Err(nix::Error::ENOTEMPTY | nix::Error::EEXIST | nix::Error::ENOENT) => Ok(()),
+            Err(errno) => Err(failed(errno)),
+        }
+    }
+
+    /// Gives an item another path, which must be free.
+    ///
+    /// # Errors
+    /// `Changed` when it isn't as `expected`, `Exists` when the new path is taken.
+    pub fn rename(
+        &self,
+        from: &str,
+        to: &str,
+        kind: ItemKind,
+        expected: &LocalPrint,
+    ) -> Result<LocalPrint> {
+        let failed = |errno| disk_error("renaming", from, errno);
+        self.expect(from, kind, Some(expected))?;
+        let (from_folder, from_name) = self.parent(from).map_err(failed)?;
+        let (to_folder, to_name) = self.parent(to).map_err(failed)?;
+        match kind {
+            ItemKind::File => {
+                place(&from_folder, from_name, &to_folder, to_name).map_err(failed)?;
+            }
+            ItemKind::Folder => {
+                // RACE: a folder made under the new name between these two calls is replaced when
+                // it is empty, and makes the call fail when it isn't: nothing is lost.
+                self.expect(to, kind, None)?;
+                renameat(&from_folder, from_name, &to_folder, to_name).map_err(failed)?;
+            }
+        }
+        sync(to_folder).map_err(failed)?;
+        sync(from_folder).map_err(failed)?;
+        self.disk.stat(to)?.and_then(|found| found.of_kind(kind)).ok_or_else(|| {
+            Error::new(Kind::Changed, format!("renaming {from}"), "it was replaced meanwhile")
+        })
+    }
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// `Changed` when it isn't as `expected`.
+    pub fn remove_file(&self, path: &str, expected: &LocalPrint) -> Result<()> {
+        let failed = |errno| disk_error("removing", path, errno);
+        let (folder, name) = self.parent(path).map_err(failed)?;
+        // RACE: a write between these two calls is lost with the file it went to, which its
+        // writer's side of the task had removed.
+        self.expect(path, ItemKind::File, Some(expected))?;
+        unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir).map_err(failed)
+    }
+
+    /// Removes a folder that holds nothing but what programs left behind in it.
+    ///
+    /// # Errors
+    /// `Exists` when something else is in it.
+    pub fn remove_folder(&self, path: &str) -> Result<()> {
+        let failed = |errno| match errno {
+            nix::Error::ENOTEMPTY => disk_error("removing folder", path, nix::Error::EEXIST),
+            errno => disk_error("removing folder", path, errno),
+        };
+        let mut litter = true;
+        self.disk.list(path, &mut |entry| {
+            litter &= entry.name.to_str().is_some_and(dies_with_folder);
+            Ok(())
+        })?;
+        if !litter {
+            return Err(failed(nix::Error::EEXIST));
+        }
+        let folder = self.disk.open_folder(path).map_err(failed)?;
+        self.disk.list(path, &mut |entry| match entry.found {
+            Found::Folder(_) | Found::Mount => self.remove_litter_folder(path, entry.name),
+            _ => unlinkat(&folder, entry.name, UnlinkatFlags::NoRemoveDir).map_err(failed),
+        })?;
+        let (parent, name) = self.parent(path).map_err(failed)?;
+        unlinkat(&parent, name, UnlinkatFlags::RemoveDir).map_err(failed)
+    }
+
+    /// Removes a folder of thumbnails and the like with everything in it.
+    fn remove_litter_folder(&self, parent: &str, name: &std::ffi::OsStr) -> Result<()> {
+        let path = format!("{parent}/{}", name.to_string_lossy());
+        std::fs::remove_dir_all(self.disk.root().join(&path))
+            .map_err(|error| Error::disk(format!("removing folder {path}"), error))
+    }
+
+    fn parent<'p>(&self, path: &'p str) -> nix::Result<(OwnedFd, &'p str)> {
+        let (folder, name) = split_path(path);
+        Ok((self.disk.open_folder(folder)?, name))
+    }
+
+    /// Fails with `Changed` or `Exists` unless the item is as expected (`None`: absent).
+    fn expect(&self, path: &str, kind: ItemKind, expected: Option<&LocalPrint>) -> Result<()> {
+        let found = self.disk.stat(path)?;
+        let what = format!("changing {path}");
+        match (found, expected) {
+            (None, None) => Ok(()),
+            (Some(_), None) => Err(Error::new(Kind::Exists, what, "something has its name")),
+            (Some(found), Some(expected)) if found.of_kind(kind).as_ref() == Some(expected) => {
+                Ok(())
+            }
+            _ => Err(Error::new(Kind::Changed, what, "it changed on the disk meanwhile")),
+        }
+    }
+}
+
+impl Arrival {
+    /// How many bytes are there already.
+    pub fn length(&self) -> Result<u64> {
+        let metadata = self.file.metadata();
+        Ok(metadata.map_err(|error| self.error(error))?.len())
+    }
+
+    /// Drops what is there already.
+    pub fn restart(&mut self) -> Result<()> {
+        self.file.set_len(0).map_err(|error| self.error(error))
+    }
+
+    /// Goes to the start, to read what is there.
+    pub fn rewind(&mut self) -> Result<()> {
+        self.file.seek(SeekFrom::Start(0)).map(|_| ()).map_err(|error| self.error(error))
+    }
+
+    /// Gives the file its time of modification, makes it durable and puts it under `path`, where
+    /// `expected` must still be (`None`: nothing). A replaced file's mode and owner are kept.
+    ///
+    /// # Errors
+    /// `Changed` or `Exists` when something else is there; the arrival then stays for later.
+    pub fn land(
+        &self,
+        path: &str,
+        expected: Option<&LocalPrint>,
+        mtime: Option<Nanos>,
+    ) -> Result<LocalPrint> {
+        let failed = |errno| disk_error("putting in place", path, errno);
+        let disk = &self.writer.disk;
+        let (target, name) = self.writer.parent(path).map_err(failed)?;
+        if let Some(mtime) = mtime {
+            let time = TimeSpec::new(
+                // A time that this CPU's time type can't hold is left at the present.
+                mtime.div_euclid(1_000_000_000).try_into().unwrap_or(0),
+                mtime.rem_euclid(1_000_000_000).try_into().unwrap_or(0),
+            );
+            futimens(&self.file, &TimeSpec::UTIME_OMIT, &time).map_err(failed)?;
+        }
+        if expected.is_some() {
+            // Best effort: not every file system and user can.
+            if let Ok(old) = fstatat(&target, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+                let _ = fchown(
+                    &self.file,
+                    Some(Uid::from_raw(old.st_uid)),
+                    Some(Gid::from_raw(old.st_gid)),
+                );
+                let _ = fchmod(&self.file, Mode::from_bits_truncate(old.st_mode));
+            }
+        }
+        self.file.sync_all().map_err(|error| self.error(error))?;
+        let work = disk.open_folder(WORK_FOLDER).map_err(failed)?;
+        match expected {
+            None => place(&work, &self.name, &target, name).map_err(failed)?,
+            Some(expected) => {
+                // RACE: a write that begins between these two calls goes to the replaced file and
+                // is lost with it; the window is a few microseconds.
+                self.writer.expect(path, ItemKind::File, Some(expected))?;
+                renameat(&work, self.name.as_str(), &target, name).map_err(failed)?;
+            }
+        }
+        sync(target).map_err(failed)?;
+        print_of(&self.file).map_err(failed)
+    }
+
+    /// Makes what is there durable, for a later attempt.
+    pub fn keep(self) -> Result<()> {
+        self.file.sync_all().map_err(|error| self.error(error))
+    }
+
+    /// Removes the file: it isn't needed.
+    pub fn discard(self) -> Result<()> {
+        let failed = |errno| disk_error("removing a temporary file", &self.name, errno);
+        let work = self.writer.disk.open_folder(WORK_FOLDER).map_err(failed)?;
+        unlinkat(&work, self.name.as_str(), UnlinkatFlags::NoRemoveDir).map_err(failed)
+    }
+
+    fn error(&self, error: std::io::Error) -> Error {
+        Error::disk(format!("temporary file {}", self.name), error)
+    }
+}
+
+impl Write for Arrival {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        self.file.write(buffer)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Read for Arrival {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+/// Puts a file under a name that must be free.
+fn place(from: &OwnedFd, name: &str, to: &OwnedFd, new_name: &str) -> nix::Result<()> {
+    // A link fails when the name is taken, on every kernel and C library.
+    match linkat(from, name, to, new_name, AtFlags::empty()) {
+        Ok(()) => unlinkat(from, name, UnlinkatFlags::NoRemoveDir),
+        Err(nix::Error::EPERM | nix::Error::EOPNOTSUPP | nix::Error::EMLINK) => {
+            // RACE: file systems without links (FAT) leave a window of microseconds in which a
+            // file made under this name is replaced.
+            match fstatat(to, new_name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+                Err(nix::Error::ENOENT) => renameat(from, name, to, new_name),
+                Ok(_) => Err(nix::Error::EEXIST),
+                Err(errno) => Err(errno),
+            }
+        }
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Makes a folder's entries durable.
+fn sync(folder: OwnedFd) -> nix::Result<()> {
+    match File::from(folder).sync_all() {
+        Ok(()) => Ok(()),
+        // Some file systems can't, and need not.
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),
+        Err(error) => Err(error.raw_os_error().map_or(nix::Error::EIO, nix::Error::from_raw)),
+    }
+}

@@ -1,0 +1,181 @@
+//! One folder's sightings merged with its rows.
+
+use super::{Look, Renamed, Sighting};
+use crate::error::Result;
+use crate::model::{ItemKind, RemotePrint, Side, Version};
+use crate::rules::SkipReason;
+use crate::store::{Children, Facet, Key, Record};
+use std::iter::Peekable;
+
+/// A folder being looked at. Its sightings come in the order of names (a folder's ends in `/`).
+pub(super) struct Level {
+    folder: u64,
+    rows: Peekable<Children>,
+    /// A folder that didn't exist in the state has no rows, but its node is known already.
+    version: Option<(Key, Version)>,
+}
+
+/// What to do about a folder that was met.
+pub(super) struct Descent {
+    pub node: u64,
+    /// Whether the state didn't know it on this side.
+    pub new: bool,
+    /// To be noted once everything in the folder has been told: only then it stands for it.
+    pub version: Option<(Key, Version)>,
+}
+
+impl Level {
+    pub fn open(look: &Look<'_, '_>, folder: u64, version: Option<(Key, Version)>) -> Result<Self> {
+        Ok(Level { folder, rows: look.snapshot.children(folder)?.peekable(), version })
+    }
+
+    /// Takes in the next sighting. Tells where to go on if it is a folder worth looking into.
+    pub fn meet(
+        &mut self,
+        look: &mut Look<'_, '_>,
+        name: String,
+        sighting: Sighting,
+        skip: Option<SkipReason>,
+    ) -> Result<Option<Descent>> {
+        let key = Key { folder: self.folder, name };
+        let known = self.advance(look, &key)?;
+        let kind = key.kind();
+        look.cancel.check()?;
+        if kind == ItemKind::File {
+            look.progress.saw();
+        }
+        if known.is_none()
+            && skip.is_none()
+            && kind == ItemKind::Folder
+            && let Sighting::Local(print) = sighting
+            && let Some(from) = look.renamed_from(print.inode)?
+        {
+            look.renamed.push(Renamed { from, to: key, print });
+            return Ok(None);
+        }
+        let (mut record, mut news) = match known {
+            Some(record) => (record, false),
+            None if kind == ItemKind::File => (Record::new(0), true),
+            None => (Record::new(look.batch.new_node()?), true),
+        };
+        let new = !record.is_on(look.side);
+        let (seen, version) = match sighting {
+            Sighting::Local(print) => (record.see_local(Some(print)), None),
+            Sighting::Remote(print) => {
+                let version = subtree_version(&record, &print);
+                if version == SubtreeVersion::Same {
+                    return Ok(None);
+                }
+                let kept = keep_version(&record, print, kind);
+                let told = match version {
+                    SubtreeVersion::New(version) => Some((key.clone(), version)),
+                    _ => None,
+                };
+                (record.see_remote(Some(kept)), told)
+            }
+        };
+        news |= seen;
+        if record.skip != skip {
+            // A rule came or went: the item leaves the agreement, and both copies stay.
+            record.forget_agreement();
+            record.skip = skip;
+            news = true;
+        }
+        let descent = (kind == ItemKind::Folder && record.skip.is_none()).then_some(Descent {
+            node: record.node,
+            new,
+            version,
+        });
+        if news {
+            look.batch.put(key, record)?;
+        }
+        Ok(descent)
+    }
+
+    /// Everything in the folder has been told: what has not been met isn't there.
+    pub fn finish(mut self, look: &mut Look<'_, '_>) -> Result<()> {
+        while let Some(row) = self.rows.next() {
+            let (key, record) = row?;
+            miss(look, &key, record)?;
+        }
+        if let Some((key, version)) = self.version.take()
+            && let Some(mut record) = look.batch.get(&key)?
+        {
+            let print = record.remote_print().cloned().unwrap_or_default();
+            if record.see_remote(Some(RemotePrint { version, ..print })) {
+                look.batch.put(key, record)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on to the row of `key`; the rows before it weren't met.
+    fn advance(&mut self, look: &mut Look<'_, '_>, key: &Key) -> Result<Option<Record>> {
+        loop {
+            match self.rows.peek() {
+                Some(Ok((at, _))) if at.name > key.name => return Ok(None),
+                None => return Ok(None),
+                Some(_) => {}
+            }
+            let Some(row) = self.rows.next() else { return Ok(None) };
+            let (at, record) = row?;
+            if at.name == key.name {
+                return Ok(Some(record));
+            }
+            miss(look, &at, record)?;
+        }
+    }
+}
+
+fn miss(look: &mut Look<'_, '_>, key: &Key, mut record: Record) -> Result<()> {
+    if !record.is_on(look.side) {
+        return Ok(());
+    }
+    match (key.kind(), look.side) {
+        (ItemKind::Folder, Side::Local) if record.skip.is_none() => {
+            look.missing.push(record.node);
+            Ok(())
+        }
+        (ItemKind::Folder, _) => look.gone(key),
+        (ItemKind::File, side) => {
+            let news = match side {
+                Side::Local => record.see_local(None),
+                Side::Remote => record.see_remote(None),
+            };
+            if news { look.batch.put(key.clone(), record) } else { Ok(()) }
+        }
+    }
+}
+
+#[derive(PartialEq)]
+enum SubtreeVersion {
+    /// The service doesn't tell one.
+    None,
+    /// Nothing below changed since it was all told.
+    Same,
+    New(Version),
+}
+
+fn subtree_version(record: &Record, print: &RemotePrint) -> SubtreeVersion {
+    if record.node == 0 || print.version.is_empty() {
+        SubtreeVersion::None
+    } else if record.skip.is_none()
+        && record.remote != Facet::Gone
+        && record.remote_print().is_some_and(|known| known.version == print.version)
+    {
+        SubtreeVersion::Same
+    } else {
+        SubtreeVersion::New(print.version.clone())
+    }
+}
+
+/// A folder keeps its old version until everything in it has been told.
+fn keep_version(record: &Record, print: RemotePrint, kind: ItemKind) -> RemotePrint {
+    match kind {
+        ItemKind::File => print,
+        ItemKind::Folder => {
+            let version = record.remote_print().map(|known| known.version.clone());
+            RemotePrint { version: version.unwrap_or_default(), ..print }
+        }
+    }
+}

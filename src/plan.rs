@@ -1,0 +1,256 @@
+//! The planner: what to do about one item, from its three facets and the task's direction.
+//!
+//! Pure: no I/O, no clock, no state. Each direction has a function and a type of its own; what
+//! [`Upward`] can't express, an upload-only task can't do.
+
+use crate::store::{Facet, Record};
+
+/// What to do about an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step<Op> {
+    /// Nothing, until a side changes.
+    Nothing,
+    /// Nothing yet: something else has to happen first.
+    Wait,
+    /// Both sides are the same already: agree on it.
+    Settle,
+    /// Neither side has it any more: forget it.
+    Forget,
+    /// Read the local file to find out whether it changed.
+    Examine,
+    /// Do this.
+    Do(Op),
+    /// A file and a folder want the same name: a person has to rename one.
+    Clash,
+}
+
+impl<T> Step<T> {
+    /// The same step with its operation put in other words.
+    pub fn map<U>(self, words: impl FnOnce(T) -> U) -> Step<U> {
+        match self {
+            Step::Do(op) => Step::Do(words(op)),
+            Step::Nothing => Step::Nothing,
+            Step::Wait => Step::Wait,
+            Step::Settle => Step::Settle,
+            Step::Forget => Step::Forget,
+            Step::Examine => Step::Examine,
+            Step::Clash => Step::Clash,
+        }
+    }
+}
+
+/// What a task may do to its remote side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upward {
+    /// Send a file where there is none.
+    Create,
+    /// Send a file over the version that was agreed on or seen.
+    Replace,
+    /// Send a file over one that isn't known to be the same: find out; if it differs, keep the
+    /// remote one under a conflict name on the remote side first.
+    Resolve,
+    /// Make a folder.
+    MakeFolder,
+    /// Remove a file.
+    Remove,
+    /// Remove a folder that is empty by then.
+    RemoveFolder,
+}
+
+/// What a task may do to its local side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Downward {
+    /// Fetch a file where there is none.
+    Create,
+    /// Fetch a file over the one that was agreed on.
+    Replace,
+    /// Fetch a file over one that isn't known to be the same: find out; if it differs, keep the
+    /// local one under a conflict name first.
+    Resolve,
+    /// Make a folder.
+    MakeFolder,
+    /// Remove a file.
+    Remove,
+    /// Remove a folder that is empty by then.
+    RemoveFolder,
+}
+
+/// What a two-way task may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// To the remote side.
+    Up(Upward),
+    /// To the local side.
+    Down(Downward),
+    /// Both sides have it and aren't known to be the same: find out; if they differ, the local
+    /// one keeps the name, and the remote one is kept locally under a conflict name.
+    Merge,
+}
+
+impl Op {
+    /// Whether it removes something: such steps come last.
+    pub fn removes(self) -> bool {
+        matches!(
+            self,
+            Op::Up(Upward::Remove | Upward::RemoveFolder)
+                | Op::Down(Downward::Remove | Downward::RemoveFolder)
+        )
+    }
+}
+
+/// What has to be known of an item to plan it.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// Its facets.
+    pub record: &'a Record,
+    /// Whether an item of the same name but the other kind is on the local side.
+    pub twin_local: bool,
+    /// Whether an item of the same name but the other kind is on the remote side.
+    pub twin_remote: bool,
+    /// Whether that item is there to stay on both counts: agreed on or new, not on its way out.
+    pub twin_stays: bool,
+    /// Whether the folder comes into being on the remote side with what is put into it.
+    pub made_by_children: bool,
+    /// The task never removes at the destination.
+    pub keep_removed: bool,
+}
+
+/// How one side of an item stands towards what was agreed on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stand {
+    Absent,
+    Same,
+    Changed,
+    Gone,
+}
+
+fn stand<P>(facet: &Facet<P>, agreed: bool) -> Stand {
+    match facet {
+        Facet::AsSynced if agreed => Stand::Same,
+        Facet::AsSynced => Stand::Absent,
+        Facet::Gone => Stand::Gone,
+        Facet::Suspect(_) | Facet::Now(_) => Stand::Changed,
+    }
+}
+
+impl View<'_> {
+    fn stands(&self) -> (Stand, Stand) {
+        let agreed = self.record.synced.is_some();
+        (stand(&self.record.local, agreed), stand(&self.record.remote, agreed))
+    }
+
+    fn is_folder(&self) -> bool {
+        self.record.node != 0
+    }
+
+    fn is_suspect(&self) -> bool {
+        matches!(self.record.local, Facet::Suspect(_))
+    }
+
+    /// A step that puts something on the remote side has to find the name free of the other kind.
+    fn up<T>(&self, op: T) -> Step<T> {
+        self.unless_taken(self.twin_remote, op)
+    }
+
+    /// Likewise for the local side.
+    fn down<T>(&self, op: T) -> Step<T> {
+        self.unless_taken(self.twin_local, op)
+    }
+
+    fn unless_taken<T>(&self, taken: bool, op: T) -> Step<T> {
+        match (taken, self.twin_stays) {
+            (false, _) => Step::Do(op),
+            (true, false) => Step::Wait,
+            (true, true) => Step::Clash,
+        }
+    }
+
+    fn remove<T>(&self, op: T) -> Step<T> {
+        if self.keep_removed { Step::Nothing } else { Step::Do(op) }
+    }
+}
+
+/// Plans an item of a two-way task.
+pub fn both(view: &View<'_>) -> Step<Op> {
+    use Stand::*;
+    let stands = view.stands();
+    if view.is_folder() {
+        return match stands {
+            (Absent | Gone, Absent | Gone) => Step::Forget,
+            (Same | Changed, Same | Changed) => Step::Settle,
+            (Changed | Same, Absent) if view.made_by_children => Step::Wait,
+            (Changed, Gone) if view.made_by_children => Step::Wait,
+            (Changed | Same, Absent) | (Changed, Gone) => view.up(Op::Up(Upward::MakeFolder)),
+            (Absent, Changed | Same) | (Gone, Changed) => view.down(Op::Down(Downward::MakeFolder)),
+            (Gone, Same) => view.remove(Op::Up(Upward::RemoveFolder)),
+            (Same, Gone) => view.remove(Op::Down(Downward::RemoveFolder)),
+        };
+    }
+    if view.is_suspect() {
+        return Step::Examine;
+    }
+    match stands {
+        (Same, Same) => Step::Nothing,
+        (Absent | Gone, Absent | Gone) => Step::Forget,
+        (Changed, Absent | Gone) | (Same, Absent) => view.up(Op::Up(Upward::Create)),
+        (Changed, Same) => view.up(Op::Up(Upward::Replace)),
+        (Absent | Gone, Changed) | (Absent, Same) => view.down(Op::Down(Downward::Create)),
+        (Same, Changed) => view.down(Op::Down(Downward::Replace)),
+        (Changed, Changed) => Step::Do(Op::Merge),
+        (Gone, Same) => view.remove(Op::Up(Upward::Remove)),
+        (Same, Gone) => view.remove(Op::Down(Downward::Remove)),
+    }
+}
+
+/// Plans an item of an upload-only task: only local changes count.
+pub fn upload(view: &View<'_>) -> Step<Upward> {
+    use Stand::*;
+    let stands = view.stands();
+    if view.is_folder() {
+        return match stands {
+            (Absent | Gone, Absent | Gone) => Step::Forget,
+            (Same | Changed, Same | Changed) => Step::Settle,
+            (Changed, Absent | Gone) | (Same, Absent) if view.made_by_children => Step::Wait,
+            (Changed, Absent | Gone) | (Same, Absent) => view.up(Upward::MakeFolder),
+            (Gone, Same) => view.remove(Upward::RemoveFolder),
+            (Same, Gone) | (Absent, _) | (Gone, Changed) => Step::Nothing,
+        };
+    }
+    if view.is_suspect() {
+        return Step::Examine;
+    }
+    match stands {
+        (Absent | Gone, Absent | Gone) => Step::Forget,
+        (Changed, Absent | Gone) => view.up(Upward::Create),
+        (Changed, Same) => view.up(Upward::Replace),
+        (Changed, Changed) => Step::Do(Upward::Resolve),
+        (Gone, Same) => view.remove(Upward::Remove),
+        (Same | Absent, _) | (Gone, Changed) => Step::Nothing,
+    }
+}
+
+/// Plans an item of a download-only task: only remote changes count.
+pub fn download(view: &View<'_>) -> Step<Downward> {
+    use Stand::*;
+    let stands = view.stands();
+    if view.is_folder() {
+        return match stands {
+            (Absent | Gone, Absent | Gone) => Step::Forget,
+            (Same | Changed, Same | Changed) => Step::Settle,
+            (Absent | Gone, Changed) | (Absent, Same) => view.down(Downward::MakeFolder),
+            (Same, Gone) => view.remove(Downward::RemoveFolder),
+            (Gone, Same) | (_, Absent) | (Changed, Gone) => Step::Nothing,
+        };
+    }
+    if view.is_suspect() {
+        return Step::Examine;
+    }
+    match stands {
+        (Absent | Gone, Absent | Gone) => Step::Forget,
+        (Absent | Gone, Changed) => view.down(Downward::Create),
+        (Same, Changed) => view.down(Downward::Replace),
+        (Changed, Changed) => Step::Do(Downward::Resolve),
+        (Same, Gone) => view.remove(Downward::Remove),
+        (_, Same | Absent) | (Changed, Gone) => Step::Nothing,
+    }
+}

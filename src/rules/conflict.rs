@@ -1,0 +1,62 @@
+//! The name under which the loser of a conflict is kept.
+
+use crate::model::{Nanos, split_path};
+use std::time::{Duration, SystemTime};
+
+/// Longest name that is surely allowed, in bytes.
+const MAX_NAME: usize = 240;
+
+/// The path for the losing content of `path`: the day it was last changed and a mark made of
+/// its version, before the ending. The same loser always gets the same name, so that a conflict
+/// that is met again after a crash leaves one copy, not two.
+pub fn conflict_name(path: &str, changed: Option<Nanos>, version: &str) -> String {
+    let (folder, name) = split_path(path);
+    let (stem, ending) = match name.rfind('.') {
+        Some(dot) if dot > 0 && name.len() - dot <= 16 => name.split_at(dot),
+        _ => (name, ""),
+    };
+    let day = changed.and_then(day).map(|day| format!("{day} ")).unwrap_or_default();
+    let mark = format!(" (conflict {day}{})", mark(version));
+    let mut room = MAX_NAME.saturating_sub(mark.len() + ending.len()).min(stem.len());
+    while !stem.is_char_boundary(room) {
+        room -= 1;
+    }
+    let slash = if folder.is_empty() { "" } else { "/" };
+    format!("{folder}{slash}{}{mark}{ending}", &stem[..room])
+}
+
+fn day(time: Nanos) -> Option<String> {
+    let nanos = u64::try_from(time).ok()?;
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos))?;
+    Some(humantime::format_rfc3339_seconds(time).to_string()[..10].to_string())
+}
+
+/// Four hexadecimal digits that tell versions apart (FNV-1a, folded).
+fn mark(version: &str) -> String {
+    let hash = version
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("{:04x}", (hash >> 16) ^ (hash & 0xffff))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ending_stays_and_the_name_is_always_the_same() {
+        let name = conflict_name("a/b/photo.jpg", Some(1_700_000_000_000_000_000), "v1");
+        assert!(name.starts_with("a/b/photo (conflict 2023-11-14 "), "{name}");
+        assert!(name.ends_with(").jpg"), "{name}");
+        assert_eq!(name, conflict_name("a/b/photo.jpg", Some(1_700_000_000_000_000_000), "v1"));
+        assert_ne!(name, conflict_name("a/b/photo.jpg", Some(1_700_000_000_000_000_000), "v2"));
+    }
+
+    #[test]
+    fn odd_names_keep_within_bounds() {
+        assert!(conflict_name(".hidden", None, "v").starts_with(".hidden (conflict "));
+        assert!(conflict_name("none", Some(-5), "v").starts_with("none (conflict "));
+        let long = conflict_name(&"é".repeat(127), None, "v");
+        assert!(long.len() <= 255 && long.ends_with(')'), "{long}");
+    }
+}

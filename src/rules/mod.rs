@@ -1,0 +1,9 @@
+//! The rules that decide about names, conflicts and mass deletions: no I/O, no clock.
+
+mod brake;
+mod conflict;
+mod names;
+
+pub use brake::{Brake, Toll};
+pub use conflict::conflict_name;
+pub use names::{NameCheck, SkipReason, WORK_FOLDER, dies_with_folder};

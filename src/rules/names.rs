@@ -1,0 +1,155 @@
+//! Which items aren't synced because of their name, size or nature.
+
+use crate::model::{ItemKind, split_path};
+use crate::remote::Descriptor;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Our own folder in a local root: files on their way in. Never synced, gone when it is empty.
+pub const WORK_FOLDER: &str = ".mooring";
+
+/// Longest path of an item in characters, from the task's root on.
+const MAX_PATH: usize = 2048;
+/// Longest name of an item in characters.
+const MAX_NAME: usize = 255;
+
+/// Names that are never synced, in lower case: system files, and folders of the NAS.
+const RESERVED: &[&str] = &[
+    ".ds_store",
+    "desktop.ini",
+    "@eadir",
+    "thumbs.db",
+    ".synologyworkingdirectory",
+    "#recycle",
+    "icon\r",
+    "$recycle.bin",
+    "@sharebin",
+    "@synologycloudsync",
+    "cloudsync_encrypt.info",
+    "@activebackup",
+    "activebackupdata",
+    "#snapshot",
+    "activebackupforoffice365",
+    "activebackupforgsuite",
+];
+
+/// Beginnings of file names that are never synced, in lower case.
+const RESERVED_BEGINNINGS: &[&str] = &["._", "~", ".synoppsdb"];
+
+/// Characters that no path may have. (`/` can't be in a name.)
+const RESERVED_CHARACTERS: &[char] = &[':', '\\'];
+
+/// What programs leave behind in a folder and make again by themselves: it mustn't keep a folder
+/// alive that a person removed.
+const LITTER: &[&str] = &[".ds_store", "desktop.ini", "thumbs.db", "@eadir", "icon\r"];
+
+/// Why an item isn't synced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SkipReason {
+    /// The name is one of the system's or of the NAS.
+    ReservedName,
+    /// The name begins like a temporary or system file.
+    ReservedBeginning,
+    /// A character that isn't allowed in the path.
+    Character(char),
+    /// The service doesn't take this name.
+    ServiceName,
+    /// The name isn't valid UTF-8.
+    NotUtf8,
+    /// The name has more than 255 characters.
+    NameTooLong,
+    /// The path is longer than Mooring or the service allows.
+    PathTooLong,
+    /// The file is larger than the service allows.
+    TooLarge,
+    /// Another file system begins here.
+    MountPoint,
+    /// A symbolic link.
+    SymbolicLink,
+    /// Neither file nor folder.
+    SpecialFile,
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            SkipReason::Character(character) if character.is_control() => {
+                "there is a control character in its name"
+            }
+            SkipReason::Character(character) => {
+                return write!(f, "the character {character} isn't allowed in its path");
+            }
+            SkipReason::ReservedName => "its name is reserved for the system",
+            SkipReason::ReservedBeginning => "its name begins like a temporary or system file",
+            SkipReason::ServiceName => "the service doesn't take its name",
+            SkipReason::NotUtf8 => "its name isn't valid UTF-8",
+            SkipReason::NameTooLong => "its name has more than 255 characters",
+            SkipReason::PathTooLong => "its path is too long",
+            SkipReason::TooLarge => "it is larger than the service allows",
+            SkipReason::MountPoint => "another file system is mounted there",
+            SkipReason::SymbolicLink => "it is a symbolic link",
+            SkipReason::SpecialFile => "it is neither a file nor a folder",
+        };
+        f.write_str(text)
+    }
+}
+
+/// The name rules of one task: the general ones and those of its service.
+#[derive(Clone, Copy)]
+pub struct NameCheck {
+    descriptor: &'static Descriptor,
+    /// Bytes of the remote root and the `/` after it, which count towards the service's limit.
+    root_length: usize,
+}
+
+impl NameCheck {
+    /// The rules for a task on this service under this remote root.
+    pub fn new(descriptor: &'static Descriptor, root: &str) -> Self {
+        let root_length = if root.is_empty() { 0 } else { root.len() + 1 };
+        NameCheck { descriptor, root_length }
+    }
+
+    /// The rule by which the item at `path` (relative to the root) isn't synced, if there is one.
+    /// The folders above it are taken to be fine.
+    pub fn check(&self, path: &str, kind: ItemKind, size: u64) -> Option<SkipReason> {
+        let (_, name) = split_path(path);
+        let lower = name.to_lowercase();
+        let rule = &self.descriptor.names;
+        let begins = |beginning: &&str| lower.starts_with(*beginning);
+        if name == WORK_FOLDER || RESERVED.contains(&lower.as_str()) {
+            return Some(SkipReason::ReservedName);
+        }
+        if kind == ItemKind::File && RESERVED_BEGINNINGS.iter().any(begins) {
+            return Some(SkipReason::ReservedBeginning);
+        }
+        let refused = |character: &char| {
+            RESERVED_CHARACTERS.contains(character)
+                || character.is_control()
+                || rule.characters.contains(*character)
+        };
+        if let Some(character) = name.chars().find(refused) {
+            return Some(SkipReason::Character(character));
+        }
+        if name.is_empty() || name == "." || name == ".." || rule.names.contains(&name) {
+            return Some(SkipReason::ServiceName);
+        }
+        if name.chars().count() > MAX_NAME {
+            return Some(SkipReason::NameTooLong);
+        }
+        let length = self.root_length + path.len() + usize::from(kind == ItemKind::Folder);
+        if path.chars().count() > MAX_PATH || length > self.descriptor.max_path {
+            return Some(SkipReason::PathTooLong);
+        }
+        if self.descriptor.max_size.is_some_and(|most| size > most) {
+            return Some(SkipReason::TooLarge);
+        }
+        None
+    }
+}
+
+/// Whether an item of this name, which isn't synced, may be removed with its folder.
+pub fn dies_with_folder(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    LITTER.contains(&lower.as_str()) || lower.starts_with("._")
+}

@@ -1,0 +1,701 @@
+//! The three trees of one task, as rows of items with their facets.
+//!
+//! An item's row is kept under its folder's node and its own name, so that renaming a folder
+//! touches one row, whatever is in it. A folder's name ends in `/` there: rows then come in the
+//! order in which object stores list their keys, and a file and a folder may want the same name.
+//!
+//! What holds in every committed state: an item that isn't clean is in `dirty`; a skipped one is
+//! in `skipped`; a folder's node leads back to its row; a folder's inode leads to its node.
+
+use super::record::{Record, decode, encode};
+use super::state_error;
+use crate::error::{Error, Kind, Result};
+use crate::model::{ItemKind, Nanos, Side};
+use redb::{
+    Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// The node of a task's root folder.
+pub const ROOT: u64 = 1;
+/// Cache of one task's state. redb's own default is 1 GiB.
+const CACHE_BYTES: usize = 2 << 20;
+/// Changed rows kept in memory until they are written together.
+const PENDING_ROWS: usize = 1024;
+
+type Place = (u64, &'static str);
+const ITEMS: TableDefinition<Place, &[u8]> = TableDefinition::new("items");
+const DIRTY: TableDefinition<Place, ()> = TableDefinition::new("dirty");
+const SKIPPED: TableDefinition<Place, ()> = TableDefinition::new("skipped");
+const NODES: TableDefinition<u64, Place> = TableDefinition::new("nodes");
+const INODES: TableDefinition<u64, u64> = TableDefinition::new("inodes");
+const PROBLEMS: TableDefinition<Place, &[u8]> = TableDefinition::new("problems");
+const TRANSFERS: TableDefinition<Place, &[u8]> = TableDefinition::new("transfers");
+const DEPARTED: TableDefinition<u64, Place> = TableDefinition::new("departed");
+const HISTORY: TableDefinition<u64, &[u8]> = TableDefinition::new("history");
+const FACTS: TableDefinition<&str, &[u8]> = TableDefinition::new("facts");
+
+const PROBLEM_FORMAT: u8 = 1;
+const EVENT_FORMAT: u8 = 1;
+
+/// Where an item's row is: its folder's node, and its name (with a `/` at the end for a folder).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Node of the folder it is in.
+    pub folder: u64,
+    /// Its name; a folder's ends in `/`.
+    pub name: String,
+}
+
+impl Key {
+    /// The row of an item called `name` in `folder`.
+    pub fn new(folder: u64, name: &str, kind: ItemKind) -> Self {
+        let slash = if kind == ItemKind::Folder { "/" } else { "" };
+        Key { folder, name: format!("{name}{slash}") }
+    }
+
+    /// The item's name as people write it.
+    pub fn plain(&self) -> &str {
+        self.name.strip_suffix('/').unwrap_or(&self.name)
+    }
+
+    /// File or folder.
+    pub fn kind(&self) -> ItemKind {
+        if self.name.ends_with('/') { ItemKind::Folder } else { ItemKind::File }
+    }
+
+    /// The row of an item of the same name but the other kind.
+    pub fn twin(&self) -> Key {
+        match self.kind() {
+            ItemKind::File => Key::new(self.folder, &self.name, ItemKind::Folder),
+            ItemKind::Folder => Key::new(self.folder, self.plain(), ItemKind::File),
+        }
+    }
+
+    fn place(&self) -> (u64, &str) {
+        (self.folder, &self.name)
+    }
+}
+
+/// Why an item couldn't be synced, kept until it changes or succeeds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The error's word.
+    pub kind: String,
+    /// What failed and why.
+    pub reason: String,
+    /// What to do.
+    pub remedy: String,
+    /// When it came up first.
+    pub since: Nanos,
+    /// Whether trying again is useless until the item changes.
+    pub settled: bool,
+}
+
+/// A line of the history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When it happened.
+    pub time: Nanos,
+    /// What happened: uploaded, downloaded, moved …
+    pub action: String,
+    /// Path of the item from the task's root on; empty when it concerns the task.
+    pub path: String,
+    /// Bytes transferred.
+    pub bytes: u64,
+    /// What else there is to say: an error, a new name.
+    pub detail: String,
+}
+
+/// The state of one task.
+pub struct Trees {
+    db: Database,
+    /// Something was written that isn't durable yet.
+    loose: AtomicBool,
+}
+
+impl Trees {
+    /// Opens the state in `file`, or makes it.
+    ///
+    /// # Errors
+    /// `State` when the file is damaged or open elsewhere, or a disk error.
+    pub fn open(file: &Path) -> Result<Self> {
+        let db = Database::builder().set_cache_size(CACHE_BYTES).create(file);
+        let trees = Trees { db: db.map_err(state_error)?, loose: AtomicBool::new(false) };
+        let mut batch = trees.batch()?;
+        batch.open_tables()?;
+        Ok(trees)
+    }
+
+    /// What is committed now, unchanged by later commits.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let tx = self.db.begin_read().map_err(state_error)?;
+        Ok(Snapshot {
+            items: tx.open_table(ITEMS).map_err(state_error)?,
+            dirty: tx.open_table(DIRTY).map_err(state_error)?,
+            skipped: tx.open_table(SKIPPED).map_err(state_error)?,
+            nodes: tx.open_table(NODES).map_err(state_error)?,
+            inodes: tx.open_table(INODES).map_err(state_error)?,
+            problems: tx.open_table(PROBLEMS).map_err(state_error)?,
+            transfers: tx.open_table(TRANSFERS).map_err(state_error)?,
+            departed: tx.open_table(DEPARTED).map_err(state_error)?,
+            history: tx.open_table(HISTORY).map_err(state_error)?,
+            facts: tx.open_table(FACTS).map_err(state_error)?,
+        })
+    }
+
+    /// Starts to collect changes.
+    pub fn batch(&self) -> Result<Batch<'_>> {
+        Ok(Batch {
+            trees: self,
+            rows: BTreeMap::new(),
+            events: Vec::new(),
+            problems: BTreeMap::new(),
+            transfers: BTreeMap::new(),
+            facts: BTreeMap::new(),
+            next_node: None,
+        })
+    }
+
+    /// Gives the space of removed rows back to the disk.
+    pub fn compact(&mut self) -> Result<()> {
+        self.db.compact().map(|_| ()).map_err(state_error)
+    }
+}
+
+/// The committed state at one moment.
+pub struct Snapshot {
+    items: ReadOnlyTable<Place, &'static [u8]>,
+    dirty: ReadOnlyTable<Place, ()>,
+    skipped: ReadOnlyTable<Place, ()>,
+    nodes: ReadOnlyTable<u64, Place>,
+    inodes: ReadOnlyTable<u64, u64>,
+    problems: ReadOnlyTable<Place, &'static [u8]>,
+    transfers: ReadOnlyTable<Place, &'static [u8]>,
+    departed: ReadOnlyTable<u64, Place>,
+    history: ReadOnlyTable<u64, &'static [u8]>,
+    facts: ReadOnlyTable<&'static str, &'static [u8]>,
+}
+
+impl Snapshot {
+    /// An item's facets.
+    pub fn get(&self, key: &Key) -> Result<Option<Record>> {
+        let row = self.items.get(key.place()).map_err(state_error)?;
+        row.map(|row| Record::decode(row.value())).transpose()
+    }
+
+    /// The items of a folder in the order of their names.
+    pub fn children(&self, folder: u64) -> Result<Children> {
+        let range = self.items.range((folder, "")..(folder + 1, "")).map_err(state_error)?;
+        Ok(Children { range })
+    }
+
+    /// Whether any item of a folder satisfies `wanted`.
+    pub fn any_child(&self, folder: u64, wanted: impl Fn(&Key, &Record) -> bool) -> Result<bool> {
+        for row in self.children(folder)? {
+            let (key, record) = row?;
+            if wanted(&key, &record) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The row that a folder's node leads to; `None` for the root and for unknown nodes.
+    pub fn folder_key(&self, node: u64) -> Result<Option<Key>> {
+        let row = self.nodes.get(node).map_err(state_error)?;
+        Ok(row.map(|row| {
+            let (folder, name) = row.value();
+            Key { folder, name: name.into() }
+        }))
+    }
+
+    /// A folder's path from the root on; `None` when it is unknown.
+    pub fn folder_path(&self, node: u64) -> Result<Option<String>> {
+        let mut path = String::new();
+        let mut at = node;
+        while at != ROOT {
+            let Some(key) = self.folder_key(at)? else { return Ok(None) };
+            path.insert_str(0, &key.name);
+            at = key.folder;
+        }
+        path.pop();
+        Ok(Some(path))
+    }
+
+    /// An item's path from the root on.
+    ///
+    /// # Errors
+    /// `State` when its folder is unknown, which no committed state allows.
+    pub fn path(&self, key: &Key) -> Result<String> {
+        let folder = self.folder_path(key.folder)?.ok_or_else(|| {
+            Error::new(Kind::State, format!("the folder of {}", key.plain()), "it is unknown")
+        })?;
+        let slash = if folder.is_empty() { "" } else { "/" };
+        Ok(format!("{folder}{slash}{}", key.plain()))
+    }
+
+    /// The node of the folder that had this inode when it was last seen.
+    pub fn node_of_inode(&self, inode: u64) -> Result<Option<u64>> {
+        Ok(self.inodes.get(inode).map_err(state_error)?.map(|node| node.value()))
+    }
+
+    /// The items that need planning, from just after `after` on.
+    pub fn dirty(&self, after: Option<&Key>) -> Result<impl Iterator<Item = Result<Key>> + use<>> {
+        keys(&self.dirty, after)
+    }
+
+    /// The items that need planning, from the last to the first.
+    pub fn dirty_backwards(&self) -> Result<impl Iterator<Item = Result<Key>> + use<>> {
+        let range = self.dirty.range::<Place>(..).map_err(state_error)?;
+        Ok(range.rev().map(|row| Ok(key_of(row.map_err(state_error)?.0.value()))))
+    }
+
+    /// How many items need planning.
+    pub fn dirty_count(&self) -> Result<u64> {
+        self.dirty.len().map_err(state_error)
+    }
+
+    /// The skipped items.
+    pub fn skipped(&self) -> Result<impl Iterator<Item = Result<Key>> + use<>> {
+        keys(&self.skipped, None)
+    }
+
+    /// How many items are skipped.
+    pub fn skipped_count(&self) -> Result<u64> {
+        self.skipped.len().map_err(state_error)
+    }
+
+    /// The items that failed, with the reason.
+    pub fn problems(&self) -> Result<impl Iterator<Item = Result<(Key, Problem)>> + use<>> {
+        let range = self.problems.range::<Place>(..).map_err(state_error)?;
+        Ok(range.map(|row| {
+            let (place, row) = row.map_err(state_error)?;
+            Ok((key_of(place.value()), decode(PROBLEM_FORMAT, row.value())?))
+        }))
+    }
+
+    /// How many items failed.
+    pub fn problem_count(&self) -> Result<u64> {
+        self.problems.len().map_err(state_error)
+    }
+
+    /// Why an item failed last, unless it changed or succeeded since.
+    pub fn problem(&self, key: &Key) -> Result<Option<Problem>> {
+        let row = self.problems.get(key.place()).map_err(state_error)?;
+        row.map(|row| decode(PROBLEM_FORMAT, row.value())).transpose()
+    }
+
+    /// The note of an item's unfinished transfer.
+    pub fn transfer(&self, key: &Key) -> Result<Option<Vec<u8>>> {
+        let row = self.transfers.get(key.place()).map_err(state_error)?;
+        Ok(row.map(|row| row.value().to_vec()))
+    }
+
+    /// Every unfinished transfer's note.
+    pub fn transfers(&self) -> Result<impl Iterator<Item = Result<(Key, Vec<u8>)>> + use<>> {
+        let range = self.transfers.range::<Place>(..).map_err(state_error)?;
+        Ok(range.map(|row| {
+            let (place, note) = row.map_err(state_error)?;
+            Ok((key_of(place.value()), note.value().to_vec()))
+        }))
+    }
+
+    /// The file that had this inode and is gone from its place, as [`Batch::depart`] noted.
+    pub fn departed(&self, inode: u64) -> Result<Option<Key>> {
+        Ok(self.departed.get(inode).map_err(state_error)?.map(|place| key_of(place.value())))
+    }
+
+    /// The history, newest first.
+    pub fn history(&self) -> Result<impl Iterator<Item = Result<Event>> + use<>> {
+        let range = self.history.range::<u64>(..).map_err(state_error)?;
+        Ok(range.rev().map(|row| decode(EVENT_FORMAT, row.map_err(state_error)?.1.value())))
+    }
+
+    /// A fact about the task as a whole.
+    pub fn fact(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.facts.get(name).map_err(state_error)?.map(|value| value.value().to_vec()))
+    }
+
+    /// Files known on a side, by the rows.
+    pub fn known_files(&self, side: Side) -> Result<u64> {
+        Ok(self.fact(count_name(side))?.map_or(0, |bytes| number(&bytes)))
+    }
+}
+
+fn keys(
+    table: &ReadOnlyTable<Place, ()>,
+    after: Option<&Key>,
+) -> Result<impl Iterator<Item = Result<Key>> + use<>> {
+    use std::ops::Bound::{Excluded, Unbounded};
+    let from = after.map_or(Unbounded, |key| Excluded(key.place()));
+    let range = table.range::<(u64, &str)>((from, Unbounded)).map_err(state_error)?;
+    Ok(range.map(|row| Ok(key_of(row.map_err(state_error)?.0.value()))))
+}
+
+fn key_of((folder, name): (u64, &str)) -> Key {
+    Key { folder, name: name.into() }
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.try_into().map_or(0, u64::from_le_bytes)
+}
+
+fn count_name(side: Side) -> &'static str {
+    match side {
+        Side::Local => "local-files",
+        Side::Remote => "remote-files",
+    }
+}
+
+/// The items of a folder in the order of their names.
+pub struct Children {
+    range: redb::Range<'static, Place, &'static [u8]>,
+}
+
+impl Iterator for Children {
+    type Item = Result<(Key, Record)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = self.range.next()?;
+        Some(
+            row.map_err(state_error)
+                .and_then(|(place, row)| Ok((key_of(place.value()), Record::decode(row.value())?))),
+        )
+    }
+}
+
+/// Changes on their way into the state: kept in memory up to a bound, then written together.
+///
+/// What is flushed may be lost in a crash until [`Batch::commit`]; then all of it is durable.
+/// Dropping a batch keeps what was flushed and loses the rest.
+pub struct Batch<'t> {
+    trees: &'t Trees,
+    rows: BTreeMap<Key, Record>,
+    events: Vec<Event>,
+    problems: BTreeMap<Key, Option<Problem>>,
+    transfers: BTreeMap<Key, Option<Vec<u8>>>,
+    facts: BTreeMap<&'static str, Option<Vec<u8>>>,
+    next_node: Option<u64>,
+}
+
+impl Batch<'_> {
+    /// A new folder's node.
+    pub fn new_node(&mut self) -> Result<u64> {
+        let next = match self.next_node {
+            Some(next) => next,
+            None => {
+                let known = self.trees.snapshot()?.fact("next-node")?;
+                known.map_or(ROOT + 1, |bytes| number(&bytes))
+            }
+        };
+        self.next_node = Some(next + 1);
+        self.set_fact("next-node", Some((next + 1).to_le_bytes().to_vec()));
+        Ok(next)
+    }
+
+    /// An item's facets, this batch's changes included.
+    pub fn get(&self, key: &Key) -> Result<Option<Record>> {
+        match self.rows.get(key) {
+            Some(record) if record.is_void() => Ok(None),
+            Some(record) => Ok(Some(record.clone())),
+            None => self.trees.snapshot()?.get(key),
+        }
+    }
+
+    /// Replaces an item's facets. A record of nothing removes the row.
+    pub fn put(&mut self, key: Key, record: Record) -> Result<()> {
+        self.rows.insert(key, record);
+        self.flush_if_full()
+    }
+
+    /// Puts a folder's row, and with it everything in the folder, under another name.
+    pub fn rename_folder(&mut self, from: &Key, to: Key) -> Result<()> {
+        if let Some(record) = self.get(from)? {
+            self.put(from.clone(), Record::new(record.node))?;
+            // The old row goes before the new one claims the node.
+            self.flush()?;
+            self.put(to, record)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a line to the history.
+    pub fn event(&mut self, event: Event) -> Result<()> {
+        self.events.push(event);
+        self.flush_if_full()
+    }
+
+    /// Notes why an item failed, or that it doesn't any more.
+    pub fn set_problem(&mut self, key: Key, problem: Option<Problem>) -> Result<()> {
+        self.problems.insert(key, problem);
+        self.flush_if_full()
+    }
+
+    /// Keeps or drops the note of an item's unfinished transfer.
+    pub fn set_transfer(&mut self, key: Key, note: Option<Vec<u8>>) -> Result<()> {
+        self.transfers.insert(key, note);
+        self.flush_if_full()
+    }
+
+    /// Sets or drops a fact about the task as a whole.
+    pub fn set_fact(&mut self, name: &'static str, value: Option<Vec<u8>>) {
+        self.facts.insert(name, value);
+    }
+
+    fn flush_if_full(&mut self) -> Result<()> {
+        let rows = self.rows.len() + self.events.len() + self.problems.len() + self.transfers.len();
+        if rows >= PENDING_ROWS { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes what was collected, not yet durably.
+    pub fn flush(&mut self) -> Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        self.transact(Durability::None, |_| Ok(()))
+    }
+
+    /// Writes what was collected; it and everything that any batch flushed before are durable
+    /// afterwards. Writes nothing when there is nothing to write.
+    pub fn commit(&mut self) -> Result<()> {
+        if self.is_empty() && !self.trees.loose.load(Relaxed) {
+            return Ok(());
+        }
+        self.transact(Durability::Immediate, |_| Ok(()))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+            && self.events.is_empty()
+            && self.problems.is_empty()
+            && self.transfers.is_empty()
+            && self.facts.is_empty()
+    }
+
+    /// Notes files that are gone from their place by the inode they had, so that one that turns
+    /// up elsewhere is known as moved. Forgets what was noted before.
+    pub fn depart(&mut self, files: impl Iterator<Item = Result<(u64, Key)>>) -> Result<()> {
+        self.transact(Durability::None, |tx| {
+            tx.delete_table(DEPARTED).map_err(state_error)?;
+            let mut departed = tx.open_table(DEPARTED).map_err(state_error)?;
+            for file in files {
+                let (inode, key) = file?;
+                departed.insert(inode, key.place()).map_err(state_error)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes items off the list of those that need planning, though they aren't clean: nothing
+    /// is to be done about them until a side changes.
+    pub fn leave(&mut self, keys: &[Key]) -> Result<()> {
+        self.transact(Durability::None, |tx| {
+            let mut dirty = tx.open_table(DIRTY).map_err(state_error)?;
+            for key in keys {
+                dirty.remove(key.place()).map_err(state_error)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Puts every item that isn't clean on the list of those that need planning, because the
+    /// rules changed.
+    pub fn reconsider(&mut self) -> Result<()> {
+        self.transact(Durability::None, |tx| {
+            let items = tx.open_table(ITEMS).map_err(state_error)?;
+            let mut dirty = tx.open_table(DIRTY).map_err(state_error)?;
+            for row in items.iter().map_err(state_error)? {
+                let (place, row) = row.map_err(state_error)?;
+                if !Record::decode(row.value())?.is_clean() {
+                    dirty.insert(place.value(), ()).map_err(state_error)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Forgets what both sides agreed on, everywhere: they are compared anew, and nothing is
+    /// removed on either.
+    pub fn forget_agreements(&mut self) -> Result<()> {
+        let snapshot = self.trees.snapshot()?;
+        for row in snapshot.items.iter().map_err(state_error)? {
+            let (place, row) = row.map_err(state_error)?;
+            let mut record = Record::decode(row.value())?;
+            record.forget_agreement();
+            self.put(key_of(place.value()), record)?;
+        }
+        Ok(())
+    }
+
+    fn open_tables(&mut self) -> Result<()> {
+        let missing = self.trees.db.begin_read().map_err(state_error)?.open_table(FACTS).is_err();
+        if !missing {
+            return Ok(());
+        }
+        self.transact(Durability::Immediate, |tx| {
+            tx.open_table(DIRTY).map_err(state_error)?;
+            tx.open_table(DEPARTED).map_err(state_error)?;
+            tx.open_table(PROBLEMS).map_err(state_error)?;
+            Ok(())
+        })
+    }
+
+    fn transact(
+        &mut self,
+        durability: Durability,
+        more: impl FnOnce(&redb::WriteTransaction) -> Result<()>,
+    ) -> Result<()> {
+        let durable = matches!(durability, Durability::Immediate);
+        let mut tx = self.trees.db.begin_write().map_err(state_error)?;
+        tx.set_durability(durability).map_err(state_error)?;
+        // Opening after a crash then costs the same as after a clean end.
+        tx.set_quick_repair(durable);
+        self.write_rows(&tx)?;
+        more(&tx)?;
+        tx.commit().map_err(state_error)?;
+        self.rows.clear();
+        self.events.clear();
+        self.problems.clear();
+        self.transfers.clear();
+        self.facts.clear();
+        self.trees.loose.store(!durable, Relaxed);
+        Ok(())
+    }
+
+    fn write_rows(&self, tx: &redb::WriteTransaction) -> Result<()> {
+        let mut items = tx.open_table(ITEMS).map_err(state_error)?;
+        let mut dirty = tx.open_table(DIRTY).map_err(state_error)?;
+        let mut skipped = tx.open_table(SKIPPED).map_err(state_error)?;
+        let mut nodes = tx.open_table(NODES).map_err(state_error)?;
+        let mut inodes = tx.open_table(INODES).map_err(state_error)?;
+        let mut problems = tx.open_table(PROBLEMS).map_err(state_error)?;
+        let mut transfers = tx.open_table(TRANSFERS).map_err(state_error)?;
+        let mut history = tx.open_table(HISTORY).map_err(state_error)?;
+        let mut facts = tx.open_table(FACTS).map_err(state_error)?;
+        let mut counts = [Side::Local, Side::Remote].map(|side| {
+            let count = facts.get(count_name(side)).ok().flatten();
+            (side, count.map_or(0, |bytes| number(bytes.value())))
+        });
+        let counts_before = counts;
+
+        for (key, record) in &self.rows {
+            let place = key.place();
+            let bytes = if record.is_void() { None } else { Some(record.encode()?) };
+            let old = match &bytes {
+                Some(bytes) => items.insert(place, bytes.as_slice()),
+                None => items.remove(place),
+            };
+            let old = old.map_err(state_error)?.map(|row| Record::decode(row.value()));
+            let old = old.transpose()?;
+            if key.kind() == ItemKind::File {
+                for (side, count) in &mut counts {
+                    let before = old.as_ref().is_some_and(|old| old.is_on(*side));
+                    let now = record.is_on(*side);
+                    *count = (*count + u64::from(now)).saturating_sub(u64::from(before));
+                }
+            } else {
+                index_folder(key, old.as_ref(), record, &mut nodes, &mut inodes)?;
+            }
+            if record.is_clean() || record.is_void() {
+                dirty.remove(place).map_err(state_error)?;
+            } else {
+                dirty.insert(place, ()).map_err(state_error)?;
+            }
+            match record.skip {
+                Some(_) if bytes.is_some() => skipped.insert(place, ()).map_err(state_error)?,
+                _ => skipped.remove(place).map_err(state_error)?,
+            };
+            // Whatever was wrong was wrong with what the item was before.
+            if old.as_ref() != Some(record) {
+                problems.remove(place).map_err(state_error)?;
+            }
+            if bytes.is_none() {
+                transfers.remove(place).map_err(state_error)?;
+            }
+        }
+        for (key, problem) in &self.problems {
+            match problem {
+                Some(problem) => {
+                    let row = encode(PROBLEM_FORMAT, problem)?;
+                    problems.insert(key.place(), row.as_slice()).map_err(state_error)?;
+                }
+                None => {
+                    problems.remove(key.place()).map_err(state_error)?;
+                }
+            }
+        }
+        for (key, note) in &self.transfers {
+            match note {
+                Some(note) => {
+                    transfers.insert(key.place(), note.as_slice()).map_err(state_error)?
+                }
+                None => transfers.remove(key.place()).map_err(state_error)?,
+            };
+        }
+        let mut line = history.last().map_err(state_error)?.map_or(0, |row| row.0.value());
+        for event in &self.events {
+            line += 1;
+            history.insert(line, encode(EVENT_FORMAT, event)?.as_slice()).map_err(state_error)?;
+        }
+        for (name, value) in &self.facts {
+            match value {
+                Some(value) => facts.insert(name, value.as_slice()).map_err(state_error)?,
+                None => facts.remove(name).map_err(state_error)?,
+            };
+        }
+        if counts != counts_before {
+            for (side, count) in counts {
+                let bytes = count.to_le_bytes();
+                facts.insert(count_name(side), bytes.as_slice()).map_err(state_error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the oldest lines of the history beyond `keep`.
+    pub fn trim_history(&mut self, keep: u64) -> Result<()> {
+        let history = self.trees.snapshot()?.history;
+        let last = history.last().map_err(state_error)?.map_or(0, |row| row.0.value());
+        let too_many = history.len().map_err(state_error)? > keep;
+        if !too_many {
+            return Ok(());
+        }
+        self.transact(Durability::None, |tx| {
+            let mut history = tx.open_table(HISTORY).map_err(state_error)?;
+            let oldest = last.saturating_sub(keep) + 1;
+            history.retain_in(..oldest, |_, _| false).map_err(state_error)
+        })
+    }
+}
+
+fn index_folder(
+    key: &Key,
+    old: Option<&Record>,
+    record: &Record,
+    nodes: &mut redb::Table<'_, u64, Place>,
+    inodes: &mut redb::Table<'_, u64, u64>,
+) -> Result<()> {
+    let inode = |record: &Record| record.local_print().map(|print| print.inode);
+    let before = old.and_then(inode);
+    let now = if record.is_void() { None } else { inode(record) };
+    if record.is_void() {
+        nodes.remove(record.node).map_err(state_error)?;
+    } else if old.is_none_or(|old| old.node != record.node) {
+        nodes.insert(record.node, key.place()).map_err(state_error)?;
+    }
+    if before != now {
+        // A folder that was moved away keeps its node findable until the move is dealt with.
+        if let (Some(before), true) = (before, record.is_void()) {
+            inodes.remove(before).map_err(state_error)?;
+        }
+        if let Some(now) = now {
+            inodes.insert(now, record.node).map_err(state_error)?;
+        }
+    }
+    Ok(())
+}
