@@ -6,3 +6,4 @@ mod common;
 mod engine;
 mod histories;
 mod s3;
+mod webdav;

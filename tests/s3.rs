@@ -30,7 +30,7 @@ impl Opened {
     }
 
     fn write(&self, path: &str, bytes: &[u8], expect: Expect<'_>) -> Result<Entry> {
-        let content = Bytes { bytes, flaw: Flaw::None };
+        let content = Bytes::with(bytes, Flaw::None);
         self.remote.write(path, &content, TIME, expect, &Notes::default())
     }
 
@@ -162,7 +162,7 @@ impl Content for Breaks<'_> {
         if self.broken.load(SeqCst) && offset >= self.from {
             return Err(Error::cancelled());
         }
-        Bytes { bytes: self.bytes, flaw: Flaw::None }.read_at(buffer, offset)
+        Bytes::with(self.bytes, Flaw::None).read_at(buffer, offset)
     }
 
     fn unchanged(&self) -> Result<()> {

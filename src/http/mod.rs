@@ -10,6 +10,7 @@ pub mod sigv4;
 mod userauth;
 
 pub use cancel::Cancel;
+pub use userauth::{Shown, UserAuth};
 
 use self::resolver::Remembering;
 use crate::error::{Error, Kind, Result};
