@@ -482,7 +482,7 @@ impl Store {
             (_, "SignatureDoesNotMatch") => {
                 // Swift says so of an unknown access key, too.
                 error.remedy("check the connection's secret key and access key")
-            },
+            }
             (_, "InvalidAccessKeyId") => error.remedy("check the connection's access key"),
             (_, "RequestTimeTooSkewed") => error.remedy("set the clock of this machine"),
             (_, "InvalidObjectState") => {
