@@ -1314,6 +1314,10 @@ impl Remote for Store {
         Ok(())
     }
 
+    fn keeps_folders(&self) -> bool {
+        self.markers.load(Relaxed) != 2
+    }
+
     fn rename(&self, from: &str, to: &str, kind: ItemKind, version: &Version) -> Result<Entry> {
         let what = format!("moving {from} to {to}");
         if kind == ItemKind::Folder {
