@@ -499,9 +499,9 @@ impl<'e> Pass<'e> {
                 match self.engine.refresh(&key) {
                     Ok(()) => {
                         self.progress = true;
-                        return Ok(());
+                        Ok(())
                     }
-                    Err(worse) => return self.fail_for_good(key, path, worse),
+                    Err(worse) => self.fail_for_good(key, path, worse),
                 }
             }
             _ => self.fail_for_good(key, path, error),

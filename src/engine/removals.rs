@@ -249,18 +249,20 @@ impl Pass<'_> {
         if !skipped_stays {
             return Ok(false);
         }
-        match (side, engine.ways.down(), engine.ways.up()) {
-            (Side::Remote, Some(_), _) => engine.ensure_local_folder(&mut self.batch, record.node),
-            (Side::Local, _, Some(up)) => {
-                if engine.descriptor.folders_implied {
-                    up.remote.make_folder(&snapshot.path(key)?)?;
-                    engine.folders_appeared(&mut self.batch, record.node)?;
-                    Ok(true)
-                } else {
-                    engine.ensure_remote_folder(&mut self.batch, record.node)
-                }
+        match side {
+            Side::Remote => engine.ensure_local_folder(&mut self.batch, record.node),
+            Side::Local if !engine.descriptor.folders_implied => {
+                engine.ensure_remote_folder(&mut self.batch, record.node)
             }
-            _ => Ok(false),
+            Side::Local => {
+                let kept = engine.mark_remote_folder(&snapshot.path(key)?)?;
+                if kept {
+                    engine.folders_appeared(&mut self.batch, record.node)?;
+                } else {
+                    self.disagree(key, record)?;
+                }
+                Ok(kept)
+            }
         }
     }
 
