@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod demo;
 pub mod engine;
 pub mod error;
+pub(crate) mod execute;
 pub mod http;
 pub mod local;
 pub mod logs;

@@ -24,6 +24,21 @@ pub enum Step<Op> {
     Clash,
 }
 
+impl<T> Step<T> {
+    /// The same step with its operation put in other words.
+    pub fn map<U>(self, words: impl FnOnce(T) -> U) -> Step<U> {
+        match self {
+            Step::Do(op) => Step::Do(words(op)),
+            Step::Nothing => Step::Nothing,
+            Step::Wait => Step::Wait,
+            Step::Settle => Step::Settle,
+            Step::Forget => Step::Forget,
+            Step::Examine => Step::Examine,
+            Step::Clash => Step::Clash,
+        }
+    }
+}
+
 /// What a task may do to its remote side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upward {

@@ -257,6 +257,11 @@ impl Arrival {
         print_of(&self.file).map_err(failed)
     }
 
+    /// Makes what is there durable, for a later attempt.
+    pub fn keep(self) -> Result<()> {
+        self.file.sync_all().map_err(|error| self.error(error))
+    }
+
     /// Removes the file: it isn't needed.
     pub fn discard(self) -> Result<()> {
         let failed = |errno| disk_error("removing a temporary file", &self.name, errno);

@@ -40,8 +40,9 @@ impl Level {
         let key = Key { folder: self.folder, name };
         let known = self.advance(look, &key)?;
         let kind = key.kind();
+        look.cancel.check()?;
         if kind == ItemKind::File {
-            look.files += 1;
+            look.progress.saw();
         }
         if known.is_none()
             && skip.is_none()

@@ -11,7 +11,9 @@ mod level;
 mod sorter;
 mod walk;
 
+use crate::engine::Progress;
 use crate::error::{Error, Kind, Reaction, Result};
+use crate::http::Cancel;
 use crate::local::{Disk, Found};
 use crate::model::{ItemKind, LocalPrint, Nanos, RemotePrint, Side};
 use crate::remote::{Entry, Listing, Remote};
@@ -32,7 +34,7 @@ pub(crate) enum Sighting {
 
 /// How much of the local folder to look at.
 #[derive(Clone, Copy, Debug)]
-pub enum Scope<'a> {
+pub(crate) enum Scope<'a> {
     /// All of it.
     All,
     /// These folders, and what is new in them.
@@ -41,7 +43,7 @@ pub enum Scope<'a> {
 
 /// A folder that turned up in another place on the disk, with what it was found as there.
 #[derive(Clone, Debug)]
-pub struct Renamed {
+pub(crate) struct Renamed {
     /// Where it was.
     pub from: Key,
     /// Where it is.
@@ -62,18 +64,22 @@ pub(crate) struct Look<'a, 't> {
     /// Nodes of local folders that aren't in their place.
     missing: Vec<u64>,
     renamed: Vec<Renamed>,
-    /// Files seen.
-    files: u64,
+    progress: &'a Progress,
+    cancel: &'a Cancel,
 }
 
 /// Where to look and by which rules.
-pub struct Observer<'a> {
+pub(crate) struct Observer<'a> {
     /// The task's state.
     pub trees: &'a Trees,
     /// The task's name rules.
     pub names: NameCheck,
     /// A folder for what doesn't fit in memory.
     pub spill: &'a Path,
+    /// Counts what is seen.
+    pub progress: &'a Progress,
+    /// To stop it.
+    pub cancel: &'a Cancel,
     /// The time to note with problems.
     pub now: Nanos,
 }
@@ -169,7 +175,7 @@ impl Observer<'_> {
     }
 
     fn look<'a, 't>(
-        &self,
+        &'a self,
         snapshot: &'a Snapshot,
         batch: &'a mut Batch<'t>,
         side: Side,
@@ -183,7 +189,8 @@ impl Observer<'_> {
             now: self.now,
             missing: Vec::new(),
             renamed: Vec::new(),
-            files: 0,
+            progress: self.progress,
+            cancel: self.cancel,
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct Task {
     pub keep_removed: bool,
     /// It isn't synced until it is resumed.
     pub paused: bool,
+    /// Counts changes of its settings: its items are planned anew after each.
+    pub revision: u64,
 }
 
 /// The settings in the state folder.

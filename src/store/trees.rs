@@ -18,6 +18,7 @@ use redb::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The node of a task's root folder.
 pub const ROOT: u64 = 1;
@@ -113,6 +114,8 @@ pub struct Event {
 /// The state of one task.
 pub struct Trees {
     db: Database,
+    /// Something was written that isn't durable yet.
+    loose: AtomicBool,
 }
 
 impl Trees {
@@ -122,7 +125,7 @@ impl Trees {
     /// `State` when the file is damaged or open elsewhere, or a disk error.
     pub fn open(file: &Path) -> Result<Self> {
         let db = Database::builder().set_cache_size(CACHE_BYTES).create(file);
-        let trees = Trees { db: db.map_err(state_error)? };
+        let trees = Trees { db: db.map_err(state_error)?, loose: AtomicBool::new(false) };
         let mut batch = trees.batch()?;
         batch.open_tables()?;
         Ok(trees)
@@ -155,7 +158,6 @@ impl Trees {
             transfers: BTreeMap::new(),
             facts: BTreeMap::new(),
             next_node: None,
-            written: false,
         })
     }
 
@@ -245,6 +247,12 @@ impl Snapshot {
     /// The items that need planning, from just after `after` on.
     pub fn dirty(&self, after: Option<&Key>) -> Result<impl Iterator<Item = Result<Key>> + use<>> {
         keys(&self.dirty, after)
+    }
+
+    /// The items that need planning, from the last to the first.
+    pub fn dirty_backwards(&self) -> Result<impl Iterator<Item = Result<Key>> + use<>> {
+        let range = self.dirty.range::<Place>(..).map_err(state_error)?;
+        Ok(range.rev().map(|row| Ok(key_of(row.map_err(state_error)?.0.value()))))
     }
 
     /// How many items need planning.
@@ -373,7 +381,6 @@ pub struct Batch<'t> {
     transfers: BTreeMap<Key, Option<Vec<u8>>>,
     facts: BTreeMap<&'static str, Option<Vec<u8>>>,
     next_node: Option<u64>,
-    written: bool,
 }
 
 impl Batch<'_> {
@@ -453,14 +460,13 @@ impl Batch<'_> {
         self.transact(Durability::None, |_| Ok(()))
     }
 
-    /// Writes what was collected; it and everything before it are durable afterwards.
+    /// Writes what was collected; it and everything that any batch flushed before are durable
+    /// afterwards. Writes nothing when there is nothing to write.
     pub fn commit(&mut self) -> Result<()> {
-        if self.is_empty() && !self.written {
+        if self.is_empty() && !self.trees.loose.load(Relaxed) {
             return Ok(());
         }
-        self.transact(Durability::Immediate, |_| Ok(()))?;
-        self.written = false;
-        Ok(())
+        self.transact(Durability::Immediate, |_| Ok(()))
     }
 
     fn is_empty(&self) -> bool {
@@ -544,10 +550,11 @@ impl Batch<'_> {
         durability: Durability,
         more: impl FnOnce(&redb::WriteTransaction) -> Result<()>,
     ) -> Result<()> {
+        let durable = matches!(durability, Durability::Immediate);
         let mut tx = self.trees.db.begin_write().map_err(state_error)?;
         tx.set_durability(durability).map_err(state_error)?;
         // Opening after a crash then costs the same as after a clean end.
-        tx.set_quick_repair(matches!(durability, Durability::Immediate));
+        tx.set_quick_repair(durable);
         self.write_rows(&tx)?;
         more(&tx)?;
         tx.commit().map_err(state_error)?;
@@ -556,7 +563,7 @@ impl Batch<'_> {
         self.problems.clear();
         self.transfers.clear();
         self.facts.clear();
-        self.written = true;
+        self.trees.loose.store(!durable, Relaxed);
         Ok(())
     }
 

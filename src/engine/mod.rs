@@ -1,0 +1,365 @@
+//! One task's cycle: observe, plan, execute, commit.
+//!
+//! A cycle costs what changed, not what there is. It looks at what it is told to look at, then
+//! makes passes over the items that aren't clean: folders and transfers first, in as many passes
+//! as it takes for nothing more to come of it, removals last and only past the brake.
+//!
+//! In memory at any time: one batch of changed rows, the buffers of the running transfers, and
+//! counters. Nothing else grows with what there is to do.
+
+mod moves;
+mod pass;
+mod progress;
+mod removals;
+mod report;
+
+pub(crate) use progress::Transfer;
+pub use progress::{Progress, ProgressView};
+pub use report::{Intent, Report, Trouble};
+
+use crate::error::{Error, Kind, Reaction, Result};
+use crate::execute::{Down, Source, Up, Ways};
+use crate::http::{Cancel, Counters, Http, HttpOptions};
+use crate::local::{Disk, DiskWriter};
+use crate::model::{Direction, ItemKind, Nanos};
+use crate::observe::{Observer, Scope};
+use crate::remote::{self, Descriptor, Remote, Service};
+use crate::rules::NameCheck;
+use crate::settings::Task;
+use crate::store::{Event, Trees, decode, encode};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant, SystemTime};
+
+/// First byte of the stored identity of the local root.
+const ROOT_FORMAT: u8 = 1;
+/// Fact: the identity of the local root.
+const LOCAL_ROOT: &str = "local-root";
+/// Fact: the remote root has been there.
+const REMOTE_ROOT: &str = "remote-root-seen";
+/// Fact: the revision of the task's settings that the items were planned by.
+const REVISION: &str = "revision";
+/// Time in which removals of several cycles count as one plan.
+const TOLL_WINDOW: Duration = Duration::from_secs(3600);
+
+/// A task, opened to be synced.
+pub struct Engine {
+    trees: Trees,
+    ways: Ways,
+    remote: Arc<dyn Remote>,
+    descriptor: &'static Descriptor,
+    names: NameCheck,
+    task: Task,
+    transfers: usize,
+    history: u64,
+    state: PathBuf,
+    counters: Arc<Counters>,
+    progress: Arc<Progress>,
+    cancel: Cancel,
+    /// A cycle ended early: the next one looks at everything.
+    unsure: bool,
+    recent: removals::Recent,
+}
+
+/// What a cycle looks at.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// The local folders to look at.
+    pub local: LocalLook,
+    /// Whether to ask the service.
+    pub remote: bool,
+    /// Whether removals that wait for a person's word go ahead.
+    pub approve: bool,
+    /// Whether to try again what can't work until it changes, because a person asks.
+    pub retry: bool,
+}
+
+/// Which part of the disk a cycle looks at.
+#[derive(Clone, Debug)]
+pub enum LocalLook {
+    /// Everything.
+    All,
+    /// These folders, and what is new in them.
+    Folders(Vec<String>),
+    /// Nothing.
+    Nothing,
+}
+
+/// Everything needed to open a task.
+pub struct Setup<'a> {
+    /// The task.
+    pub task: &'a Task,
+    /// The service of its connection.
+    pub service: &'static dyn Service,
+    /// The values of its connection, secrets unsealed.
+    pub values: &'a remote::Settings,
+    /// The state folder.
+    pub state: &'a Path,
+    /// Transfers at the same time.
+    pub transfers: usize,
+    /// Lines of history kept.
+    pub history: u64,
+    /// To stop it.
+    pub cancel: Cancel,
+}
+
+impl Engine {
+    /// Opens a task's state and its remote side, sending nothing.
+    pub fn open(setup: Setup<'_>) -> Result<Engine> {
+        let Setup { task, service, values, state, transfers, history, cancel } = setup;
+        let descriptor = service.descriptor();
+        let options = http_options(descriptor, values, transfers);
+        let http = Http::new(&options, cancel.clone())?;
+        let counters = http.counters().clone();
+        let remote = service.open(values, http, &task.remote)?;
+        let trees = open_trees(state, task.id)?;
+        let disk = Disk::new(&task.local);
+        let up = || Up { disk: disk.clone(), remote: remote.clone() };
+        let down = || Down {
+            disk: disk.clone(),
+            writer: DiskWriter::new(disk.clone()),
+            remote: Source::new(remote.clone()),
+        };
+        let ways = match task.direction {
+            Direction::Both => Ways::Both(up(), down()),
+            Direction::Upload => Ways::Upload(up()),
+            Direction::Download => Ways::Download(down()),
+        };
+        Ok(Engine {
+            trees,
+            ways,
+            remote,
+            descriptor,
+            names: NameCheck::new(descriptor, &task.remote),
+            task: task.clone(),
+            transfers: transfers.clamp(1, 20),
+            history,
+            state: state.into(),
+            counters,
+            progress: Arc::default(),
+            cancel,
+            unsure: false,
+            recent: removals::Recent::default(),
+        })
+    }
+
+    /// How far the running cycle is.
+    pub fn progress(&self) -> Arc<Progress> {
+        self.progress.clone()
+    }
+
+    /// The task's state, to show history, skipped items and problems.
+    pub fn trees(&self) -> &Trees {
+        &self.trees
+    }
+
+    /// Syncs once. Items that fail are in the report; an error ends the whole cycle.
+    pub fn cycle(&mut self, look: &Look) -> Result<Report> {
+        let begun = Instant::now();
+        let before = self.counts();
+        self.progress.reset();
+        let mut report = Report::default();
+        let result = self.run(look, &mut report);
+        self.progress.phase("");
+        let ended = match &result {
+            Ok(()) => Ok(()),
+            Err(error) => self.note_end(error),
+        };
+        self.unsure = result.is_err();
+        result.and(ended)?;
+        let after = self.counts();
+        report.requests = after[0] - before[0];
+        report.bytes_up = after[1] - before[1];
+        report.bytes_down = after[2] - before[2];
+        report.seconds = begun.elapsed().as_secs_f64();
+        report.skipped = self.trees.snapshot()?.skipped_count()?;
+        Ok(report)
+    }
+
+    /// Tells what a cycle would do, doing nothing on either side.
+    pub fn preview(&mut self, each: &mut dyn FnMut(Intent) -> Result<()>) -> Result<Report> {
+        let mut report = Report::default();
+        self.check_roots(false)?;
+        self.observe_remote()?;
+        let renamed = self.observe_local(Scope::All)?;
+        self.preview_moves(&renamed, each)?;
+        self.preview_steps(each, &mut report)?;
+        report.skipped = self.trees.snapshot()?.skipped_count()?;
+        self.progress.phase("");
+        Ok(report)
+    }
+
+    fn run(&mut self, look: &Look, report: &mut Report) -> Result<()> {
+        self.check_roots(true)?;
+        self.check_revision()?;
+        if look.remote || self.unsure {
+            self.observe_remote()?;
+        }
+        let renamed = match &look.local {
+            _ if self.unsure => self.observe_local(Scope::All)?,
+            LocalLook::All => self.observe_local(Scope::All)?,
+            LocalLook::Folders(folders) => self.observe_local(Scope::Folders(folders))?,
+            LocalLook::Nothing => Vec::new(),
+        };
+        self.rename_folders(renamed, report)?;
+        if self.trees.snapshot()?.dirty_count()? > 0 {
+            self.move_files(report)?;
+            self.passes(look, report)?;
+        }
+        self.tidy()?;
+        let mut batch = self.trees.batch()?;
+        batch.trim_history(self.history)?;
+        batch.commit()
+    }
+
+    fn observe_local(&self, scope: Scope<'_>) -> Result<Vec<crate::observe::Renamed>> {
+        self.progress.phase("observing");
+        self.observer().local(self.disk(), scope)
+    }
+
+    fn observe_remote(&self) -> Result<()> {
+        self.progress.phase("observing");
+        self.observer().remote(self.remote.as_ref(), self.descriptor.listing)
+    }
+
+    fn observer(&self) -> Observer<'_> {
+        Observer {
+            trees: &self.trees,
+            names: self.names,
+            spill: &self.state,
+            progress: &self.progress,
+            cancel: &self.cancel,
+            now: now(),
+        }
+    }
+
+    fn disk(&self) -> &Disk {
+        self.ways.disk()
+    }
+
+    /// Proves that both roots are the ones that the task was linked with.
+    fn check_roots(&mut self, link: bool) -> Result<()> {
+        let id = self.disk().identity()?;
+        let snapshot = self.trees.snapshot()?;
+        let mut batch = self.trees.batch()?;
+        match snapshot.fact(LOCAL_ROOT)? {
+            None => batch.set_fact(LOCAL_ROOT, Some(encode(ROOT_FORMAT, &id)?)),
+            Some(known) if decode::<crate::local::RootId>(ROOT_FORMAT, &known)? == id => {}
+            Some(_) => {
+                let what = format!("local folder {}", self.task.local.display());
+                return Err(Error::new(Kind::RootLost, what, "it isn't the one that was linked")
+                    .remedy(
+                        "mount its volume; if it was really moved, set the task's local folder anew",
+                    ));
+            }
+        }
+        // A service that keeps folders tells by itself when the root is lost; here it is made
+        // when a task is new.
+        if !self.descriptor.folders_implied && snapshot.fact(REMOTE_ROOT)?.is_none() {
+            let there = self.remote.stat("", ItemKind::Folder)?.is_some();
+            match (there, self.ways.up()) {
+                (true, _) => {}
+                (false, Some(up)) if link => up.remote.make_folder("")?,
+                (false, Some(_)) => return Ok(()),
+                (false, None) => {
+                    return Err(Error::new(
+                        Kind::RootLost,
+                        format!("remote folder /{}", self.task.remote),
+                        "it isn't there",
+                    )
+                    .remedy("correct the task's remote folder"));
+                }
+            }
+            batch.set_fact(REMOTE_ROOT, Some(vec![1]));
+        }
+        batch.flush()
+    }
+
+    /// Plans everything anew when the task's settings changed.
+    fn check_revision(&mut self) -> Result<()> {
+        let revision = self.task.revision.to_le_bytes().to_vec();
+        if self.trees.snapshot()?.fact(REVISION)?.as_ref() == Some(&revision) {
+            return Ok(());
+        }
+        let mut batch = self.trees.batch()?;
+        batch.set_fact(REVISION, Some(revision));
+        batch.reconsider()
+    }
+
+    /// Removes arrivals that nobody waits for.
+    fn tidy(&self) -> Result<()> {
+        let Some(down) = self.ways.down() else { return Ok(()) };
+        let mut batch = self.trees.batch()?;
+        for note in self.trees.snapshot()?.transfers()? {
+            let (key, _) = note?;
+            let dirty = batch.get(&key)?.is_some_and(|record| !record.is_clean());
+            if !dirty {
+                batch.set_transfer(key, None)?;
+            }
+        }
+        batch.flush()?;
+        let unfinished = self.trees.snapshot()?.transfers()?.next().is_some();
+        if unfinished { Ok(()) } else { down.writer.tidy(&|_| false) }
+    }
+
+    /// Writes why a cycle ended early, with what it had done, unless it is the same as last time.
+    fn note_end(&self, error: &Error) -> Result<()> {
+        let mut batch = self.trees.batch()?;
+        if error.kind() == Kind::State {
+            return Ok(());
+        }
+        let event = Event {
+            time: now(),
+            action: if error.kind() == Kind::Cancelled { "stopped" } else { "error" }.into(),
+            path: String::new(),
+            bytes: 0,
+            detail: error.to_string(),
+        };
+        let last = self.trees.snapshot()?.history()?.next().transpose()?;
+        let known = last.is_some_and(|last| last.detail == event.detail);
+        if error.kind() != Kind::Cancelled && !known {
+            batch.event(event)?;
+        }
+        batch.commit()
+    }
+
+    fn counts(&self) -> [u64; 3] {
+        let Counters { requests, bytes_up, bytes_down } = &*self.counters;
+        [requests, bytes_up, bytes_down].map(|count| count.load(Relaxed))
+    }
+}
+
+/// How to reach a service with these values.
+pub fn http_options(
+    descriptor: &Descriptor,
+    values: &remote::Settings,
+    connections: usize,
+) -> HttpOptions {
+    HttpOptions {
+        idle: Duration::from_secs(values.number(descriptor, "timeout").max(1).into()),
+        ca_pem: values.given("ca").map(|pem| pem.as_bytes().to_vec()),
+        proxy: values.given("proxy").map(Into::into),
+        connections,
+    }
+}
+
+/// Opens the state of the task with this id.
+pub fn open_trees(state: &Path, id: u64) -> Result<Trees> {
+    let folder = state.join("tasks");
+    fs::create_dir_all(&folder)
+        .map_err(|error| Error::disk(format!("folder {}", folder.display()), error))?;
+    Trees::open(&folder.join(format!("{id}.redb")))
+}
+
+/// Whether an error needs a person (exit code 3) rather than time.
+pub fn needs_person(error: &Error) -> bool {
+    error.kind().reaction() == Reaction::Ask
+}
+
+/// The time to write down.
+fn now() -> Nanos {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}

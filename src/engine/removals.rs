@@ -1,0 +1,341 @@
+//! Removals: last of all, only what was planned as such with the whole side seen, and only past
+//! the brake.
+
+use super::pass::{Load, Pass, context};
+use super::{Engine, TOLL_WINDOW};
+use crate::error::{Error, Kind, Result};
+use crate::execute::{Doomed, Job, Work, with_pool};
+use crate::model::{ItemKind, Side, Version};
+use crate::plan::{Downward, Op, Step, Upward};
+use crate::remote::{Listing, Removal};
+use crate::rules::{Brake, Toll, dies_with_folder};
+use crate::store::{Key, Record, Snapshot};
+use std::time::Instant;
+
+/// Files removed with one call, where the service takes many at once.
+const MANY_AT_ONCE: usize = 500;
+/// Files removed with one call, where each is a request of its own.
+const FEW_AT_ONCE: usize = 16;
+
+/// Removals of the last while: many small plans are judged as the large one that they are.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    since: Option<Instant>,
+    taken: Taken,
+}
+
+/// Files removed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Taken {
+    local: u64,
+    remote: u64,
+}
+
+impl Recent {
+    pub fn add(&mut self, taken: Taken) {
+        if self.since.is_none_or(|since| since.elapsed() > TOLL_WINDOW) {
+            *self = Recent { since: Some(Instant::now()), taken: Taken::default() };
+        }
+        self.taken.local += taken.local;
+        self.taken.remote += taken.remote;
+    }
+
+    fn on(&self, toll: Toll, side: Side) -> Toll {
+        let fresh = self.since.is_some_and(|since| since.elapsed() <= TOLL_WINDOW);
+        let before = match side {
+            _ if !fresh => 0,
+            Side::Local => self.taken.local,
+            Side::Remote => self.taken.remote,
+        };
+        Toll { removals: toll.removals + before, known: toll.known + before }
+    }
+}
+
+impl Pass<'_> {
+    /// Removes what the plan says, on each side that the brake leaves free.
+    pub(super) fn remove(&mut self, load: &Load) -> Result<Taken> {
+        self.engine.progress.phase("removing");
+        let before = (self.report.deleted_local, self.report.deleted_remote);
+        self.batch.flush()?;
+        let free = |pass: &mut Self, side, toll: Toll| {
+            let toll_now = pass.engine.recent.on(toll, side);
+            let held = toll.removals > 0 && toll_now.brake() == Brake::Held && !pass.look.approve;
+            if held && (pass.number == 0 || pass.report.held == 0) {
+                pass.report.hold(toll.removals, "", &approval(side, toll));
+            }
+            !held
+        };
+        let local = free(self, Side::Local, load.local);
+        let remote = free(self, Side::Remote, load.remote);
+        self.remove_files(local, remote)?;
+        self.stop_if_halted()?;
+        let taken = Taken {
+            local: self.report.deleted_local - before.0,
+            remote: self.report.deleted_remote - before.1,
+        };
+        while self.remove_folders(local, remote)? {}
+        Ok(taken)
+    }
+
+    fn remove_files(&mut self, local: bool, remote: bool) -> Result<()> {
+        let engine = self.engine;
+        let together = match engine.descriptor.listing {
+            Listing::Flat => MANY_AT_ONCE,
+            Listing::Folders => FEW_AT_ONCE,
+        };
+        let snapshot = engine.trees.snapshot()?;
+        let mut doomed = Vec::new();
+        let mut kept_folder = None;
+        with_pool(&context(engine), engine.transfers, |pool| {
+            for key in snapshot.dirty(None)? {
+                if self.halted() {
+                    break;
+                }
+                let key = key?;
+                if key.kind() == ItemKind::Folder {
+                    continue;
+                }
+                let Some((record, step)) = engine.plan(&snapshot, &key)? else { continue };
+                let job = match step {
+                    Step::Do(Op::Down(Downward::Remove)) if local => Job {
+                        path: snapshot.path(&key)?,
+                        local: record.local_print().copied(),
+                        remote: None,
+                        content: None,
+                        work: Work::Step(Op::Down(Downward::Remove)),
+                        key,
+                    },
+                    Step::Do(Op::Up(Upward::Remove)) if remote => {
+                        if kept_folder != Some(key.folder) {
+                            kept_folder = Some(key.folder);
+                            engine.keep_remote_folder(&snapshot, key.folder)?;
+                        }
+                        let version = record.remote_print().map(|print| print.version.clone());
+                        doomed.push(Doomed {
+                            path: snapshot.path(&key)?,
+                            version: version.unwrap_or_default(),
+                            key,
+                        });
+                        if doomed.len() < together {
+                            continue;
+                        }
+                        purge_job(std::mem::take(&mut doomed))
+                    }
+                    _ => continue,
+                };
+                if let Some(outcome) = pool.submit(job)? {
+                    self.take(outcome)?;
+                }
+            }
+            if !doomed.is_empty()
+                && !self.halted()
+                && let Some(outcome) = pool.submit(purge_job(doomed))?
+            {
+                self.take(outcome)?;
+            }
+            while let Some(outcome) = pool.wait()? {
+                self.take(outcome)?;
+            }
+            Ok(())
+        })?;
+        self.batch.flush()
+    }
+
+    /// Removes the folders that are empty by now, those inside first. Tells whether there were
+    /// any: the folders they were in may be empty then.
+    fn remove_folders(&mut self, local: bool, remote: bool) -> Result<bool> {
+        let engine = self.engine;
+        let mut any = false;
+        for key in engine.trees.snapshot()?.dirty_backwards()? {
+            engine.cancel.check()?;
+            let key = key?;
+            if key.kind() == ItemKind::File {
+                continue;
+            }
+            let snapshot = engine.trees.snapshot()?;
+            let Some((record, step)) = engine.plan(&snapshot, &key)? else { continue };
+            let path = snapshot.path(&key)?;
+            let result = match step {
+                Step::Do(Op::Up(Upward::RemoveFolder)) if remote => {
+                    self.remove_remote_folder(&snapshot, &key, &path, &record)
+                }
+                Step::Do(Op::Down(Downward::RemoveFolder)) if local => {
+                    self.remove_local_folder(&snapshot, &key, &path, &record)
+                }
+                _ => continue,
+            };
+            match result {
+                Ok(removed) => any |= removed,
+                Err(error) => self.fail(key, &path, error)?,
+            }
+            self.stop_if_halted()?;
+            self.batch.flush()?;
+        }
+        self.progress |= any;
+        Ok(any)
+    }
+
+    fn remove_remote_folder(
+        &mut self,
+        snapshot: &Snapshot,
+        key: &Key,
+        path: &str,
+        record: &Record,
+    ) -> Result<bool> {
+        let engine = self.engine;
+        let Some(up) = engine.ways.up() else { return Ok(false) };
+        let mut litter = Vec::new();
+        for row in snapshot.children(record.node)? {
+            let (child, row) = row?;
+            if !row.is_on(Side::Remote) {
+                continue;
+            }
+            if row.skip.is_none() || child.kind() == ItemKind::Folder || !is_litter(&child) {
+                return self.blocked(snapshot, key, record, Side::Remote);
+            }
+            let version = row.remote_print().map(|print| print.version.clone());
+            litter.push((format!("{path}/{}", child.plain()), version.unwrap_or_default()));
+        }
+        engine.keep_remote_folder(snapshot, key.folder)?;
+        let none = Version::default();
+        let folder = Removal { path, kind: ItemKind::Folder, version: &none };
+        let files =
+            litter.iter().map(|(path, version)| Removal { path, kind: ItemKind::File, version });
+        let mut result = Ok(());
+        for removal in files.chain(std::iter::once(folder)) {
+            up.remote.remove(&[removal], &mut |_, told| result = told);
+            result.clone()?;
+        }
+        self.report.deleted_remote += 1;
+        self.event("deleted-remote", &format!("{path}/"), 0, "")?;
+        self.forget(snapshot, key, record, Side::Remote)?;
+        Ok(true)
+    }
+
+    fn remove_local_folder(
+        &mut self,
+        snapshot: &Snapshot,
+        key: &Key,
+        path: &str,
+        record: &Record,
+    ) -> Result<bool> {
+        let Some(down) = self.engine.ways.down() else { return Ok(false) };
+        let stays = |child: &Key, row: &Record| {
+            row.is_on(Side::Local) && !(row.skip.is_some() && is_litter(child))
+        };
+        if snapshot.any_child(record.node, stays)? {
+            return self.blocked(snapshot, key, record, Side::Local);
+        }
+        down.writer.remove_folder(path)?;
+        self.report.deleted_local += 1;
+        self.event("deleted-local", &format!("{path}/"), 0, "")?;
+        self.forget(snapshot, key, record, Side::Local)?;
+        Ok(true)
+    }
+
+    /// A folder that something stays in comes back on the other side; one that something has yet
+    /// to leave waits.
+    fn blocked(
+        &mut self,
+        snapshot: &Snapshot,
+        key: &Key,
+        record: &Record,
+        side: Side,
+    ) -> Result<bool> {
+        let engine = self.engine;
+        let skipped_stays = snapshot.any_child(record.node, |child, row| {
+            row.is_on(side) && row.skip.is_some() && !is_litter(child)
+        })?;
+        if !skipped_stays {
+            return Ok(false);
+        }
+        match (side, engine.ways.down(), engine.ways.up()) {
+            (Side::Remote, Some(_), _) => engine.ensure_local_folder(&mut self.batch, record.node),
+            (Side::Local, _, Some(up)) => {
+                if engine.descriptor.folders_implied {
+                    up.remote.make_folder(&snapshot.path(key)?)?;
+                    engine.folders_appeared(&mut self.batch, record.node)?;
+                    Ok(true)
+                } else {
+                    engine.ensure_remote_folder(&mut self.batch, record.node)
+                }
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Forgets a removed folder and what was skipped in it.
+    fn forget(
+        &mut self,
+        snapshot: &Snapshot,
+        key: &Key,
+        record: &Record,
+        side: Side,
+    ) -> Result<()> {
+        for row in snapshot.children(record.node)? {
+            let (child, mut row) = row?;
+            match side {
+                Side::Local => row.see_local(None),
+                Side::Remote => row.see_remote(None),
+            };
+            self.put_or_forget(child, row)?;
+        }
+        let mut record = record.clone();
+        match side {
+            Side::Local => record.see_local(None),
+            Side::Remote => record.see_remote(None),
+        };
+        self.put_or_forget(key.clone(), record)
+    }
+}
+
+impl Engine {
+    /// On a service where a folder is there only because something is in it: marks the folder
+    /// before the last thing leaves it, if the folder stays.
+    pub(super) fn keep_remote_folder(&self, snapshot: &Snapshot, folder: u64) -> Result<()> {
+        let Some(up) = self.ways.up() else { return Ok(()) };
+        if !self.descriptor.folders_implied {
+            return Ok(());
+        }
+        let Some(key) = snapshot.folder_key(folder)? else { return Ok(()) };
+        let stays = snapshot.get(&key)?.is_some_and(|record| record.is_on(Side::Local));
+        let kept = snapshot
+            .any_child(folder, |_, record| record.is_on(Side::Remote) && !is_leaving(record))?;
+        if stays && !kept { up.remote.make_folder(&snapshot.path(&key)?) } else { Ok(()) }
+    }
+}
+
+/// Why removals wait.
+pub(super) fn approval(side: Side, toll: Toll) -> Error {
+    let Toll { removals, known } = toll;
+    let (side, other) = match side {
+        Side::Local => ("local", "remote"),
+        Side::Remote => ("remote", "local"),
+    };
+    let what = format!("removing {removals} of {known} {side} files");
+    let cause = format!("so many are gone from the {other} folder at once");
+    Error::new(Kind::Approval, what, cause).remedy(
+        "if they were meant to be removed, sync the task with --approve-deletions; \
+         if not, bring them back",
+    )
+}
+
+fn purge_job(doomed: Vec<Doomed>) -> Job {
+    Job {
+        key: Key { folder: 0, name: String::new() },
+        path: String::new(),
+        local: None,
+        remote: None,
+        content: None,
+        work: Work::Purge(doomed),
+    }
+}
+
+/// Whether a row's item is about to be removed from the service.
+fn is_leaving(record: &Record) -> bool {
+    record.skip.is_none() && record.is_on(Side::Remote) && !record.is_on(Side::Local)
+}
+
+fn is_litter(key: &Key) -> bool {
+    dies_with_folder(key.plain())
+}

@@ -1,0 +1,161 @@
+//! Fetching files.
+
+use super::hashing::Hasher;
+use super::{BUFFER_BYTES, Context, Done, Down, Job, NOTE_FORMAT, missing_side};
+use crate::error::{Error, Kind, Result};
+use crate::http::read_error;
+use crate::local::Arrival;
+use crate::model::{Fingerprint, LocalPrint, RemotePrint, to_hex};
+use crate::store::{Synced, decode, encode};
+use md5::{Digest, Md5};
+use ring::digest::{SHA256, digest};
+use std::io::{Read, Write};
+
+/// Removes a local file that still is what was agreed on.
+pub(super) fn remove(down: &Down, job: &Job) -> Result<Done> {
+    let print = job.local.ok_or_else(|| missing_side(job))?;
+    down.writer.remove_file(&job.path, &print)?;
+    Ok(Done::RemovedLocal)
+}
+
+/// Fetches a file to `target`, over `replaced` (`None`: to where there is none).
+pub(super) fn download(
+    context: &Context<'_>,
+    down: &Down,
+    job: &Job,
+    replaced: Option<&LocalPrint>,
+    target: &str,
+) -> Result<Done> {
+    let (arrival, fetched) = fetch(context, down, job)?;
+    let local = match arrival.land(target, replaced, fetched.remote.mtime) {
+        Ok(local) => local,
+        Err(error) => {
+            arrival.discard()?;
+            return Err(error);
+        }
+    };
+    let Fetched { remote, content } = fetched;
+    Ok(Done::Downloaded(Synced { local, remote, content: Some(content) }))
+}
+
+/// What was fetched.
+pub(super) struct Fetched {
+    pub remote: RemotePrint,
+    pub content: Fingerprint,
+}
+
+/// Fetches a file into the work folder, from where an earlier attempt had to stop.
+pub(super) fn fetch(context: &Context<'_>, down: &Down, job: &Job) -> Result<(Arrival, Fetched)> {
+    let planned = job.remote.as_ref().ok_or_else(|| missing_side(job))?;
+    let mut arrival = down.writer.arrive(&arrival_name(job, planned))?;
+    let transfer = context.progress.transfer(&job.path, planned.size);
+    let mut hasher = Hasher::new();
+    let mut md5 = Md5::new();
+    let mut at = resume(context, job, &mut arrival, &mut |bytes| {
+        hasher.update(bytes);
+        md5.update(bytes);
+    })?;
+    transfer.advance(at);
+
+    let what = format!("downloading {}", job.path);
+    let result = (|| {
+        let mut source = down.remote.read(&job.path, &planned.version, at)?;
+        if source.entry.print.size != planned.size {
+            let told = source.entry.print.size;
+            let cause = format!("it was listed with {} bytes and has {told}", planned.size);
+            return Err(Error::new(Kind::Changed, what.clone(), cause));
+        }
+        let mut buffer = vec![0; BUFFER_BYTES];
+        while at < planned.size {
+            context.cancel.check()?;
+            let count =
+                source.reader.read(&mut buffer).map_err(|error| read_error(&what, error))?;
+            if count == 0 {
+                let cause = format!("{at} of {} bytes came", planned.size);
+                return Err(Error::new(Kind::Offline, what.clone(), cause));
+            }
+            let count = count.min(usize::try_from(planned.size - at).unwrap_or(count));
+            arrival.write_all(&buffer[..count]).map_err(|error| Error::disk(&what, error))?;
+            hasher.update(&buffer[..count]);
+            md5.update(&buffer[..count]);
+            transfer.advance(count as u64);
+            at += count as u64;
+        }
+        Ok(source.entry)
+    })();
+    let entry = match result {
+        Ok(entry) => entry,
+        Err(error) => {
+            keep_or_discard(context, job, arrival, at, &error)?;
+            return Err(error);
+        }
+    };
+    if entry.md5.is_some_and(|told| told[..] != md5.finalize()[..]) {
+        arrival.discard()?;
+        return Err(Error::new(Kind::Integrity, what, "its bytes don't have the service's MD5"));
+    }
+    let mut remote = planned.clone();
+    remote.mtime = entry.print.mtime.or(remote.mtime);
+    Ok((arrival, Fetched { remote, content: hasher.finish() }))
+}
+
+/// The same for every attempt at this version of this file.
+fn arrival_name(job: &Job, print: &RemotePrint) -> String {
+    let text = format!("{}\0{}\0{}", job.path, print.version.as_str(), print.size);
+    to_hex(&digest(&SHA256, text.as_bytes()).as_ref()[..16])
+}
+
+/// Reads back what an earlier attempt left; tells how many bytes that is.
+///
+/// Only what was noted is trusted: what was written but not made durable may be anything.
+fn resume(
+    context: &Context<'_>,
+    job: &Job,
+    arrival: &mut Arrival,
+    each: &mut dyn FnMut(&[u8]),
+) -> Result<u64> {
+    let note = context.trees.snapshot()?.transfer(&job.key)?;
+    let noted = note.and_then(|row| decode::<(String, u64)>(NOTE_FORMAT, &row).ok());
+    let name = job.remote.as_ref().map(|print| arrival_name(job, print));
+    let length = match noted {
+        Some((noted_name, length)) if Some(&noted_name) == name.as_ref() => length,
+        _ => 0,
+    };
+    if length == 0 || arrival.length()? != length {
+        arrival.restart()?;
+        return Ok(0);
+    }
+    arrival.rewind()?;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        context.cancel.check()?;
+        let count = arrival
+            .read(&mut buffer)
+            .map_err(|error| Error::disk(format!("downloading {}", job.path), error))?;
+        if count == 0 {
+            return Ok(length);
+        }
+        each(&buffer[..count]);
+    }
+}
+
+/// After a cut or a stop, what came is kept for the next attempt; after anything else it isn't.
+fn keep_or_discard(
+    context: &Context<'_>,
+    job: &Job,
+    arrival: Arrival,
+    length: u64,
+    error: &Error,
+) -> Result<()> {
+    let again = matches!(error.kind(), Kind::Offline | Kind::Busy | Kind::Cancelled);
+    let name = job.remote.as_ref().map(|print| arrival_name(job, print));
+    match name {
+        Some(name) if again && length >= BUFFER_BYTES as u64 => {
+            arrival.keep()?;
+            let mut batch = context.trees.batch()?;
+            batch.set_transfer(job.key.clone(), Some(encode(NOTE_FORMAT, &(name, length))?))?;
+            batch.commit()
+        }
+        _ => arrival.discard(),
+    }
+}

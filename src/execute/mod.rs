@@ -1,0 +1,254 @@
+//! Executing: the steps of a plan, carried out by a bounded number of threads.
+//!
+//! What a task may do is what it was given: [`Up`] can write remotely and only look locally,
+//! [`Down`] can write locally and only look remotely. An upload-only task has no [`Down`], so no
+//! mistake in a plan can make it write locally.
+//!
+//! Nothing here knows the state: a [`Job`] carries what it needs, and an [`Outcome`] tells what
+//! became of it. The buffers of one transfer are all that it costs in memory.
+
+mod compare;
+mod down;
+mod hashing;
+mod pool;
+mod up;
+
+pub(crate) use pool::with_pool;
+
+use crate::engine::Progress;
+use crate::error::{Error, Kind, Result};
+use crate::http::Cancel;
+use crate::local::{Disk, DiskWriter};
+use crate::model::ItemKind;
+use crate::model::{Fingerprint, LocalPrint, RemotePrint, Version};
+use crate::plan::{Downward, Op, Upward};
+use crate::remote::{Download, Entry, Remote, Removal, Resume};
+use crate::store::{Key, Synced, Trees, decode, encode};
+use std::sync::Arc;
+
+/// Bytes moved at once.
+const BUFFER_BYTES: usize = 64 << 10;
+/// First byte of an upload's note.
+const NOTE_FORMAT: u8 = 1;
+
+/// What may write to the remote side.
+pub(crate) struct Up {
+    pub disk: Disk,
+    pub remote: Arc<dyn Remote>,
+}
+
+/// What may write to the local side.
+pub(crate) struct Down {
+    pub disk: Disk,
+    pub writer: DiskWriter,
+    pub remote: Source,
+}
+
+/// A remote side that can only be looked at.
+#[derive(Clone)]
+pub(crate) struct Source(Arc<dyn Remote>);
+
+impl Source {
+    pub fn new(remote: Arc<dyn Remote>) -> Self {
+        Source(remote)
+    }
+
+    fn stat(&self, path: &str) -> Result<Option<Entry>> {
+        self.0.stat(path, ItemKind::File)
+    }
+
+    fn read(&self, path: &str, version: &Version, from: u64) -> Result<Download> {
+        self.0.read(path, version, from)
+    }
+}
+
+/// The ways that a task's direction leaves open.
+pub(crate) enum Ways {
+    Both(Up, Down),
+    Upload(Up),
+    Download(Down),
+}
+
+impl Ways {
+    pub fn up(&self) -> Option<&Up> {
+        match self {
+            Ways::Both(up, _) | Ways::Upload(up) => Some(up),
+            Ways::Download(_) => None,
+        }
+    }
+
+    pub fn down(&self) -> Option<&Down> {
+        match self {
+            Ways::Both(_, down) | Ways::Download(down) => Some(down),
+            Ways::Upload(_) => None,
+        }
+    }
+
+    pub fn disk(&self) -> &Disk {
+        match self {
+            Ways::Both(up, _) | Ways::Upload(up) => &up.disk,
+            Ways::Download(down) => &down.disk,
+        }
+    }
+}
+
+/// What every job is given.
+pub(crate) struct Context<'a> {
+    pub ways: &'a Ways,
+    pub trees: &'a Trees,
+    pub progress: &'a Progress,
+    pub cancel: &'a Cancel,
+}
+
+/// One file's work.
+pub(crate) struct Job {
+    pub key: Key,
+    pub path: String,
+    /// The local side as it was planned; `None` when absent.
+    pub local: Option<LocalPrint>,
+    /// The remote side as it was planned; `None` when absent.
+    pub remote: Option<RemotePrint>,
+    /// Fingerprint of the content that was agreed on.
+    pub content: Option<Fingerprint>,
+    pub work: Work,
+}
+
+/// What to do.
+pub(crate) enum Work {
+    Step(Op),
+    Examine,
+    /// Move it on the remote side to this path.
+    Move(Key, String),
+    /// Remove these from the remote side.
+    Purge(Vec<Doomed>),
+}
+
+/// A remote file to remove.
+pub(crate) struct Doomed {
+    pub key: Key,
+    pub path: String,
+    pub version: Version,
+}
+
+/// What became of a job.
+pub(crate) struct Outcome {
+    pub key: Key,
+    pub path: String,
+    pub result: Result<Done>,
+}
+
+/// What a job did.
+pub(crate) enum Done {
+    Uploaded(Synced),
+    Downloaded(Synced),
+    /// Both sides were the same already.
+    Agreed(Synced),
+    /// The content is what was agreed on; only the print is new.
+    Untouched(LocalPrint),
+    /// The content differs from what was agreed on.
+    Edited(LocalPrint),
+    RemovedLocal,
+    Moved {
+        to: Key,
+        path: String,
+        entry: Entry,
+    },
+    Purged(Vec<(Doomed, Result<()>)>),
+    /// Both sides had been changed: the loser was kept at `kept`, and `then` became of the item.
+    Resolved {
+        kept: String,
+        kept_print: Option<LocalPrint>,
+        then: Box<Done>,
+    },
+}
+
+/// Carries out one job.
+pub(crate) fn run(context: &Context<'_>, job: Job) -> Outcome {
+    let result = match (context.cancel.check(), job.work, context.ways.up()) {
+        (Ok(()), Work::Purge(doomed), Some(up)) => Ok(Done::Purged(purge(up, doomed))),
+        (Ok(()), work, _) => {
+            let job = Job { work, ..job };
+            let result = perform(context, &job);
+            return Outcome { key: job.key, path: job.path, result };
+        }
+        (Err(error), _, _) => Err(error),
+    };
+    Outcome { key: job.key, path: job.path, result }
+}
+
+fn perform(context: &Context<'_>, job: &Job) -> Result<Done> {
+    let ways = context.ways;
+    match (&job.work, ways) {
+        (Work::Examine, _) => compare::examine(context, ways.disk(), job),
+        (Work::Step(Op::Up(op)), Ways::Both(up, _) | Ways::Upload(up)) => match op {
+            Upward::Resolve => compare::resolve_up(context, up, job),
+            _ => up::upload(context, up, job),
+        },
+        (Work::Step(Op::Down(op)), Ways::Both(_, down) | Ways::Download(down)) => match op {
+            Downward::Resolve => compare::resolve_down(context, down, job),
+            Downward::Remove => down::remove(down, job),
+            _ => down::download(context, down, job, job.local.as_ref(), &job.path),
+        },
+        (Work::Step(Op::Merge), Ways::Both(up, down)) => compare::merge(context, up, down, job),
+        (Work::Move(to, path), Ways::Both(up, _) | Ways::Upload(up)) => {
+            let version = job.remote.as_ref().map(|print| &print.version);
+            let version = version.ok_or_else(|| missing_side(job))?;
+            let entry = up.remote.rename(&job.path, path, ItemKind::File, version)?;
+            Ok(Done::Moved { to: to.clone(), path: path.clone(), entry })
+        }
+        _ => Err(Error::new(
+            Kind::Usage,
+            format!("syncing {}", job.path),
+            "the task's direction doesn't allow this",
+        )),
+    }
+}
+
+fn purge(up: &Up, doomed: Vec<Doomed>) -> Vec<(Doomed, Result<()>)> {
+    let untold = |_: &Doomed| {
+        Err(Error::new(Kind::Protocol, "removing files", "the service didn't tell the result"))
+    };
+    let mut results: Vec<Result<()>> = doomed.iter().map(untold).collect();
+    let removals: Vec<_> = doomed
+        .iter()
+        .map(|doomed| Removal {
+            path: &doomed.path,
+            kind: ItemKind::File,
+            version: &doomed.version,
+        })
+        .collect();
+    up.remote.remove(&removals, &mut |index, result| {
+        if let Some(slot) = results.get_mut(index) {
+            *slot = result;
+        }
+    });
+    doomed.into_iter().zip(results).collect()
+}
+
+/// A plan asked for a side that the record doesn't have: the item is planned anew.
+fn missing_side(job: &Job) -> Error {
+    Error::new(Kind::Changed, format!("syncing {}", job.path), "it isn't there any more")
+}
+
+/// Keeps an upload's note in the state, tied to the file's state.
+struct Note<'a> {
+    trees: &'a Trees,
+    key: &'a Key,
+    print: LocalPrint,
+}
+
+impl Resume for Note<'_> {
+    fn load(&self) -> Option<Vec<u8>> {
+        // A note that can't be read costs sending the file from its start.
+        let row = self.trees.snapshot().ok()?.transfer(self.key).ok()??;
+        let (print, note): (LocalPrint, Vec<u8>) = decode(NOTE_FORMAT, &row).ok()?;
+        (print == self.print).then_some(note)
+    }
+
+    fn save(&self, note: &[u8]) -> Result<()> {
+        let row = encode(NOTE_FORMAT, &(self.print, note))?;
+        let mut batch = self.trees.batch()?;
+        batch.set_transfer(self.key.clone(), Some(row))?;
+        batch.commit()
+    }
+}

@@ -1,0 +1,56 @@
+//! Sending files.
+
+use super::hashing::{Tee, fingerprint};
+use super::{Context, Done, Job, Note, Up, missing_side};
+use crate::error::{Error, Kind, Result};
+use crate::local::granularity;
+use crate::model::{LocalPrint, RemotePrint};
+use crate::remote::Expect;
+use crate::store::Synced;
+use std::time::{Duration, SystemTime};
+
+/// Sends a file to where there is none, or over the version it was planned against.
+pub(super) fn upload(context: &Context<'_>, up: &Up, job: &Job) -> Result<Done> {
+    let print = job.local.ok_or_else(|| missing_side(job))?;
+    let synced = send(context, up, job, print, job.remote.as_ref())?;
+    Ok(Done::Uploaded(synced))
+}
+
+/// Sends a file over `replaced` (`None`: to where there is none).
+pub(super) fn send(
+    context: &Context<'_>,
+    up: &Up,
+    job: &Job,
+    print: LocalPrint,
+    replaced: Option<&RemotePrint>,
+) -> Result<Synced> {
+    rest(context, &print)?;
+    let file = up.disk.open(&job.path, &print)?;
+    let transfer = context.progress.transfer(&job.path, print.size);
+    let tee = Tee::new(&file, &transfer);
+    let note = Note { trees: context.trees, key: &job.key, print };
+    let expect = replaced.map_or(Expect::Absent, |print| Expect::Version(&print.version));
+    let entry = up.remote.write(&job.path, &tee, print.mtime, expect, &note)?;
+    if entry.print.size != print.size {
+        let cause = format!("{} bytes were sent, the service has {}", print.size, entry.print.size);
+        return Err(Error::new(Kind::Integrity, format!("uploading {}", job.path), cause));
+    }
+    let content = match tee.finish() {
+        Some(content) => content,
+        // Parts that an earlier attempt had sent weren't read this time.
+        None => fingerprint(&file, context.cancel)?,
+    };
+    Ok(Synced { local: print, remote: entry.print, content: Some(content) })
+}
+
+/// Waits until the file's times are sure to betray the next write.
+fn rest(context: &Context<'_>, print: &LocalPrint) -> Result<()> {
+    let needed = granularity(print);
+    let changed = Duration::from_nanos(u64::try_from(print.ctime).unwrap_or(0));
+    let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + changed);
+    match age {
+        Ok(age) if age < needed => context.cancel.sleep(needed - age),
+        // A time to come says nothing about how long ago it was.
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,130 @@
+//! A task on a bench: a real local folder, a service in memory, and an engine between them.
+
+use super::memory::{Memory, MemoryService};
+use mooring::engine::{Engine, LocalLook, Look, Report, Setup};
+use mooring::error::Result;
+use mooring::http::Cancel;
+use mooring::model::Direction;
+use mooring::remote::{Descriptor, Settings};
+use mooring::settings::Task;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A folder that is removed with everything in it when this is dropped.
+pub struct TempFolder(PathBuf);
+
+impl TempFolder {
+    pub fn new() -> TempFolder {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Relaxed);
+        // In memory where there is such a place: thousands of small histories run here.
+        let shm = Path::new("/dev/shm");
+        let base = if shm.is_dir() { shm.to_path_buf() } else { std::env::temp_dir() };
+        let path = base.join(format!("mooring-test-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        TempFolder(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+pub struct Bench {
+    pub local: PathBuf,
+    pub memory: Arc<Memory>,
+    pub task: Task,
+    state: PathBuf,
+    _folder: TempFolder,
+}
+
+/// Looks at everything, and asks nobody.
+pub const EVERYTHING: Look =
+    Look { local: LocalLook::All, remote: true, approve: false, retry: false };
+/// The same with every removal approved.
+pub const APPROVED: Look = Look { approve: true, ..EVERYTHING };
+
+impl Bench {
+    pub fn new(descriptor: &'static Descriptor, direction: Direction) -> Bench {
+        let folder = TempFolder::new();
+        let local = folder.path().join("local");
+        let state = folder.path().join("state");
+        fs::create_dir(&local).unwrap();
+        fs::create_dir(&state).unwrap();
+        let task = Task {
+            name: "task".into(),
+            id: 1,
+            connection: "connection".into(),
+            local: local.clone(),
+            remote: String::new(),
+            direction,
+            keep_removed: false,
+            paused: false,
+            revision: 0,
+        };
+        Bench { local, memory: Memory::new(descriptor), task, state, _folder: folder }
+    }
+
+    /// Opens the engine, as after a start.
+    pub fn engine(&self) -> Engine {
+        let service = Box::leak(Box::new(MemoryService(self.memory.clone())));
+        Engine::open(Setup {
+            task: &self.task,
+            service,
+            values: &Settings::default(),
+            state: &self.state,
+            transfers: 2,
+            history: 1000,
+            cancel: Cancel::default(),
+        })
+        .unwrap()
+    }
+
+    /// One cycle after a start.
+    pub fn sync(&self, look: &Look) -> Result<Report> {
+        self.engine().cycle(look)
+    }
+
+    /// Loses the state.
+    pub fn forget(&self) {
+        fs::remove_dir_all(self.state.join("tasks")).unwrap();
+    }
+
+    pub fn write(&self, path: &str, bytes: &[u8]) {
+        let path = self.local.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    pub fn read(&self, path: &str) -> Option<Vec<u8>> {
+        fs::read(self.local.join(path)).ok()
+    }
+
+    /// Everything in the local folder: files with their content, folders with `None`.
+    pub fn tree(&self) -> BTreeMap<String, Option<Vec<u8>>> {
+        let mut tree = BTreeMap::new();
+        let mut folders = vec![self.local.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.strip_prefix(&self.local).unwrap().to_str().unwrap().to_string();
+                if path.is_dir() {
+                    tree.insert(name, None);
+                    folders.push(path);
+                } else {
+                    tree.insert(name, Some(fs::read(path).unwrap()));
+                }
+            }
+        }
+        tree
+    }
+}

@@ -1,0 +1,5 @@
+//! All integration tests in one program: one link, and each server started once.
+
+mod common;
+mod engine;
+mod histories;
