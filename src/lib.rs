@@ -1,6 +1,7 @@
 //! Mooring keeps folders on a NAS and folders in the cloud the same.
 #![warn(missing_docs)]
 pub mod admin;
+pub mod cli;
 pub mod daemon;
 #[cfg(feature = "demo")]
 pub mod demo;

@@ -1,3 +1,7 @@
 //! The `mooring` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mooring::cli::main()
+}

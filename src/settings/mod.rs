@@ -1,8 +1,17 @@
 //! Connections and tasks, as a person set them up.
+//!
+//! They live in one file of the state folder, which one process at a time may have open. Secrets
+//! are sealed with a key that lies in a file of its own beside it. Everything a person enters is
+//! checked here, whichever way it comes in.
 
-use crate::error::Result;
+mod book;
+mod check;
+mod seal;
+
+pub use book::Book;
+pub use seal::Secret;
+
 use crate::model::Direction;
-use crate::remote;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +24,8 @@ pub struct Connection {
     pub service: String,
     /// Its settings by key, secrets apart.
     pub values: Vec<(String, String)>,
+    /// Keys of the secrets that are set; what they are is sealed elsewhere.
+    pub secrets: Vec<String>,
     /// Nothing of it is synced until it is resumed.
     pub paused: bool,
 }
@@ -24,7 +35,7 @@ pub struct Connection {
 pub struct Task {
     /// What a person calls it; unique.
     pub name: String,
-    /// Never used again for another task; names its state.
+    /// Never used again for another task or another pair of folders; names its state.
     pub id: u64,
     /// Name of its connection.
     pub connection: String,
@@ -42,17 +53,77 @@ pub struct Task {
     pub revision: u64,
 }
 
-/// The settings in the state folder.
-pub struct Book {}
-
-impl Book {
-    /// Opens the settings in the state folder, which is made if it isn't there.
-    pub fn open(_state: &Path) -> Result<Book> {
-        unimplemented!()
+impl Task {
+    /// The file of the task's state in the state folder.
+    pub fn state_file(&self, state: &Path) -> PathBuf {
+        state.join("tasks").join(format!("{}.redb", self.id))
     }
+}
 
-    /// A connection's values with its secrets unsealed, to open it with.
-    pub fn values(&self, _connection: &Connection) -> Result<remote::Settings> {
-        unimplemented!()
+/// What a person entered for a connection. An empty value takes a setting back.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Entered {
+    /// Settings by key, secrets apart.
+    pub values: Vec<(String, String)>,
+    /// Secrets by key.
+    pub secrets: Vec<(String, Secret)>,
+}
+
+/// What a person entered for a new task.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NewTask {
+    /// What a person calls it.
+    pub name: String,
+    /// Name of its connection.
+    pub connection: String,
+    /// The local folder, absolute.
+    pub local: PathBuf,
+    /// The remote folder; a `/` at either end means nothing.
+    pub remote: String,
+    /// Which way changes flow.
+    pub direction: Direction,
+    /// Nothing is removed at the destination.
+    pub keep_removed: bool,
+}
+
+/// What a person changes about a task; `None` leaves it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskChange {
+    /// The local folder, absolute.
+    pub local: Option<PathBuf>,
+    /// The remote folder; a `/` at either end means nothing.
+    pub remote: Option<String>,
+    /// Which way changes flow.
+    pub direction: Option<Direction>,
+    /// Whether nothing is removed at the destination.
+    pub keep_removed: Option<bool>,
+}
+
+/// What is paused or resumed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// All tasks, whatever is paused of its own.
+    Everything,
+    /// The tasks of a connection.
+    Connection(String),
+    /// One task.
+    Task(String),
+}
+
+/// Settings of the program as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Globals {
+    /// Transfers of a task at the same time, 1 to 20.
+    pub transfers: u32,
+    /// Lines of each task's history that are kept, 5 to 100,000.
+    pub history: u32,
+    /// Nothing is synced until everything is resumed.
+    pub paused: bool,
+}
+
+impl Default for Globals {
+    fn default() -> Self {
+        Globals { transfers: 4, history: 10_000, paused: false }
     }
 }

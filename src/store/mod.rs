@@ -13,7 +13,7 @@ pub use trees::{Batch, Children, Event, Key, Problem, ROOT, Snapshot, Trees};
 use crate::error::{Error, Kind};
 
 /// What a failure of the database means.
-fn state_error(error: impl Into<redb::Error>) -> Error {
+pub(crate) fn state_error(error: impl Into<redb::Error>) -> Error {
     let error = error.into();
     let wrong = |cause: String| Error::new(Kind::State, "the state", cause);
     match error {

@@ -1,0 +1,302 @@
+//! What a person or a program can ask of Mooring, and the answers.
+//!
+//! The command line, the daemon's socket and the panel all speak in [`Request`]s, so that each
+//! does the same thing, whoever asks and whether or not a daemon runs. The answers are the
+//! documents of [`view`]. No secret is ever in one.
+
+pub mod view;
+
+use crate::engine::{Engine, Setup, http_options};
+use crate::error::{Error, Kind, Result};
+use crate::http::{Cancel, Http};
+use crate::services;
+use crate::settings::{Book, Entered, NewTask, Scope, Task, TaskChange};
+use crate::store::Trees;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::Path;
+use view::{
+    Authorization, ConnectionView, LogLine, Paused, Removed, ServiceName, ServiceView,
+    SettingsView, StatusView, TaskDetails, TaskStatus, TaskView, Tested,
+};
+
+/// Something asked of Mooring. Each variant is named like the command that asks it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
+    /// Which services there are: [`ServiceName`]s.
+    ServiceList,
+    /// All about a service: a [`ServiceView`].
+    ServiceShow {
+        /// Its name.
+        name: String,
+    },
+    /// All connections: [`ConnectionView`]s.
+    ConnectionList,
+    /// All about a connection: a [`ConnectionView`].
+    ConnectionShow {
+        /// Its name.
+        name: String,
+    },
+    /// Adds a connection, answering with its [`ConnectionView`].
+    ConnectionAdd {
+        /// A new name.
+        name: String,
+        /// Name of its service.
+        service: String,
+        /// Its settings.
+        entered: Entered,
+    },
+    /// Changes a connection, answering with its [`ConnectionView`].
+    ConnectionSet {
+        /// Its name.
+        name: String,
+        /// The settings to change.
+        entered: Entered,
+    },
+    /// Tries a connection out: [`Tested`], or the error that says what is wrong. Takes as long as
+    /// the network does.
+    ConnectionTest {
+        /// Its name.
+        name: String,
+    },
+    /// Signs in to a service: an [`Authorization`].
+    ConnectionAuthorize {
+        /// Its name.
+        name: String,
+    },
+    /// Removes a connection: [`Removed`].
+    ConnectionRemove {
+        /// Its name.
+        name: String,
+    },
+    /// All tasks: [`TaskView`]s.
+    TaskList,
+    /// All about a task: a [`TaskView`] with [`TaskDetails`].
+    TaskShow {
+        /// Its name.
+        name: String,
+    },
+    /// Adds a task, answering with its [`TaskView`].
+    TaskAdd {
+        /// The task.
+        task: NewTask,
+    },
+    /// Changes a task, answering with its [`TaskView`].
+    TaskSet {
+        /// Its name.
+        name: String,
+        /// What to change.
+        change: TaskChange,
+    },
+    /// Removes a task, but neither of its folders: [`Removed`].
+    TaskRemove {
+        /// Its name.
+        name: String,
+    },
+    /// Pauses: [`Paused`].
+    Pause {
+        /// What.
+        scope: Scope,
+    },
+    /// Resumes: [`Paused`].
+    Resume {
+        /// What.
+        scope: Scope,
+    },
+    /// The last lines of the history, oldest first: [`LogLine`]s.
+    Log {
+        /// Of this task only.
+        task: Option<String>,
+        /// At most so many lines.
+        limit: usize,
+    },
+    /// The settings of the program as a whole: [`SettingsView`].
+    Settings,
+    /// Changes one of them, answering with all: [`SettingsView`].
+    SettingsSet {
+        /// Its name.
+        key: String,
+        /// Its new value.
+        value: String,
+    },
+    /// How all tasks are: a [`StatusView`].
+    Status,
+    /// What a sync would do: `intents` and a `report`.
+    Preview {
+        /// The task.
+        task: String,
+    },
+    /// Syncs once: a report.
+    Sync {
+        /// The task.
+        task: String,
+        /// Whether removals that wait for a person's word go ahead.
+        approve: bool,
+    },
+}
+
+/// Does what is asked with the settings alone, where no daemon runs or where it doesn't matter.
+///
+/// A daemon answers [`Request::TaskShow`], [`Request::Log`] and [`Request::Status`] itself, from
+/// the states it has open; who has an [`Engine`] does [`Request::Preview`] and [`Request::Sync`].
+///
+/// # Errors
+/// `Usage` when what is asked breaks a rule, and whatever the disk and the service say.
+pub fn perform(book: &Book, state: &Path, request: Request) -> Result<Value> {
+    match request {
+        Request::ServiceList => {
+            let names = services::ALL.iter().map(|service| ServiceName::of(service.descriptor()));
+            document(&names.collect::<Vec<_>>())
+        }
+        Request::ServiceShow { name } => {
+            document(&ServiceView::of(services::find(&name)?.descriptor()))
+        }
+        Request::ConnectionList => {
+            let connections = book.connections()?;
+            let views = connections.iter().map(|each| ConnectionView::of(book, each));
+            document(&views.collect::<Result<Vec<_>>>()?)
+        }
+        Request::ConnectionShow { name } => {
+            document(&ConnectionView::of(book, &book.connection(&name)?)?)
+        }
+        Request::ConnectionAdd { name, service, entered } => {
+            let added = book.add_connection(&name, &service, entered)?;
+            document(&ConnectionView::of(book, &added)?)
+        }
+        Request::ConnectionSet { name, entered } => {
+            let changed = book.change_connection(&name, entered)?;
+            document(&ConnectionView::of(book, &changed)?)
+        }
+        Request::ConnectionTest { name } => document(&test(book, &name)?),
+        Request::ConnectionAuthorize { name } => {
+            document(&Authorization { connection: book.connection(&name)?.name, needed: false })
+        }
+        Request::ConnectionRemove { name } => {
+            book.remove_connection(&name)?;
+            document(&Removed { removed: name })
+        }
+        Request::TaskList => document(&book.tasks()?.iter().map(TaskView::of).collect::<Vec<_>>()),
+        Request::TaskShow { name } => {
+            let task = book.task(&name)?;
+            let details = with_trees(state, &task, TaskDetails::of)?;
+            document(&TaskView { details, ..TaskView::of(&task) })
+        }
+        Request::TaskAdd { task } => document(&TaskView::of(&book.add_task(task)?)),
+        Request::TaskSet { name, change } => {
+            document(&TaskView::of(&book.change_task(&name, change)?))
+        }
+        Request::TaskRemove { name } => {
+            book.remove_task(&name)?;
+            document(&Removed { removed: name })
+        }
+        Request::Pause { scope } => {
+            book.pause(&scope, true)?;
+            document(&Paused::of(book)?)
+        }
+        Request::Resume { scope } => {
+            book.pause(&scope, false)?;
+            document(&Paused::of(book)?)
+        }
+        Request::Log { task, limit } => document(&log(book, state, task.as_deref(), limit)?),
+        Request::Settings => document(&SettingsView::of(&book.globals()?)),
+        Request::SettingsSet { key, value } => {
+            document(&SettingsView::of(&book.set_global(&key, &value)?))
+        }
+        Request::Status => document(&status(book, state)?),
+        Request::Preview { task } | Request::Sync { task, .. } => {
+            let what = format!("task {}", book.task(&task)?.name);
+            Err(Error::new(Kind::Usage, what, "only who has opened it can look or sync")
+                .remedy("ask by mooring plan or mooring sync"))
+        }
+    }
+}
+
+/// Opens a task to preview or sync it.
+///
+/// # Errors
+/// `Usage` when there is none or its connection is incomplete, `SignIn` when its secrets can't
+/// be unsealed, `State` when it is open elsewhere.
+pub fn open_task(book: &Book, state: &Path, name: &str, cancel: Cancel) -> Result<Engine> {
+    let task = book.task(name)?;
+    let connection = book.connection(&task.connection)?;
+    let globals = book.globals()?;
+    Engine::open(Setup {
+        task: &task,
+        service: services::find(&connection.service)?,
+        values: &book.values(&connection)?,
+        state,
+        transfers: globals.transfers as usize,
+        history: globals.history.into(),
+        cancel,
+    })
+}
+
+/// Refuses to sync a task that a person paused.
+///
+/// # Errors
+/// `Approval` when the task, its connection or everything is paused.
+pub fn refuse_paused(book: &Book, task: &Task) -> Result<()> {
+    let remedy = if task.paused {
+        format!("resume it: mooring resume \"{}\"", task.name)
+    } else if book.connection(&task.connection)?.paused {
+        format!("resume its connection: mooring resume --connection \"{}\"", task.connection)
+    } else if book.globals()?.paused {
+        "resume everything: mooring resume".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(Kind::Approval, format!("task {}", task.name), "it is paused").remedy(remedy))
+}
+
+fn test(book: &Book, name: &str) -> Result<Tested> {
+    let connection = book.connection(name)?;
+    let service = services::find(&connection.service)?;
+    let values = book.values(&connection)?;
+    let options = http_options(service.descriptor(), &values, 1);
+    service.open(&values, Http::new(&options, Cancel::default())?, "")?.test()?;
+    Ok(Tested { connection: connection.name, ok: true })
+}
+
+fn log(book: &Book, state: &Path, task: Option<&str>, limit: usize) -> Result<Vec<LogLine>> {
+    let tasks = match task {
+        Some(name) => vec![book.task(name)?],
+        None => book.tasks()?,
+    };
+    let mut lines = Vec::new();
+    for task in &tasks {
+        let newest = with_trees(state, task, |trees| LogLine::newest(task, trees, limit))?;
+        lines.extend(newest.unwrap_or_default());
+    }
+    Ok(LogLine::last(lines, limit))
+}
+
+fn status(book: &Book, state: &Path) -> Result<StatusView> {
+    let mut tasks = Vec::new();
+    for task in book.tasks()? {
+        let word = if book.is_paused(&task)? { "paused" } else { "stopped" };
+        let mut status = TaskStatus::of(&task, word);
+        // One damaged state mustn't hide how the other tasks are.
+        match with_trees(state, &task, |trees| status.count(trees)) {
+            Ok(_) => {}
+            Err(error) => status.message = Some(error.to_string()),
+        }
+        tasks.push(status);
+    }
+    Ok(StatusView { daemon: false, paused: book.globals()?.paused, tasks })
+}
+
+/// Reads a task's state; `None` when it was never synced.
+fn with_trees<T>(
+    state: &Path,
+    task: &Task,
+    read: impl FnOnce(&Trees) -> Result<T>,
+) -> Result<Option<T>> {
+    let file = task.state_file(state);
+    // Opening would make it, and asking how things are mustn't write.
+    if file.exists() { read(&Trees::open(&file)?).map(Some) } else { Ok(None) }
+}
+
+fn document<T: Serialize>(view: &T) -> Result<Value> {
+    serde_json::to_value(view).map_err(|error| Error::new(Kind::State, "the answer", error))
+}

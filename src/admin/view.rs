@@ -1,0 +1,473 @@
+//! The answers as documents: what `--json` prints and what the panel reads.
+//!
+//! Scripts rely on the names here. Fields may be added, not renamed.
+
+use crate::error::Result;
+use crate::model::{Direction, Nanos, Side};
+use crate::remote::{Descriptor, Field, FieldKind, Listing, Moves, Needed};
+use crate::settings::{Book, Connection, Globals, Task};
+use crate::store::Trees;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// Problems and skipped items that a document lists; it always tells how many there are.
+const LISTED: usize = 100;
+/// What stands for a secret that is set.
+const SEALED: &str = "(sealed)";
+
+/// A service in a list.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServiceName {
+    /// The word for it in commands.
+    pub name: String,
+    /// Its name for a person.
+    pub label: String,
+}
+
+impl ServiceName {
+    /// The name of this service.
+    pub fn of(descriptor: &Descriptor) -> Self {
+        ServiceName { name: descriptor.name.into(), label: descriptor.label.into() }
+    }
+}
+
+/// A service: what a connection to it has to be told, and its limits and rules.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// The word for it in commands.
+    pub name: String,
+    /// Its name for a person.
+    pub label: String,
+    /// What a connection has to be told.
+    pub fields: Vec<FieldView>,
+    /// `flat`: one listing of everything; `folders`: one of each folder.
+    pub listing: String,
+    /// Whether a folder is there only because something is in it.
+    pub folders_implied: bool,
+    /// `files` or `trees`: what it moves without sending content again.
+    pub moves: String,
+    /// Whether it keeps times of modification.
+    pub keeps_mtime: bool,
+    /// Hash of a file's content that it may know.
+    pub hash: String,
+    /// Largest file in bytes.
+    pub max_size: Option<u64>,
+    /// Longest path in bytes of UTF-8, root included.
+    pub max_path: usize,
+    /// Characters that mustn't be in a path.
+    pub forbidden_characters: String,
+    /// Whole names that an item mustn't have.
+    pub forbidden_names: Vec<String>,
+    /// Rule of its bucket names.
+    pub bucket: Option<BucketView>,
+}
+
+impl ServiceView {
+    /// All about this service.
+    pub fn of(descriptor: &Descriptor) -> Self {
+        ServiceView {
+            name: descriptor.name.into(),
+            label: descriptor.label.into(),
+            fields: descriptor.all_fields().map(FieldView::of).collect(),
+            listing: match descriptor.listing {
+                Listing::Flat => "flat",
+                Listing::Folders => "folders",
+            }
+            .into(),
+            folders_implied: descriptor.folders_implied,
+            moves: match descriptor.moves {
+                Moves::Files => "files",
+                Moves::Trees => "trees",
+            }
+            .into(),
+            keeps_mtime: descriptor.keeps_mtime,
+            hash: descriptor.hash.into(),
+            max_size: descriptor.max_size,
+            max_path: descriptor.max_path,
+            forbidden_characters: descriptor.names.characters.into(),
+            forbidden_names: descriptor.names.names.iter().map(ToString::to_string).collect(),
+            bucket: descriptor.bucket.as_ref().map(|rule| BucketView {
+                min: rule.min,
+                max: rule.max,
+                extra: rule.extra.into(),
+            }),
+        }
+    }
+}
+
+/// Rule of a service's bucket names.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BucketView {
+    /// Fewest characters.
+    pub min: usize,
+    /// Most characters.
+    pub max: usize,
+    /// Characters allowed besides lower-case letters and digits.
+    pub extra: String,
+}
+
+/// A setting of a connection.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FieldView {
+    /// The word for it in commands.
+    pub key: String,
+    /// Its name for a person.
+    pub label: String,
+    /// What to enter.
+    pub help: String,
+    /// text, secret, url, number or choice.
+    pub kind: String,
+    /// The words to choose from; none for other kinds.
+    pub choices: Vec<String>,
+    /// Whether it has to be given.
+    pub needed: bool,
+    /// What is taken when it is left out.
+    pub default: Option<String>,
+}
+
+impl FieldView {
+    fn of(field: &Field) -> Self {
+        let (kind, choices) = match field.kind {
+            FieldKind::Text => ("text", [].as_slice()),
+            FieldKind::Secret => ("secret", [].as_slice()),
+            FieldKind::Url => ("url", [].as_slice()),
+            FieldKind::Number => ("number", [].as_slice()),
+            FieldKind::Choice(words) => ("choice", words),
+        };
+        FieldView {
+            key: field.key.into(),
+            label: field.label.into(),
+            help: field.help.into(),
+            kind: kind.into(),
+            choices: choices.iter().map(ToString::to_string).collect(),
+            needed: field.needed == Needed::Yes,
+            default: match field.needed {
+                Needed::Default(value) => Some(value.into()),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// A connection.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ConnectionView {
+    /// What a person calls it.
+    pub name: String,
+    /// Name of its service.
+    pub service: String,
+    /// Whether it was paused of its own.
+    pub paused: bool,
+    /// What is set, by key. A secret is told as `(sealed)`.
+    pub settings: BTreeMap<String, String>,
+    /// Names of the tasks that use it.
+    pub tasks: Vec<String>,
+}
+
+impl ConnectionView {
+    /// All about this connection, secrets apart.
+    pub fn of(book: &Book, connection: &Connection) -> Result<Self> {
+        let mut settings: BTreeMap<_, _> = connection.values.iter().cloned().collect();
+        settings.extend(connection.secrets.iter().map(|key| (key.clone(), SEALED.to_owned())));
+        let tasks = book.tasks_of(&connection.name)?;
+        Ok(ConnectionView {
+            name: connection.name.clone(),
+            service: connection.service.clone(),
+            paused: connection.paused,
+            settings,
+            tasks: tasks.into_iter().map(|task| task.name).collect(),
+        })
+    }
+}
+
+/// A connection that was tried out and is good.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Tested {
+    /// Its name.
+    pub connection: String,
+    /// True; what is wrong is told as an error.
+    pub ok: bool,
+}
+
+/// How to sign in to a service.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Authorization {
+    /// Name of the connection.
+    pub connection: String,
+    /// False where the settings are all there is to it.
+    pub needed: bool,
+}
+
+/// Something that is gone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Removed {
+    /// Its name.
+    pub removed: String,
+}
+
+/// A task.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskView {
+    /// What a person calls it.
+    pub name: String,
+    /// Names its state.
+    pub id: u64,
+    /// Name of its connection.
+    pub connection: String,
+    /// The local folder.
+    pub local: PathBuf,
+    /// The remote folder, beginning with `/`.
+    pub remote: String,
+    /// both, upload or download.
+    pub direction: Direction,
+    /// Nothing is removed at the destination.
+    pub keep_removed: bool,
+    /// Whether it was paused of its own.
+    pub paused: bool,
+    /// What its state tells; absent in lists and before the first sync.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub details: Option<TaskDetails>,
+}
+
+impl TaskView {
+    /// The task without details.
+    pub fn of(task: &Task) -> Self {
+        TaskView {
+            name: task.name.clone(),
+            id: task.id,
+            connection: task.connection.clone(),
+            local: task.local.clone(),
+            remote: format!("/{}", task.remote),
+            direction: task.direction,
+            keep_removed: task.keep_removed,
+            paused: task.paused,
+            details: None,
+        }
+    }
+}
+
+/// What a task's state tells.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct TaskDetails {
+    /// How many of what.
+    pub counts: Counts,
+    /// The first items that failed or wait for a person.
+    pub problems: Vec<ProblemLine>,
+    /// The first items that a rule leaves out.
+    pub skipped: Vec<SkipLine>,
+}
+
+impl TaskDetails {
+    /// What this state tells.
+    pub fn of(trees: &Trees) -> Result<Self> {
+        let snapshot = trees.snapshot()?;
+        let mut details = TaskDetails { counts: Counts::of(trees)?, ..TaskDetails::default() };
+        for problem in snapshot.problems()?.take(LISTED) {
+            let (key, problem) = problem?;
+            details.problems.push(ProblemLine {
+                path: snapshot.path(&key)?,
+                kind: problem.kind,
+                reason: problem.reason,
+                remedy: problem.remedy,
+            });
+        }
+        for key in snapshot.skipped()?.take(LISTED) {
+            let key = key?;
+            let reason = snapshot.get(&key)?.and_then(|record| record.skip);
+            details.skipped.push(SkipLine {
+                path: snapshot.path(&key)?,
+                reason: reason.map_or_else(String::new, |reason| reason.to_string()),
+            });
+        }
+        Ok(details)
+    }
+}
+
+/// How many items of a task are in which state.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Files known on the disk.
+    pub local_files: u64,
+    /// Files known on the service.
+    pub remote_files: u64,
+    /// Items that wait to be synced.
+    pub pending: u64,
+    /// Items that a rule leaves out.
+    pub skipped: u64,
+    /// Items that failed or wait for a person.
+    pub problems: u64,
+}
+
+impl Counts {
+    /// The counts of this state.
+    pub fn of(trees: &Trees) -> Result<Self> {
+        let snapshot = trees.snapshot()?;
+        Ok(Counts {
+            local_files: snapshot.known_files(Side::Local)?,
+            remote_files: snapshot.known_files(Side::Remote)?,
+            pending: snapshot.dirty_count()?,
+            skipped: snapshot.skipped_count()?,
+            problems: snapshot.problem_count()?,
+        })
+    }
+}
+
+/// An item that failed or waits for a person.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProblemLine {
+    /// The item; empty for the task as a whole.
+    pub path: String,
+    /// The error's word.
+    pub kind: String,
+    /// What failed and why.
+    pub reason: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// An item that a rule leaves out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SkipLine {
+    /// The item.
+    pub path: String,
+    /// The rule, for a person.
+    pub reason: String,
+}
+
+/// What is paused after pausing or resuming.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Paused {
+    /// Whether everything is.
+    pub everything: bool,
+    /// Connections paused of their own.
+    pub connections: Vec<String>,
+    /// Tasks paused of their own.
+    pub tasks: Vec<String>,
+}
+
+impl Paused {
+    /// What is paused now.
+    pub fn of(book: &Book) -> Result<Self> {
+        let connections = book.connections()?.into_iter().filter(|each| each.paused);
+        let tasks = book.tasks()?.into_iter().filter(|each| each.paused);
+        Ok(Paused {
+            everything: book.globals()?.paused,
+            connections: connections.map(|each| each.name).collect(),
+            tasks: tasks.map(|each| each.name).collect(),
+        })
+    }
+}
+
+/// A line of the history.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it happened: RFC 3339, UTC.
+    pub time: String,
+    /// Name of the task.
+    pub task: String,
+    /// What happened: uploaded, downloaded, moved …
+    pub action: String,
+    /// The item; empty when it concerns the task.
+    pub path: String,
+    /// Bytes transferred.
+    pub bytes: u64,
+    /// What else there is to say.
+    pub detail: String,
+}
+
+impl LogLine {
+    /// The newest lines of a task's history.
+    pub fn newest(task: &Task, trees: &Trees, limit: usize) -> Result<Vec<LogLine>> {
+        let newest = trees.snapshot()?.history()?.take(limit);
+        newest
+            .map(|event| {
+                let event = event?;
+                Ok(LogLine {
+                    time: rfc3339(event.time),
+                    task: task.name.clone(),
+                    action: event.action,
+                    path: event.path,
+                    bytes: event.bytes,
+                    detail: event.detail,
+                })
+            })
+            .collect()
+    }
+
+    /// The last lines of several tasks' newest ones, oldest first.
+    pub fn last(mut lines: Vec<LogLine>, limit: usize) -> Vec<LogLine> {
+        // Each task's come newest first; the sort is stable and their times sort as text.
+        lines.reverse();
+        lines.sort_by(|a, b| a.time.cmp(&b.time));
+        lines.split_off(lines.len().saturating_sub(limit))
+    }
+}
+
+/// The settings of the program as a whole.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SettingsView {
+    /// Transfers of a task at the same time.
+    pub transfers: u32,
+    /// Lines of each task's history that are kept.
+    pub history: u32,
+}
+
+impl SettingsView {
+    /// These settings.
+    pub fn of(globals: &Globals) -> Self {
+        SettingsView { transfers: globals.transfers, history: globals.history }
+    }
+}
+
+/// How all tasks are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StatusView {
+    /// Whether a daemon runs.
+    pub daemon: bool,
+    /// Whether everything is paused.
+    pub paused: bool,
+    /// The tasks.
+    pub tasks: Vec<TaskStatus>,
+}
+
+/// How a task is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskStatus {
+    /// Its name.
+    pub name: String,
+    /// Name of its connection.
+    pub connection: String,
+    /// In a word: stopped (no daemon runs), paused, or what the daemon says.
+    pub state: String,
+    /// How many of what; absent before the first sync.
+    pub counts: Option<Counts>,
+    /// What a person should know: an error and its remedy.
+    pub message: Option<String>,
+}
+
+impl TaskStatus {
+    /// A task of which nothing but its state's word is known yet.
+    pub fn of(task: &Task, state: &str) -> Self {
+        TaskStatus {
+            name: task.name.clone(),
+            connection: task.connection.clone(),
+            state: state.to_owned(),
+            counts: None,
+            message: None,
+        }
+    }
+
+    /// Counts what its state tells.
+    pub fn count(&mut self, trees: &Trees) -> Result<()> {
+        self.counts = Some(Counts::of(trees)?);
+        Ok(())
+    }
+}
+
+fn rfc3339(time: Nanos) -> String {
+    // A clock before 1970 isn't worth a failure.
+    let since = Duration::from_nanos(u64::try_from(time).unwrap_or(0));
+    humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
+}

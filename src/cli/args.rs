@@ -1,0 +1,471 @@
+//! From the words of a command line to what is asked. Reads no file and no setting.
+
+use super::help;
+use crate::admin::Request;
+use crate::error::{Error, Kind, Result};
+use crate::model::Direction;
+use crate::settings::{NewTask, Scope, TaskChange};
+use lexopt::Arg;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Lines of history that are shown when nobody says how many.
+const LOG_LIMIT: usize = 100;
+
+/// The words for directions.
+pub const DIRECTIONS: [(&str, Direction); 3] =
+    [("both", Direction::Both), ("upload", Direction::Upload), ("download", Direction::Download)];
+
+/// A command line, understood.
+#[derive(Debug)]
+pub struct Invocation {
+    /// The state folder, if it was given.
+    pub state: Option<PathBuf>,
+    /// Whether to print one JSON document.
+    pub json: bool,
+    /// What to do.
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Help on the commands that these words begin.
+    Help(Vec<String>),
+    /// Tell the version.
+    Version,
+    /// Ask the daemon, or the settings.
+    Ask(Request),
+    /// Add or change a connection, once its values are read.
+    Enter {
+        /// Name of the connection.
+        name: String,
+        /// Service of a new one; `None` for one that is there.
+        service: Option<String>,
+        /// Settings by key.
+        values: Vec<(String, Source)>,
+        /// Secrets by key.
+        secrets: Vec<(String, Source)>,
+    },
+    /// Tell what a sync would do.
+    Plan(String),
+    /// Sync once.
+    Sync {
+        /// The task.
+        task: String,
+        /// Whether removals that wait for a person's word go ahead.
+        approve: bool,
+    },
+    /// Run until told to stop.
+    Daemon,
+}
+
+/// Where a value comes from.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The command line.
+    Given(String),
+    /// A file.
+    File(PathBuf),
+    /// Standard input.
+    Input,
+}
+
+/// An option. Each means the same in every command that takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opt {
+    Service,
+    Set,
+    Secret,
+    Connection,
+    Local,
+    Remote,
+    Direction,
+    KeepRemoved,
+    NoKeepRemoved,
+    ApproveDeletions,
+    Limit,
+}
+
+/// Each option's name, and whether a value follows it.
+const OPTIONS: &[(Opt, &str, bool)] = &[
+    (Opt::Service, "service", true),
+    (Opt::Set, "set", true),
+    (Opt::Secret, "secret", true),
+    (Opt::Connection, "connection", true),
+    (Opt::Local, "local", true),
+    (Opt::Remote, "remote", true),
+    (Opt::Direction, "direction", true),
+    (Opt::KeepRemoved, "keep-removed", false),
+    (Opt::NoKeepRemoved, "no-keep-removed", false),
+    (Opt::ApproveDeletions, "approve-deletions", false),
+    (Opt::Limit, "limit", true),
+];
+
+fn name_of(option: Opt) -> &'static str {
+    OPTIONS.iter().find(|(each, ..)| *each == option).map_or("", |(_, name, _)| name)
+}
+
+/// Understands a command line, the program's name left out.
+///
+/// # Errors
+/// `Usage`, with the command's usage as the remedy.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation> {
+    let mut parser = lexopt::Parser::from_args(args);
+    let mut invocation = Invocation { state: None, json: false, command: Command::Version };
+    let mut given = Given::default();
+    let (mut help, mut version) = (false, false);
+    while let Some(arg) = parser.next().map_err(|error| given.wrong(error))? {
+        match arg {
+            Arg::Short('h') | Arg::Long("help") => help = true,
+            Arg::Short('V') | Arg::Long("version") => version = true,
+            Arg::Long("json") => invocation.json = true,
+            Arg::Long("state") => {
+                let folder = parser.value().map_err(|error| given.wrong(error))?;
+                invocation.state = Some(folder.into());
+            }
+            Arg::Long(name) => {
+                let Some((option, _, valued)) = OPTIONS.iter().find(|each| each.1 == name) else {
+                    return Err(given.wrong(format!("there is no option --{name}")));
+                };
+                let value = if *valued {
+                    parser.value().map_err(|error| given.wrong(error))?
+                } else {
+                    OsString::new()
+                };
+                given.options.push((*option, value));
+            }
+            Arg::Short(letter) => {
+                return Err(given.wrong(format!("there is no option -{letter}")));
+            }
+            Arg::Value(word) => {
+                let word = text(word).map_err(|cause| given.wrong(cause))?;
+                given.words.push(word);
+            }
+        }
+    }
+    invocation.command = if help {
+        Command::Help(given.words)
+    } else if version {
+        Command::Version
+    } else {
+        let command = given.command()?;
+        given.nothing_left()?;
+        command
+    };
+    Ok(invocation)
+}
+
+/// The words and options of a command line; each command takes the options it knows.
+#[derive(Default)]
+struct Given {
+    words: Vec<String>,
+    options: Vec<(Opt, OsString)>,
+}
+
+impl Given {
+    fn command(&mut self) -> Result<Command> {
+        let words = self.words.clone();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let ask = |request| Ok(Command::Ask(request));
+        match words.as_slice() {
+            ["service", "list"] => ask(Request::ServiceList),
+            ["service", "show", name] => ask(Request::ServiceShow { name: name.to_string() }),
+            ["connection", "list"] => ask(Request::ConnectionList),
+            ["connection", "add", name] => {
+                let service = Some(self.need(Opt::Service)?);
+                self.enter(name, service)
+            }
+            ["connection", "set", name] => self.enter(name, None),
+            ["connection", "show", name] => ask(Request::ConnectionShow { name: name.to_string() }),
+            ["connection", "test", name] => ask(Request::ConnectionTest { name: name.to_string() }),
+            ["connection", "authorize", name] => {
+                ask(Request::ConnectionAuthorize { name: name.to_string() })
+            }
+            ["connection", "remove", name] => {
+                ask(Request::ConnectionRemove { name: name.to_string() })
+            }
+            ["task", "list"] => ask(Request::TaskList),
+            ["task", "show", name] => ask(Request::TaskShow { name: name.to_string() }),
+            ["task", "add", name] => ask(Request::TaskAdd { task: self.new_task(name)? }),
+            ["task", "set", name] => {
+                ask(Request::TaskSet { name: name.to_string(), change: self.task_change()? })
+            }
+            ["task", "remove", name] => ask(Request::TaskRemove { name: name.to_string() }),
+            ["plan", task] => Ok(Command::Plan(task.to_string())),
+            ["sync", task] => Ok(Command::Sync {
+                task: task.to_string(),
+                approve: self.flag(Opt::ApproveDeletions)?,
+            }),
+            ["daemon"] => Ok(Command::Daemon),
+            ["status"] => ask(Request::Status),
+            ["pause", rest @ ..] => ask(Request::Pause { scope: self.scope(rest)? }),
+            ["resume", rest @ ..] => ask(Request::Resume { scope: self.scope(rest)? }),
+            ["log"] => ask(Request::Log { task: None, limit: self.limit()? }),
+            ["log", task] => {
+                ask(Request::Log { task: Some(task.to_string()), limit: self.limit()? })
+            }
+            ["settings"] => ask(Request::Settings),
+            ["settings", key, value] => {
+                ask(Request::SettingsSet { key: key.to_string(), value: value.to_string() })
+            }
+            [] => Err(self.wrong("no command is given")),
+            _ => Err(self.wrong("there is no such command, or a word is missing or too many")),
+        }
+    }
+
+    fn enter(&mut self, name: &str, service: Option<String>) -> Result<Command> {
+        let values = self.sources(Opt::Set)?;
+        let secrets = self.sources(Opt::Secret)?;
+        if values.is_empty() && secrets.is_empty() && service.is_none() {
+            return Err(self.wrong("there is nothing to change"));
+        }
+        let all = values.iter().chain(&secrets);
+        if all.filter(|(_, source)| *source == Source::Input).count() > 1 {
+            return Err(self.wrong("only one value can come from standard input"));
+        }
+        Ok(Command::Enter { name: name.to_owned(), service, values, secrets })
+    }
+
+    /// The `KEY=VALUE`s of an option. Whatever isn't `@FILE`, `-` or nothing is no source of a
+    /// secret, which would be in the list of processes already.
+    fn sources(&mut self, option: Opt) -> Result<Vec<(String, Source)>> {
+        let mut sources = Vec::new();
+        while let Some(pair) = self.take_text(option)? {
+            let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+                let cause = format!("--{} wants KEY=VALUE", name_of(option));
+                return Err(self.wrong(cause));
+            };
+            let source = match (value.strip_prefix('@'), value) {
+                (Some(file), _) => Source::File(file.into()),
+                (None, "-") if option == Opt::Secret => Source::Input,
+                (None, value) if option == Opt::Secret && !value.is_empty() => {
+                    let cause = "a secret on the command line can be read by everyone";
+                    let remedy =
+                        format!("give --secret {key}=@FILE, or {key}=- for standard input");
+                    return Err(self.wrong(cause).remedy(remedy));
+                }
+                (None, value) => Source::Given(value.to_owned()),
+            };
+            sources.push((key.to_owned(), source));
+        }
+        Ok(sources)
+    }
+
+    fn new_task(&mut self, name: &str) -> Result<NewTask> {
+        Ok(NewTask {
+            name: name.to_owned(),
+            connection: self.need(Opt::Connection)?,
+            local: self.local()?.ok_or_else(|| self.missing(Opt::Local))?,
+            remote: self.need(Opt::Remote)?,
+            direction: self.direction()?.unwrap_or(Direction::Both),
+            keep_removed: self.flag(Opt::KeepRemoved)?,
+        })
+    }
+
+    fn task_change(&mut self) -> Result<TaskChange> {
+        let keep_removed = match (self.flag(Opt::KeepRemoved)?, self.flag(Opt::NoKeepRemoved)?) {
+            (true, true) => return Err(self.wrong("it is either kept or not")),
+            (true, false) => Some(true),
+            (false, true) => Some(false),
+            (false, false) => None,
+        };
+        let change = TaskChange {
+            local: self.local()?,
+            remote: self.take_one(Opt::Remote)?,
+            direction: self.direction()?,
+            keep_removed,
+        };
+        if change == TaskChange::default() && self.options.is_empty() {
+            return Err(self.wrong("there is nothing to change"));
+        }
+        Ok(change)
+    }
+
+    fn local(&mut self) -> Result<Option<PathBuf>> {
+        let Some(folder) = self.take(Opt::Local) else { return Ok(None) };
+        // A daemon that is asked has a working folder of its own.
+        match std::path::absolute(Path::new(&folder)) {
+            Ok(folder) => Ok(Some(folder)),
+            Err(error) => Err(self.wrong(format!("--local: {error}"))),
+        }
+    }
+
+    fn direction(&mut self) -> Result<Option<Direction>> {
+        let Some(word) = self.take_one(Opt::Direction)? else { return Ok(None) };
+        let known = DIRECTIONS.iter().find(|(each, _)| *each == word);
+        let wrong = || self.wrong(format!("'{word}' is none of both, upload, download"));
+        known.map(|(_, direction)| Some(*direction)).ok_or_else(wrong)
+    }
+
+    fn scope(&mut self, words: &[&str]) -> Result<Scope> {
+        match (words, self.take_one(Opt::Connection)?) {
+            ([], None) => Ok(Scope::Everything),
+            ([], Some(connection)) => Ok(Scope::Connection(connection)),
+            ([task], None) => Ok(Scope::Task(task.to_string())),
+            _ => Err(self.wrong("give one task, or one connection, or nothing")),
+        }
+    }
+
+    fn limit(&mut self) -> Result<usize> {
+        let Some(number) = self.take_one(Opt::Limit)? else { return Ok(LOG_LIMIT) };
+        number.parse().map_err(|_| self.wrong(format!("'{number}' is not a whole number")))
+    }
+
+    fn take(&mut self, option: Opt) -> Option<OsString> {
+        let place = self.options.iter().position(|(each, _)| *each == option)?;
+        Some(self.options.remove(place).1)
+    }
+
+    fn take_text(&mut self, option: Opt) -> Result<Option<String>> {
+        let value = self.take(option).map(text).transpose();
+        value.map_err(|cause| self.wrong(format!("--{}: {cause}", name_of(option))))
+    }
+
+    /// The value of an option that is given at most once.
+    fn take_one(&mut self, option: Opt) -> Result<Option<String>> {
+        let value = self.take_text(option)?;
+        match self.take(option) {
+            Some(_) => Err(self.wrong(format!("--{} is given twice", name_of(option)))),
+            None => Ok(value),
+        }
+    }
+
+    fn need(&mut self, option: Opt) -> Result<String> {
+        self.take_one(option)?.ok_or_else(|| self.missing(option))
+    }
+
+    fn flag(&mut self, option: Opt) -> Result<bool> {
+        Ok(self.take_one(option)?.is_some())
+    }
+
+    fn missing(&self, option: Opt) -> Error {
+        self.wrong(format!("--{} is missing", name_of(option)))
+    }
+
+    fn nothing_left(&self) -> Result<()> {
+        match self.options.first() {
+            Some((option, _)) => {
+                Err(self.wrong(format!("--{} doesn't belong here", name_of(*option))))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn wrong(&self, cause: impl std::fmt::Display) -> Error {
+        let remedy = match help::topics(&self.words).as_slice() {
+            [topic] => format!("usage: mooring {}", topic.usage),
+            _ => "see mooring --help".to_owned(),
+        };
+        let what = ["mooring"].into_iter().chain(self.words.iter().map(String::as_str));
+        Error::new(Kind::Usage, what.collect::<Vec<_>>().join(" "), cause).remedy(remedy)
+    }
+}
+
+fn text(word: OsString) -> Result<String, String> {
+    word.into_string().map_err(|word| format!("{} isn't valid UTF-8", word.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Invocation> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    fn command(line: &str) -> Command {
+        parsed(line).unwrap().command
+    }
+
+    #[test]
+    fn every_topic_is_a_command() {
+        for topic in help::TOPICS {
+            let bare: Vec<_> = topic.usage.split(" [").next().unwrap().split(" --").collect();
+            let options: String = bare[1..].iter().map(|each| format!(" --{each}")).collect();
+            let line = format!("{}{options}", bare[0]);
+            let extra = if topic.usage.contains(" set ") || topic.usage.ends_with("set NAME") {
+                if line.starts_with("task") { " --remote /x" } else { " --set a=b" }
+            } else {
+                ""
+            };
+            let line = format!("{line}{extra}");
+            assert!(parsed(&line).is_ok(), "{line}: {}", parsed(&line).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn options_stand_anywhere() {
+        let before = parsed("--json --state /s task show x").unwrap();
+        let after = parsed("task --state=/s show x --json").unwrap();
+        for invocation in [before, after] {
+            assert!(invocation.json);
+            assert_eq!(invocation.state.as_deref(), Some(Path::new("/s")));
+            let Command::Ask(Request::TaskShow { name }) = invocation.command else {
+                panic!("{:?}", invocation.command)
+            };
+            assert_eq!(name, "x");
+        }
+    }
+
+    #[test]
+    fn sources() {
+        let Command::Enter { values, secrets, service, .. } =
+            command("connection add c --service s3 --set a=b=c --set ca=@/f --secret k=-")
+        else {
+            panic!()
+        };
+        assert_eq!(service.as_deref(), Some("s3"));
+        assert_eq!(values[0], ("a".into(), Source::Given("b=c".into())));
+        assert_eq!(values[1], ("ca".into(), Source::File("/f".into())));
+        assert_eq!(secrets, [("k".into(), Source::Input)]);
+    }
+
+    #[test]
+    fn wrong_usage_is_told() {
+        for line in [
+            "",
+            "nonsense",
+            "task",
+            "task list --limit 3",
+            "task add x --connection c --local /l",
+            "task add x --connection c --connection d --local /l --remote /",
+            "task add x --connection c --local /l --remote / --direction sideways",
+            "task set x",
+            "task set x --keep-removed --no-keep-removed",
+            "connection add c",
+            "connection add c --service s3 --secret k=visible",
+            "connection add c --service s3 --set novalue",
+            "connection set c --secret a=- --secret b=-",
+            "connection set c",
+            "pause a --connection b",
+            "pause a b",
+            "log --limit many",
+            "sync",
+            "sync a --approve-deletions=yes",
+            "sync a --unknown",
+            "sync a -x",
+            "--state",
+            "settings transfers",
+        ] {
+            assert_eq!(parsed(line).unwrap_err().kind(), Kind::Usage, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_secret_in_the_wrong_place_is_not_repeated() {
+        let error = parsed("connection add c --service s3 --secret k=visible").unwrap_err();
+        assert!(!error.to_string().contains("visible"));
+    }
+
+    #[test]
+    fn scopes() {
+        let scope = |line| match command(line) {
+            Command::Ask(Request::Pause { scope } | Request::Resume { scope }) => scope,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(scope("pause"), Scope::Everything);
+        assert_eq!(scope("resume t"), Scope::Task("t".into()));
+        assert_eq!(scope("pause --connection c"), Scope::Connection("c".into()));
+    }
+}

@@ -1,0 +1,158 @@
+//! Every command in one table: what it is called with, what it does, what it takes.
+
+use std::io::{self, Write};
+
+/// A command.
+pub struct Topic {
+    /// What it is called with, after `mooring`.
+    pub usage: &'static str,
+    /// What it does.
+    pub about: &'static str,
+    /// Its options, each with what it means.
+    pub options: &'static [(&'static str, &'static str)],
+}
+
+const ENTERED: &[(&str, &str)] = &[
+    ("--set KEY=VALUE", "a setting; KEY=@FILE takes it from a file, KEY= takes it back"),
+    ("--secret KEY=@FILE", "a secret from a file; KEY=- from standard input; KEY= takes it back"),
+];
+
+/// The commands in the order a person is shown them.
+pub const TOPICS: &[Topic] = &[
+    Topic { usage: "service list", about: "the services there are", options: &[] },
+    Topic {
+        usage: "service show SERVICE",
+        about: "a service's settings, limits and rules",
+        options: &[],
+    },
+    Topic {
+        usage: "connection add NAME --service SERVICE [--set KEY=VALUE]… [--secret KEY=@FILE|KEY=-]…",
+        about: "add an account or bucket on a service",
+        options: ENTERED,
+    },
+    Topic { usage: "connection list", about: "all connections", options: &[] },
+    Topic { usage: "connection show NAME", about: "all about a connection", options: &[] },
+    Topic {
+        usage: "connection set NAME [--set KEY=VALUE]… [--secret KEY=@FILE|KEY=-]…",
+        about: "change settings of a connection",
+        options: ENTERED,
+    },
+    Topic { usage: "connection test NAME", about: "try a connection out", options: &[] },
+    Topic { usage: "connection authorize NAME", about: "sign in to its service", options: &[] },
+    Topic { usage: "connection remove NAME", about: "remove a connection", options: &[] },
+    Topic {
+        usage: "task add NAME --connection CONNECTION --local DIR --remote PATH",
+        about: "keep a local folder and a remote folder the same",
+        options: &[
+            ("--remote PATH", "/ is the root of the bucket or account"),
+            ("--direction WORD", "which way changes flow: both (default), upload or download"),
+            ("--keep-removed", "remove nothing at the destination"),
+        ],
+    },
+    Topic { usage: "task list", about: "all tasks", options: &[] },
+    Topic { usage: "task show NAME", about: "all about a task, its problems too", options: &[] },
+    Topic {
+        usage: "task set NAME",
+        about: "change a task",
+        options: &[
+            ("--direction WORD", "which way changes flow: both, upload or download"),
+            ("--keep-removed", "remove nothing at the destination"),
+            ("--no-keep-removed", "remove at the destination what was removed at the source"),
+            ("--local DIR", "another local folder; both sides are compared anew"),
+            ("--remote PATH", "another remote folder; both sides are compared anew"),
+        ],
+    },
+    Topic {
+        usage: "task remove NAME",
+        about: "remove a task; its folders stay as they are",
+        options: &[],
+    },
+    Topic { usage: "plan TASK", about: "what a sync would do, doing nothing", options: &[] },
+    Topic {
+        usage: "sync TASK",
+        about: "sync once, with progress",
+        options: &[("--approve-deletions", "go ahead with removals that wait for a person's word")],
+    },
+    Topic { usage: "daemon", about: "sync everything, until told to stop", options: &[] },
+    Topic { usage: "status", about: "how all tasks are", options: &[] },
+    Topic {
+        usage: "pause [TASK | --connection CONNECTION]",
+        about: "pause a task, a connection, or everything",
+        options: &[],
+    },
+    Topic {
+        usage: "resume [TASK | --connection CONNECTION]",
+        about: "resume a task, a connection, or everything",
+        options: &[],
+    },
+    Topic {
+        usage: "log [TASK]",
+        about: "what was done, oldest first",
+        options: &[("--limit N", "the last N lines (default 100)")],
+    },
+    Topic {
+        usage: "settings [KEY VALUE]",
+        about: "show all settings of the program, or change one",
+        options: &[
+            ("transfers", "transfers of a task at the same time, 1 to 20"),
+            ("history", "lines of each task's history that are kept, 5 to 100000"),
+        ],
+    },
+];
+
+const EVERYWHERE: &[(&str, &str)] = &[
+    ("--state DIR", "the state folder (or MOORING_STATE)"),
+    ("--json", "print one JSON document"),
+    ("-h, --help", "help, also on one command"),
+    ("-V, --version", "the version"),
+];
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 needs a person";
+
+impl Topic {
+    /// The words that are typed as they stand.
+    pub fn words(&self) -> impl Iterator<Item = &'static str> {
+        let typed = |word: &&str| word.starts_with(|c: char| c.is_ascii_lowercase());
+        self.usage.split(' ').take_while(typed)
+    }
+
+    /// Whether this is what `given` means, as far as it goes.
+    fn begins_with(&self, given: &[String]) -> bool {
+        self.words().zip(given).all(|(word, given)| word == given)
+    }
+}
+
+/// The commands that these words may mean; all when they mean none.
+pub fn topics(given: &[String]) -> Vec<&'static Topic> {
+    let mut found: Vec<_> = TOPICS.iter().filter(|topic| topic.begins_with(given)).collect();
+    if found.is_empty() {
+        found.extend(TOPICS);
+    }
+    found
+}
+
+/// Prints help on the commands that these words may mean.
+pub fn print(out: &mut dyn Write, given: &[String]) -> io::Result<()> {
+    match topics(given).as_slice() {
+        [topic] => {
+            writeln!(out, "mooring {}\n\n{}", topic.usage, topic.about)?;
+            if !topic.options.is_empty() {
+                writeln!(out)?;
+                options(out, topic.options)?;
+            }
+        }
+        topics => {
+            writeln!(out, "Mooring keeps folders on a NAS and folders in the cloud the same.\n")?;
+            for topic in topics {
+                writeln!(out, "  mooring {}\n      {}", topic.usage, topic.about)?;
+            }
+        }
+    }
+    writeln!(out, "\nEverywhere:")?;
+    options(out, EVERYWHERE)?;
+    writeln!(out, "\n{EXIT_CODES}")
+}
+
+fn options(out: &mut dyn Write, options: &[(&str, &str)]) -> io::Result<()> {
+    options.iter().try_for_each(|(option, about)| writeln!(out, "  {option:<22} {about}"))
+}

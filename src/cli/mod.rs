@@ -1,0 +1,144 @@
+//! The command line: understands it, has it done, prints the answer.
+//!
+//! What a command asks goes to the daemon that has the state folder open; without one it is done
+//! here, on the settings themselves. Answers are the same documents either way.
+
+mod args;
+mod help;
+mod plan;
+mod progress;
+mod show;
+mod signals;
+mod sync;
+mod units;
+mod values;
+
+use crate::admin::{self, Request};
+use crate::daemon;
+use crate::daemon::client::Client;
+use crate::engine::needs_person;
+use crate::error::{Error, Kind, Result};
+use crate::settings::Book;
+use args::{Command, Invocation};
+use serde_json::{Value, json};
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// How a command ended, for scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Done = 0,
+    Failed = 1,
+    WrongUsage = 2,
+    NeedsPerson = 3,
+}
+
+impl End {
+    fn of(error: &Error) -> End {
+        match error.kind() {
+            Kind::Usage => End::WrongUsage,
+            _ if needs_person(error) => End::NeedsPerson,
+            _ => End::Failed,
+        }
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let args: Vec<OsString> = env::args_os().skip(1).collect();
+    // Looked for by hand because a line that can't be understood is answered in JSON too.
+    let json = args.iter().any(|arg| arg == "--json");
+    let mut out = BufWriter::new(io::stdout().lock());
+    let ended = args::parse(args).and_then(|invocation| run(invocation, &mut out));
+    let end = ended.unwrap_or_else(|error| {
+        if json {
+            // Standard error tells it all the same.
+            let _ = writeln!(out, "{}", json!({ "error": error_document(&error) }));
+        }
+        tell(&error);
+        End::of(&error)
+    });
+    match out.flush() {
+        Err(_) if end == End::Done => ExitCode::from(End::Failed as u8),
+        _ => ExitCode::from(end as u8),
+    }
+}
+
+fn run(invocation: Invocation, out: &mut dyn Write) -> Result<End> {
+    let Invocation { state, json, command } = invocation;
+    let folder = || state_folder(state);
+    match command {
+        Command::Help(words) => help::print(out, &words).map_err(unprinted)?,
+        Command::Version => {
+            writeln!(out, "mooring {}", env!("CARGO_PKG_VERSION")).map_err(unprinted)?;
+        }
+        Command::Ask(request) => ask(&folder()?, request, json, out)?,
+        Command::Enter { name, service, values, secrets } => {
+            let entered = values::read(values, secrets)?;
+            let request = match service {
+                Some(service) => Request::ConnectionAdd { name, service, entered },
+                None => Request::ConnectionSet { name, entered },
+            };
+            ask(&folder()?, request, json, out)?;
+        }
+        Command::Plan(task) => return plan::run(&folder()?, task, json, out),
+        Command::Sync { task, approve } => {
+            return sync::run(&folder()?, task, approve, json, out);
+        }
+        Command::Daemon => daemon::run(&folder()?)?,
+    }
+    Ok(End::Done)
+}
+
+fn ask(state: &Path, request: Request, json: bool, out: &mut dyn Write) -> Result<()> {
+    let print = show::printer(&request);
+    let answer = match Client::connect(state)? {
+        Some(daemon) => daemon.call(&request)?,
+        None => admin::perform(&Book::open(state)?, state, request)?,
+    };
+    if json { print_json(out, &answer) } else { print(out, answer) }
+}
+
+/// The state folder that was given, or that of this user.
+fn state_folder(given: Option<PathBuf>) -> Result<PathBuf> {
+    let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder = if let Some(folder) = given.or_else(|| variable("MOORING_STATE")) {
+        folder
+    } else if nix::unistd::geteuid().is_root() {
+        "/var/lib/mooring".into()
+    } else if let Some(states) = variable("XDG_STATE_HOME").filter(|path| path.is_absolute()) {
+        states.join("mooring")
+    } else if let Some(home) = variable("HOME") {
+        home.join(".local/state/mooring")
+    } else {
+        return Err(Error::new(Kind::Usage, "the state folder", "this user has no home folder")
+            .remedy("give it with --state or MOORING_STATE"));
+    };
+    std::path::absolute(&folder)
+        .map_err(|error| Error::disk(format!("state folder {}", folder.display()), error))
+}
+
+fn print_json(out: &mut dyn Write, document: &Value) -> Result<()> {
+    writeln!(out, "{document}").map_err(unprinted)
+}
+
+fn error_document(error: &Error) -> Value {
+    json!({
+        "kind": error.kind().word(),
+        "reason": error.reason(),
+        "remedy": error.advice(),
+    })
+}
+
+/// Tells a person what went wrong.
+fn tell(error: &Error) {
+    // There is no one left to tell when this fails.
+    let _ = writeln!(io::stderr(), "mooring: {error}");
+}
+
+fn unprinted(error: io::Error) -> Error {
+    Error::disk("printing the answer", error).remedy("check where the output goes")
+}

@@ -1,0 +1,327 @@
+//! Answers as people read them.
+
+use super::{args, units, unprinted};
+use crate::admin::Request;
+use crate::admin::view::{
+    Authorization, ConnectionView, Counts, LogLine, Paused, ProblemLine, Removed, ServiceName,
+    ServiceView, SettingsView, StatusView, TaskView, Tested,
+};
+use crate::engine::Report;
+use crate::error::{Error, Kind, Result};
+use crate::model::Direction;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// Prints an answer.
+pub type Printer = fn(&mut dyn Write, Value) -> Result<()>;
+
+/// What prints the answer to this request.
+pub fn printer(request: &Request) -> Printer {
+    match request {
+        Request::ServiceList => |out, answer| show(out, answer, services),
+        Request::ServiceShow { .. } => |out, answer| show(out, answer, service),
+        Request::ConnectionList => |out, answer| show(out, answer, connections),
+        Request::ConnectionShow { .. }
+        | Request::ConnectionAdd { .. }
+        | Request::ConnectionSet { .. } => |out, answer| show(out, answer, connection),
+        Request::ConnectionTest { .. } => |out, answer| show(out, answer, tested),
+        Request::ConnectionAuthorize { .. } => |out, answer| show(out, answer, authorization),
+        Request::ConnectionRemove { .. } | Request::TaskRemove { .. } => {
+            |out, answer| show(out, answer, removed)
+        }
+        Request::TaskList => |out, answer| show(out, answer, tasks),
+        Request::TaskShow { .. } | Request::TaskAdd { .. } | Request::TaskSet { .. } => {
+            |out, answer| show(out, answer, task)
+        }
+        Request::Pause { .. } | Request::Resume { .. } => |out, answer| show(out, answer, paused),
+        Request::Log { .. } => |out, answer| show(out, answer, log),
+        Request::Settings | Request::SettingsSet { .. } => {
+            |out, answer| show(out, answer, settings)
+        }
+        Request::Status => |out, answer| show(out, answer, status),
+        // Their commands print as they go; what a daemon answers is a document.
+        Request::Preview { .. } | Request::Sync { .. } => {
+            |out, answer| writeln!(out, "{answer:#}").map_err(unprinted)
+        }
+    }
+}
+
+fn show<T: DeserializeOwned>(
+    out: &mut dyn Write,
+    answer: Value,
+    print: fn(&mut dyn Write, T) -> io::Result<()>,
+) -> Result<()> {
+    let view = serde_json::from_value(answer).map_err(|error| {
+        Error::new(Kind::Protocol, "the daemon's answer", error)
+            .remedy("restart the daemon: it may be of another version")
+    })?;
+    print(out, view).map_err(unprinted)
+}
+
+fn services(out: &mut dyn Write, services: Vec<ServiceName>) -> io::Result<()> {
+    columns(out, services.into_iter().map(|each| [each.name, each.label]).collect())
+}
+
+fn service(out: &mut dyn Write, service: ServiceView) -> io::Result<()> {
+    writeln!(out, "{} ({})\n\nSettings:", service.label, service.name)?;
+    let rows = service.fields.into_iter().map(|field| {
+        let option = if field.kind == "secret" { "--secret" } else { "--set" };
+        let kind = if field.choices.is_empty() { field.kind } else { field.choices.join("|") };
+        let needed = match field.default {
+            Some(default) => format!("default {default}"),
+            None if field.needed => "needed".to_owned(),
+            None => "optional".to_owned(),
+        };
+        let about = format!("{}: {}", field.label, field.help);
+        [format!("  {option} {}", field.key), kind, needed, about]
+    });
+    columns(out, rows.collect())?;
+    writeln!(out, "\nLimits and rules:")?;
+    if let Some(size) = service.max_size {
+        writeln!(out, "  largest file: {}", units::bytes(size))?;
+    }
+    writeln!(out, "  longest path: {} bytes, remote folder included", service.max_path)?;
+    if !service.forbidden_characters.is_empty() {
+        writeln!(out, "  characters it doesn't take: {}", service.forbidden_characters)?;
+    }
+    if !service.forbidden_names.is_empty() {
+        writeln!(out, "  names it doesn't take: {}", service.forbidden_names.join("  "))?;
+    }
+    if let Some(rule) = service.bucket {
+        let (min, max, extra) = (rule.min, rule.max, rule.extra);
+        writeln!(out, "  bucket names: {min} to {max} characters of a-z, 0-9 and {extra}")?;
+    }
+    let keeps = if service.keeps_mtime { "kept" } else { "not kept" };
+    writeln!(out, "  times of modification: {keeps}")?;
+    writeln!(out, "  hash: {}", service.hash)?;
+    let moves = match service.moves.as_str() {
+        "trees" => "a folder moves as a whole",
+        _ => "a folder moves file by file, without sending content again",
+    };
+    writeln!(out, "  moving: {moves}")?;
+    if service.folders_implied {
+        writeln!(out, "  folders: there only because something is in them")?;
+    }
+    Ok(())
+}
+
+fn connections(out: &mut dyn Write, connections: Vec<ConnectionView>) -> io::Result<()> {
+    if connections.is_empty() {
+        return writeln!(out, "No connections. Add one with mooring connection add.");
+    }
+    let rows = connections.into_iter().map(|each| {
+        let tasks = units::count(each.tasks.len() as u64, "task");
+        [each.name, each.service, tasks, paused_word(each.paused).to_owned()]
+    });
+    columns(out, rows.collect())
+}
+
+fn connection(out: &mut dyn Write, connection: ConnectionView) -> io::Result<()> {
+    writeln!(out, "{} {}", connection.name, paused_word(connection.paused))?;
+    let mut rows = vec![["  service".to_owned(), connection.service]];
+    for (key, value) in connection.settings {
+        let lines = value.lines().count();
+        let short = if lines > 1 { format!("({lines} lines)") } else { units::plain(&value) };
+        rows.push([format!("  {key}"), short]);
+    }
+    rows.push(["  tasks".to_owned(), list(&connection.tasks)]);
+    columns(out, rows)
+}
+
+fn tested(out: &mut dyn Write, tested: Tested) -> io::Result<()> {
+    writeln!(out, "Connection {} works.", tested.connection)
+}
+
+fn authorization(out: &mut dyn Write, authorization: Authorization) -> io::Result<()> {
+    let name = authorization.connection;
+    if authorization.needed {
+        writeln!(out, "Connection {name} has to be signed in to.")
+    } else {
+        writeln!(out, "The service of connection {name} needs no sign-in: its settings are enough.")
+    }
+}
+
+fn removed(out: &mut dyn Write, removed: Removed) -> io::Result<()> {
+    writeln!(out, "Removed {}.", removed.removed)
+}
+
+fn tasks(out: &mut dyn Write, tasks: Vec<TaskView>) -> io::Result<()> {
+    if tasks.is_empty() {
+        return writeln!(out, "No tasks. Add one with mooring task add.");
+    }
+    let rows = tasks.into_iter().map(|task| {
+        let local = units::plain(&task.local.to_string_lossy());
+        let direction = direction_word(task.direction).to_owned();
+        let remote = format!("{}:{}", task.connection, task.remote);
+        [task.name, direction, local, remote, paused_word(task.paused).to_owned()]
+    });
+    columns(out, rows.collect())
+}
+
+fn task(out: &mut dyn Write, task: TaskView) -> io::Result<()> {
+    writeln!(out, "{} {}", task.name, paused_word(task.paused))?;
+    let keeps = if task.keep_removed { "kept at the destination" } else { "removed there too" };
+    let mut rows = vec![
+        ["  connection", task.connection.as_str()].map(str::to_owned),
+        ["  local", &units::plain(&task.local.to_string_lossy())].map(str::to_owned),
+        ["  remote", &task.remote].map(str::to_owned),
+        ["  direction", direction_word(task.direction)].map(str::to_owned),
+        ["  removed files", keeps].map(str::to_owned),
+    ];
+    let Some(details) = task.details else { return columns(out, rows) };
+    rows.push(["  items".to_owned(), counts(&details.counts)]);
+    columns(out, rows)?;
+    for line in &details.problems {
+        problem(out, line)?;
+    }
+    for line in &details.skipped {
+        writeln!(out, "  skipped {}: {}", units::plain(&line.path), units::plain(&line.reason))?;
+    }
+    Ok(())
+}
+
+fn paused(out: &mut dyn Write, paused: Paused) -> io::Result<()> {
+    if paused.everything {
+        writeln!(out, "Everything is paused.")?;
+    }
+    if !paused.connections.is_empty() {
+        writeln!(out, "Paused connections: {}", list(&paused.connections))?;
+    }
+    if !paused.tasks.is_empty() {
+        writeln!(out, "Paused tasks: {}", list(&paused.tasks))?;
+    }
+    if !paused.everything && paused.connections.is_empty() && paused.tasks.is_empty() {
+        writeln!(out, "Nothing is paused.")?;
+    }
+    Ok(())
+}
+
+fn log(out: &mut dyn Write, lines: Vec<LogLine>) -> io::Result<()> {
+    let rows = lines.into_iter().map(|line| {
+        let size = if line.bytes == 0 { String::new() } else { units::bytes(line.bytes) };
+        let item = [line.path, line.detail].map(|text| units::plain(&text));
+        let item = item.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>();
+        [line.time, line.task, line.action, size, item.join(": ")]
+    });
+    columns(out, rows.collect())
+}
+
+fn settings(out: &mut dyn Write, settings: SettingsView) -> io::Result<()> {
+    let rows = [("transfers", settings.transfers), ("history", settings.history)];
+    columns(out, rows.map(|(key, value)| [key.to_owned(), value.to_string()]).into())
+}
+
+fn status(out: &mut dyn Write, status: StatusView) -> io::Result<()> {
+    if !status.daemon {
+        writeln!(out, "No daemon runs.")?;
+    }
+    if status.paused {
+        writeln!(out, "Everything is paused.")?;
+    }
+    for task in status.tasks {
+        let counts = task.counts.as_ref().map_or("never synced".to_owned(), counts);
+        writeln!(out, "{} ({}): {}; {counts}", task.name, task.connection, task.state)?;
+        if let Some(message) = task.message {
+            writeln!(out, "  {}", units::plain(&message))?;
+        }
+    }
+    Ok(())
+}
+
+/// Prints what a sync did.
+pub fn report(out: &mut dyn Write, report: &Report) -> io::Result<()> {
+    let done = [
+        (report.uploaded, "uploaded"),
+        (report.downloaded, "downloaded"),
+        (report.moved, "moved"),
+        (report.deleted_local, "deleted here"),
+        (report.deleted_remote, "deleted on the service"),
+        (report.conflicts, "conflicts, both kept"),
+    ];
+    let done: Vec<_> = done
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, what)| format!("{number} {what}"))
+        .collect();
+    let done = if done.is_empty() { "nothing to do".to_owned() } else { done.join(", ") };
+    // A damaged number of seconds is no reason to panic.
+    let time = Duration::try_from_secs_f64(report.seconds).unwrap_or_default();
+    let (up, down) = (units::bytes(report.bytes_up), units::bytes(report.bytes_down));
+    writeln!(out, "Done: {done}.")?;
+    let requests = units::count(report.requests, "request");
+    writeln!(out, "{requests}, {up} up, {down} down, {:.1} s.", time.as_secs_f64())?;
+    problems(out, &json!(report))
+}
+
+/// Prints what a report says didn't work, waits or is left out.
+pub fn problems(out: &mut dyn Write, report: &Value) -> io::Result<()> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Trouble {
+        skipped: u64,
+        held: u64,
+        errors: u64,
+        problems: Vec<ProblemLine>,
+    }
+    let trouble = Trouble::deserialize(report).unwrap_or_default();
+    for (number, what) in [
+        (trouble.skipped, "left out by a rule; see mooring task show"),
+        (trouble.held, "waiting for you"),
+        (trouble.errors, "failed"),
+    ] {
+        if number > 0 {
+            writeln!(out, "{} {what}.", units::count(number, "item"))?;
+        }
+    }
+    trouble.problems.iter().try_for_each(|line| problem(out, line))
+}
+
+fn problem(out: &mut dyn Write, line: &ProblemLine) -> io::Result<()> {
+    let [path, reason, remedy] =
+        [&line.path, &line.reason, &line.remedy].map(|text| units::plain(text));
+    let colon = if path.is_empty() { "" } else { ": " };
+    writeln!(out, "  {path}{colon}{reason}\n    → {remedy}")
+}
+
+fn counts(counts: &Counts) -> String {
+    let Counts { local_files, remote_files, pending, skipped, problems } = counts;
+    let mut text = format!("{local_files} files here, {remote_files} on the service");
+    for (number, what) in [(pending, "pending"), (skipped, "skipped"), (problems, "with problems")]
+    {
+        if *number > 0 {
+            text += &format!(", {number} {what}");
+        }
+    }
+    text
+}
+
+fn direction_word(direction: Direction) -> &'static str {
+    let known = args::DIRECTIONS.into_iter().find(|(_, each)| *each == direction);
+    known.map_or("", |(word, _)| word)
+}
+
+fn paused_word(paused: bool) -> &'static str {
+    if paused { "(paused)" } else { "" }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// Prints rows with each column as wide as its widest cell.
+fn columns<const N: usize>(out: &mut dyn Write, rows: Vec<[String; N]>) -> io::Result<()> {
+    let mut widths = [0; N];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    for row in &rows {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}

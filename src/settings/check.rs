@@ -1,0 +1,150 @@
+//! The rules for what a person enters, beyond what a service's descriptor says.
+
+use super::Task;
+use crate::error::{Error, Kind, Result};
+use crate::remote::{Bucket, Descriptor, Settings};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+/// Most characters of a connection's or task's name.
+const NAME_LENGTH: usize = 64;
+
+/// Numbers that make no sense outside a range, in settings that every service has.
+const RANGES: &[(&str, RangeInclusive<u32>)] = &[("poll", 1..=86_400), ("timeout", 1..=3_600)];
+
+/// A name that can stand in a command line, a path and a list.
+pub(super) fn name(thing: &str, name: &str) -> Result<()> {
+    let allowed = |c: char| c.is_alphanumeric() || " ._-".contains(c);
+    let cause = if name.is_empty() || name.chars().count() > NAME_LENGTH {
+        "it doesn't have 1 to 64 characters"
+    } else if !name.chars().all(allowed) {
+        "it has characters other than letters, digits, space, dot, _ and -"
+    } else if name.starts_with('-') || name.trim() != name {
+        "it begins with a dash, or begins or ends with a space"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(Kind::Usage, format!("{thing} name {name:?}"), cause)
+        .remedy("choose another name"))
+}
+
+/// The values of a connection, whose secrets need only be present.
+pub(super) fn values(descriptor: &Descriptor, values: &Settings) -> Result<()> {
+    descriptor.check(values)?;
+    let wrong = |key: &str, cause: String, remedy: String| {
+        let what = format!("setting {key} of {}", descriptor.label);
+        Err(Error::new(Kind::Usage, what, cause).remedy(remedy))
+    };
+    for (key, range) in RANGES {
+        let number = values.number(descriptor, key);
+        if !range.contains(&number) {
+            let remedy = format!("choose a number from {} to {}", range.start(), range.end());
+            return wrong(key, format!("{number} is out of range"), remedy);
+        }
+    }
+    if let (Some(rule), Some(bucket)) = (&descriptor.bucket, values.given("bucket")) {
+        if !fits(rule, bucket) {
+            return wrong(
+                "bucket",
+                format!("'{bucket}' can't be the name of a bucket"),
+                format!(
+                    "give the name as the service shows it: {} to {} of a-z, 0-9 and {}",
+                    rule.min, rule.max, rule.extra
+                ),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn fits(rule: &Bucket, name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || rule.extra.contains(c);
+    (rule.min..=rule.max).contains(&name.len()) && name.chars().all(allowed)
+}
+
+/// A remote folder as it is kept: without `/` at either end.
+pub(super) fn remote_folder(path: &str) -> Result<String> {
+    let bare = path.trim_matches('/');
+    let odd = |part: &str| matches!(part, "" | "." | "..") || part.contains(char::is_control);
+    if !bare.is_empty() && bare.split('/').any(odd) {
+        let what = format!("remote folder {path:?}");
+        return Err(Error::new(Kind::Usage, what, "a part of it is empty, dots or unprintable")
+            .remedy("give it as /folder/folder; / is the root of the bucket or account"));
+    }
+    Ok(bare.to_owned())
+}
+
+/// A local folder as it is kept: by its one true path, whatever links led to it.
+pub(super) fn local_folder(path: &Path, state: &Path) -> Result<PathBuf> {
+    let wrong = |cause: &str, remedy: &str| {
+        let what = format!("local folder {}", path.display());
+        Err(Error::new(Kind::Usage, what, cause).remedy(remedy))
+    };
+    if !path.is_absolute() {
+        return wrong("it isn't absolute", "give the whole path, beginning with /");
+    }
+    let folder = match path.canonicalize() {
+        Ok(folder) => folder,
+        Err(error) => return wrong(&error.to_string(), "make the folder first, or correct it"),
+    };
+    if !folder.is_dir() {
+        return wrong("it isn't a folder", "give a folder");
+    }
+    if folder.to_str().is_none() {
+        return wrong("its path isn't valid UTF-8", "rename the folder");
+    }
+    if let Ok(state) = state.canonicalize() {
+        if folder.starts_with(&state) || state.starts_with(&folder) {
+            return wrong("Mooring's own state is in it, or around it", "choose another folder");
+        }
+    }
+    Ok(folder)
+}
+
+/// Two tasks of a connection must not share an item, on either side: each would see the other's
+/// work as a person's.
+pub(super) fn apart(task: &Task, other: &Task) -> Result<()> {
+    let nested = |a: &Path, b: &Path| a.starts_with(b) || b.starts_with(a);
+    let place = if nested(&task.local, &other.local) {
+        format!("local folder {}", other.local.display())
+    } else if nested(Path::new(&task.remote), Path::new(&other.remote)) {
+        format!("remote folder /{}", other.remote)
+    } else {
+        return Ok(());
+    };
+    let cause = format!("it overlaps the {place} of task {}", other.name);
+    Err(Error::new(Kind::Usage, format!("task {}", task.name), cause)
+        .remedy("choose folders that aren't inside one another"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for good in ["a", "My NAS 2.0_x-y", "Büro", &"x".repeat(64)] {
+            assert!(name("task", good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", " a", "a ", "a/b", "a\n", "a\"b", &"x".repeat(65)] {
+            assert_eq!(name("task", bad).unwrap_err().kind(), Kind::Usage, "{bad}");
+        }
+    }
+
+    #[test]
+    fn remote_folders() {
+        assert_eq!(remote_folder("/").unwrap(), "");
+        assert_eq!(remote_folder("/a/b/").unwrap(), "a/b");
+        for bad in ["/a//b", "a/../b", ".", "/a/./b", "a\0b"] {
+            assert!(remote_folder(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn buckets() {
+        let rule = Bucket { min: 3, max: 63, extra: ".-" };
+        assert!(fits(&rule, "my.bucket-1"));
+        assert!(!fits(&rule, "My"));
+        assert!(!fits(&rule, "my_bucket"));
+    }
+}

@@ -1,0 +1,357 @@
+//! The real program as scripts use it: exit codes, documents, and that secrets stay secret.
+
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const SECRET: &str = "wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY";
+
+/// A state folder and a folder to sync, gone when the test ends.
+struct Home {
+    folder: PathBuf,
+}
+
+struct Answer {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.err))
+    }
+
+    #[track_caller]
+    fn done(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}{}", self.out, self.err);
+        self
+    }
+
+    #[track_caller]
+    fn wrong(self, cause: &str) -> Self {
+        assert_eq!(self.code, Some(2), "{}{}", self.out, self.err);
+        assert!(self.err.contains(cause), "{cause}: {}", self.err);
+        self
+    }
+}
+
+impl Home {
+    fn new(name: &str) -> Self {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("command-line").join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join("data/inner")).unwrap();
+        fs::create_dir_all(folder.join("other")).unwrap();
+        Home { folder: folder.canonicalize().unwrap() }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.join(name).to_str().unwrap().to_owned()
+    }
+
+    fn run(&self, line: &str) -> Answer {
+        self.run_with(&line.split_whitespace().collect::<Vec<_>>(), "")
+    }
+
+    fn run_with(&self, args: &[&str], input: &str) -> Answer {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mooring"))
+            .args(args)
+            .env("MOORING_STATE", self.state())
+            .current_dir(&self.folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that reads nothing may have ended already.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        let [out, err] =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert!(!out.contains(SECRET) && !err.contains(SECRET), "a secret was printed");
+        Answer { code: output.status.code(), out, err }
+    }
+
+    fn add_connection(&self, name: &str) {
+        let line = format!(
+            "connection add {name} --service s3 --set bucket=photos --set access-key=AKIA \
+             --secret secret-key=-"
+        );
+        self.run_with(&line.split_whitespace().collect::<Vec<_>>(), &format!("{SECRET}\n")).done();
+    }
+
+    fn add_task(&self, name: &str, local: &str, remote: &str) -> Answer {
+        self.run(&format!(
+            "task add {name} --connection cloud --local {local} --remote {remote} --json"
+        ))
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    let home = Home::new("usage");
+    for line in ["", "nonsense", "task add x", "sync", "sync a b", "--unknown", "service show no"] {
+        home.run(line).wrong("mooring: ");
+    }
+    assert!(home.run("task show nothing").wrong("there is no such task").out.is_empty());
+    let error = home.run("task show nothing --json").wrong("there is no such task").json();
+    assert_eq!(error["error"]["kind"], "usage");
+    assert!(error["error"]["reason"].is_string() && error["error"]["remedy"].is_string());
+    assert_eq!(home.run("task list --limit 3 --json").json()["error"]["kind"], "usage");
+    home.run("plan nothing").wrong("there is no such task");
+    home.run("sync nothing").wrong("there is no such task");
+}
+
+#[test]
+fn help_and_version_need_no_state() {
+    let home = Home::new("help");
+    assert!(home.run("--help").done().out.contains("mooring sync TASK"));
+    assert!(home.run("sync --help").done().out.contains("--approve-deletions"));
+    assert!(home.run("task -h").done().out.contains("mooring task add"));
+    assert!(home.run("--version").done().out.starts_with("mooring "));
+    assert!(!home.state().exists());
+}
+
+#[test]
+fn services_tell_their_settings() {
+    let home = Home::new("services");
+    let list = home.run("service list --json").done().json();
+    assert!(list.as_array().unwrap().iter().any(|service| service["name"] == "s3"));
+    let service = home.run("--json service show s3").done().json();
+    let field = |key: &str| {
+        let fields = service["fields"].as_array().unwrap();
+        fields.iter().find(|field| field["key"] == key).unwrap().clone()
+    };
+    assert_eq!(field("secret-key")["kind"], "secret");
+    assert_eq!(field("bucket")["needed"], true);
+    assert_eq!(field("poll")["default"], "60");
+    assert_eq!(service["bucket"]["min"], 3);
+    let text = home.run("service show s3").done().out;
+    assert!(text.contains("--secret secret-key") && text.contains("--set bucket"), "{text}");
+}
+
+#[test]
+fn connections_come_and_go() {
+    let home = Home::new("connections");
+    assert_eq!(home.run("connection list --json").done().json(), json!([]));
+    home.add_connection("cloud");
+    home.run("connection add cloud --service s3 --set bucket=photos").wrong("the name is taken");
+    let expected = json!({
+        "name": "cloud",
+        "service": "s3",
+        "paused": false,
+        "settings": { "bucket": "photos", "access-key": "AKIA", "secret-key": "(sealed)" },
+        "tasks": [],
+    });
+    assert_eq!(home.run("connection list --json").done().json(), json!([expected]));
+    assert!(home.run("connection show cloud").done().out.contains("(sealed)"));
+
+    home.run("connection set cloud --set region=eu-central-1 --set poll=5").done();
+    let settings = &home.run("connection show cloud --json").done().json()["settings"];
+    assert_eq!(settings["region"], "eu-central-1");
+    assert_eq!(settings["secret-key"], "(sealed)");
+    home.run("connection set cloud --set region=").done();
+    let settings = &home.run("connection show cloud --json").done().json()["settings"];
+    assert!(settings["region"].is_null());
+
+    assert!(home.run("connection authorize cloud").done().out.contains("needs no sign-in"));
+    home.add_task("docs", "data", "/docs").done();
+    home.run("connection remove cloud").wrong("tasks use it: docs");
+    home.run("task remove docs").done();
+    assert_eq!(home.run("connection remove cloud --json").done().json()["removed"], "cloud");
+    assert_eq!(home.run("connection list --json").done().json(), json!([]));
+}
+
+#[test]
+fn connections_are_checked() {
+    let home = Home::new("checks");
+    home.add_connection("cloud");
+    for (change, cause) in [
+        ("--set colour=blue", "there is no such setting"),
+        ("--set bucket=", "it is missing"),
+        ("--set bucket=NotAName", "can't be the name of a bucket"),
+        ("--set poll=0", "out of range"),
+        ("--set poll=86401", "out of range"),
+        ("--set poll=often", "is not a whole number"),
+        ("--set endpoint=ftp://host", "is not an http(s) address"),
+        ("--secret bucket=@data", "Is a directory"),
+        ("--secret bucket=-", "it is empty"),
+    ] {
+        let answer = home.run(&format!("connection set cloud {change}"));
+        assert!(answer.code != Some(0) && answer.err.contains(cause), "{change}: {}", answer.err);
+    }
+    home.run(&format!("connection set cloud --set secret-key={}", "x")).wrong("it is a secret");
+    fs::write(home.folder.join("bucket"), "photos").unwrap();
+    home.run("connection set cloud --secret bucket=@bucket").wrong("it isn't a secret");
+    home.run("connection set cloud --set bucket=@bucket").done();
+    home.run("connection add -- -x --service s3").wrong("dash");
+    home.run("connection add x --service nonsense").wrong("there is no such service");
+}
+
+#[test]
+fn secrets_are_sealed() {
+    let home = Home::new("secrets");
+    home.add_connection("cloud");
+    let key = home.state().join("state.key");
+    assert_eq!(mode(&key), 0o600);
+    assert_eq!(mode(&home.state()), 0o700);
+    assert_eq!(mode(&home.state().join("settings.redb")), 0o600);
+    assert_eq!(fs::metadata(&key).unwrap().len(), 32);
+    for file in fs::read_dir(home.state()).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_file() {
+            let bytes = fs::read(&path).unwrap();
+            let found = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+            assert!(!found, "the secret is in {}", path.display());
+        }
+    }
+
+    // Another key, and none: a person has to enter the secrets again, and can.
+    fs::write(&key, [7; 32]).unwrap();
+    let answer = home.run("connection test cloud");
+    assert_eq!(answer.code, Some(3), "{}", answer.err);
+    assert!(answer.err.contains("enter the secrets again"), "{}", answer.err);
+    fs::remove_file(&key).unwrap();
+    let answer = home.run("connection test cloud --json");
+    assert_eq!((answer.code, &answer.json()["error"]["kind"]), (Some(3), &json!("sign-in")));
+    home.run_with(&["connection", "set", "cloud", "--secret", "secret-key=-"], SECRET).done();
+    home.run("connection set cloud --set endpoint=http://127.0.0.1:1 --set timeout=1").done();
+    let answer = home.run("connection show cloud");
+    assert!(answer.done().out.contains("(sealed)"));
+}
+
+#[test]
+fn tasks_come_and_go() {
+    let home = Home::new("tasks");
+    home.add_connection("cloud");
+    let task = home.add_task("docs", "data", "/docs/").done().json();
+    let expected = json!({
+        "name": "docs",
+        "id": 1,
+        "connection": "cloud",
+        "local": home.path("data"),
+        "remote": "/docs",
+        "direction": "both",
+        "keep_removed": false,
+        "paused": false,
+    });
+    assert_eq!(task, expected);
+    assert_eq!(home.run("task list --json").done().json(), json!([expected]));
+    assert!(home.run("task list").done().out.contains("cloud:/docs"));
+
+    home.run("task set docs --direction upload --keep-removed").done();
+    let task = home.run("task show docs --json").done().json();
+    assert_eq!((&task["direction"], &task["keep_removed"]), (&json!("upload"), &json!(true)));
+    assert_eq!(task["id"], 1);
+    home.run("task set docs --no-keep-removed --local other").done();
+    let task = home.run("task show docs --json").done().json();
+    assert_eq!((&task["id"], &task["keep_removed"]), (&json!(2), &json!(false)));
+
+    let state = home.state().join("tasks/2.redb");
+    fs::write(&state, "").unwrap();
+    assert_eq!(home.run("task remove docs --json").done().json()["removed"], "docs");
+    assert!(!state.exists());
+    assert!(Path::new(&home.path("other")).exists());
+    assert_eq!(home.add_task("docs", "data", "/").done().json()["id"], 3);
+}
+
+#[test]
+fn folders_of_tasks_do_not_overlap() {
+    let home = Home::new("overlap");
+    home.add_connection("cloud");
+    home.add_connection("second");
+    home.add_task("docs", "data", "/docs").done();
+    for (local, remote) in [
+        ("data", "/a"),
+        ("data/inner", "/a"),
+        ("data/../data", "/a"),
+        ("other", "/docs/inner"),
+        ("other", "/"),
+    ] {
+        home.add_task("more", local, remote).wrong("overlaps");
+    }
+    home.add_task("more", "missing", "/a").wrong("local folder");
+    home.add_task("more", "state", "/a").wrong("Mooring's own state");
+    home.add_task("more", ".", "/a").wrong("Mooring's own state");
+    home.add_task("more", "other", "/a/../b").wrong("remote folder");
+    home.add_task("docs", "other", "/a").wrong("the name is taken");
+    home.add_task("more", "other", "/docs-2").done();
+    home.run("task set more --local data").wrong("overlaps");
+    home.run("task set more --remote /docs").wrong("overlaps");
+    home.run("task set docs --local data --remote /docs").done();
+    home.run("task add third --connection second --local data --remote /").done();
+    home.run("task add fourth --connection none --local data --remote /").wrong("connection");
+}
+
+#[test]
+fn pausing_is_told() {
+    let home = Home::new("pause");
+    home.add_connection("cloud");
+    home.add_task("docs", "data", "/docs").done();
+    home.run("pause docs").done();
+    home.run("pause --connection cloud").done();
+    let paused = home.run("pause --json").done().json();
+    assert_eq!(paused, json!({ "everything": true, "connections": ["cloud"], "tasks": ["docs"] }));
+    let status = home.run("status --json").done().json();
+    assert_eq!((&status["daemon"], &status["paused"]), (&json!(false), &json!(true)));
+    assert_eq!(status["tasks"][0]["state"], "paused");
+    let answer = home.run("sync docs");
+    assert_eq!(answer.code, Some(3));
+    assert!(answer.err.contains("mooring resume"), "{}", answer.err);
+    for line in ["resume", "resume --connection cloud", "resume docs"] {
+        home.run(line).done();
+    }
+    assert_eq!(home.run("status --json").done().json()["tasks"][0]["state"], "stopped");
+    home.run("pause nothing").wrong("there is no such task");
+    assert_eq!(home.run("log --json").done().json(), json!([]));
+}
+
+#[test]
+fn settings_have_ranges() {
+    let home = Home::new("settings");
+    let settings = home.run("settings --json").done().json();
+    assert_eq!(settings, json!({ "transfers": 4, "history": 10_000 }));
+    assert_eq!(home.run("settings transfers 20 --json").done().json()["transfers"], 20);
+    for line in ["transfers 0", "transfers 21", "history 4", "history 100001", "colour blue"] {
+        home.run(&format!("settings {line}")).wrong("setting");
+    }
+    assert_eq!(home.run("settings --json").done().json()["transfers"], 20);
+}
+
+#[test]
+fn a_damaged_state_is_an_error() {
+    let home = Home::new("damaged");
+    fs::create_dir_all(home.state()).unwrap();
+    fs::write(home.state().join("settings.redb"), [42; 5000]).unwrap();
+    let answer = home.run("task list --json");
+    assert_eq!(answer.code, Some(1), "{}", answer.err);
+    assert!(answer.err.contains("settings.redb"), "{}", answer.err);
+}
+
+#[test]
+fn only_one_process_has_the_settings() {
+    let home = Home::new("locked");
+    let book = mooring::settings::Book::open(&home.state()).unwrap();
+    let answer = home.run("task list --json");
+    assert_eq!((answer.code, &answer.json()["error"]["kind"]), (Some(1), &json!("state")));
+    drop(book);
+    home.run("task list").done();
+}
