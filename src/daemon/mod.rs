@@ -352,7 +352,7 @@ fn covers(scope: &Scope, task: &Task) -> bool {
 /// Turns signals into events. A hang-up of the terminal is nothing to us.
 fn listen_to_signals(events: &mpsc::Sender<Event>) -> Result<()> {
     let failed = |error| Error::new(Kind::Disk, "listening to signals", error);
-    signal(SignalKind::hangup()).map_err(failed)?;
+    drop(signal(SignalKind::hangup()).map_err(failed)?);
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
         let mut signals = signal(kind).map_err(failed)?;
         let events = events.clone();

@@ -94,7 +94,7 @@ impl Daemon {
                 let details = Some(TaskDetails::of(trees)?);
                 document(&TaskView { details, ..TaskView::of(&task) })
             }
-            None => self.from_closed(Request::TaskShow { name: name.into() }),
+            None => self.closed(Request::TaskShow { name: name.into() }),
         }
     }
 
@@ -116,7 +116,7 @@ impl Daemon {
             Some(trees) => LogLine::newest(task, trees, limit),
             None => {
                 let task = Some(task.name.clone());
-                let lines = self.from_closed(Request::Log { task, limit })?;
+                let lines = self.closed(Request::Log { task, limit })?;
                 let mut lines: Vec<LogLine> = serde_json::from_value(lines).map_err(broken)?;
                 lines.reverse();
                 Ok(lines)
@@ -124,7 +124,7 @@ impl Daemon {
         }
     }
 
-    fn from_closed(&self, request: Request) -> Result<Value> {
+    fn closed(&self, request: Request) -> Result<Value> {
         admin::perform(&self.book, &self.state, request)
     }
 }

@@ -27,7 +27,7 @@ pub struct TaskRun {
     place: Workplace,
     period: Duration,
     paused: bool,
-    engine: Option<Engine>,
+    engine: Option<Box<Engine>>,
     /// Stops the engine, for good.
     cancel: Cancel,
     running: Option<Running>,
@@ -58,7 +58,7 @@ struct Running {
 
 /// A watch, and the task of the runtime that wakes us when it has something to tell.
 struct Sentry {
-    watch: Watch,
+    watch: Box<Watch>,
     waker: AbortHandle,
 }
 
@@ -128,7 +128,7 @@ impl TaskRun {
     /// Its state, when it is open.
     pub fn trees(&self) -> Option<&Arc<Trees>> {
         let running = self.running.as_ref().and_then(|running| running.opened.as_ref());
-        running.map(|(_, trees)| trees).or(self.engine.as_ref().map(Engine::trees))
+        running.map(|(_, trees)| trees).or(self.engine.as_ref().map(|engine| engine.trees()))
     }
 
     /// Takes over settings. What is open is closed when they differ.
@@ -325,7 +325,7 @@ impl TaskRun {
     /// A worker has set up the watch, or failed to.
     pub fn watching(
         &mut self,
-        watch: Result<Watch>,
+        watch: Result<Box<Watch>>,
         wake: impl FnOnce(&Watch) -> Result<AbortHandle>,
         now: Instant,
     ) {
@@ -351,7 +351,7 @@ impl TaskRun {
     }
 
     /// A worker has ended.
-    pub fn ended(&mut self, engine: Option<Engine>, result: Result<Done>, now: Instant) {
+    pub fn ended(&mut self, engine: Option<Box<Engine>>, result: Result<Done>, now: Instant) {
         let Some(Running { look, replies, cancel, .. }) = self.running.take() else { return };
         // An engine that was told to stop doesn't start again.
         let keep = self.is_active() && self.period < KEPT_OPEN;

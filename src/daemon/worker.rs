@@ -39,7 +39,7 @@ pub struct Job {
     /// Where.
     pub place: Workplace,
     /// The opened task, if it is.
-    pub engine: Option<Engine>,
+    pub engine: Option<Box<Engine>>,
     /// What stops it, and the engine.
     pub cancel: Cancel,
     /// Whether to set up a watch first.
@@ -59,11 +59,11 @@ pub enum Work {
 /// What a worker has to tell.
 pub enum News {
     /// The watch is set up, or can't be.
-    Watching(Result<Watch>),
+    Watching(Result<Box<Watch>>),
     /// The task is opened: how far it is and its state can be looked at meanwhile.
     Opened(Arc<Progress>, Arc<Trees>),
     /// The last of it.
-    Ended(Option<Engine>, Result<Done>),
+    Ended(Option<Box<Engine>>, Result<Done>),
 }
 
 /// What was done.
@@ -85,11 +85,11 @@ impl Job {
 
     fn run(self, tell: &dyn Fn(News)) {
         if self.watch {
-            tell(News::Watching(self.place.watch(&self.cancel)));
+            tell(News::Watching(self.place.watch(&self.cancel).map(Box::new)));
         }
         let engine = match self.engine {
             Some(engine) => Ok(engine),
-            None => self.place.open(self.cancel),
+            None => self.place.open(self.cancel).map(Box::new),
         };
         match engine {
             Ok(mut engine) => {

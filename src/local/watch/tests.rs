@@ -108,7 +108,8 @@ fn the_kernel_wakes_whoever_waits_for_it() {
     write(&folder.join("file"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let waiting = tokio::io::unix::AsyncFd::register(watch.as_fd()).unwrap();
+        #[allow(deprecated)]
+        let waiting = tokio::io::unix::AsyncFd::new(watch.as_fd()).unwrap();
         let woken = tokio::time::timeout(Duration::from_secs(60), waiting.readable()).await;
         assert!(woken.is_ok());
     });
