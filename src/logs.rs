@@ -59,7 +59,8 @@ impl Subscriber for Log {
             .map_or(0, |since| since.as_secs());
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
         // Never fails: what doesn't fit is cut.
-        let _ = write!(text, "{} {}", humantime::format_rfc3339_seconds(now), event.metadata().level());
+        let _ =
+            write!(text, "{} {}", humantime::format_rfc3339_seconds(now), event.metadata().level());
         event.record(&mut text);
         let mut ring = ring();
         if ring.is_full() {
@@ -133,6 +134,10 @@ mod tests {
         });
         let lines = recent();
         assert_eq!(lines.len(), LINES);
-        assert!(lines.iter().all(|line| line.len() <= LINE && line.contains(" INFO a line\u{fffd}and é")));
+        assert!(
+            lines
+                .iter()
+                .all(|line| line.len() <= LINE && line.contains(" INFO a line\u{fffd}and é"))
+        );
     }
 }

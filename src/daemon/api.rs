@@ -156,8 +156,10 @@ async fn route(request: http::Request<Incoming>) -> Result<Route> {
             let approve = request.uri().query() == Some("approve=true");
             Ok(Route::Ask(Request::Sync { task, approve }))
         }
-        _ => Err(Error::new(Kind::NotFound, format!("{} {path}", request.method()), "no such call")
-            .remedy("see src/daemon/api.rs for the calls there are")),
+        _ => {
+            Err(Error::new(Kind::NotFound, format!("{} {path}", request.method()), "no such call")
+                .remedy("see src/daemon/api.rs for the calls there are"))
+        }
     }
 }
 

@@ -149,7 +149,8 @@ fn told(document: &Value) -> Error {
 }
 
 fn lost(cause: impl std::fmt::Display) -> Error {
-    Error::new(Kind::Offline, "the daemon", cause).remedy("see whether it still runs: mooring status")
+    Error::new(Kind::Offline, "the daemon", cause)
+        .remedy("see whether it still runs: mooring status")
 }
 
 fn is_nobody(error: &std::io::Error) -> bool {

@@ -166,9 +166,10 @@ impl Daemon {
         let mut workers = self.tasks.values().filter(|task| task.is_running()).count();
         while workers < MOST_WORKERS {
             // Who has waited longest comes first.
-            let ready = self.tasks.iter_mut().filter_map(|(id, task)| {
-                Some((task.ready_since(now)?, *id, task))
-            });
+            let ready = self
+                .tasks
+                .iter_mut()
+                .filter_map(|(id, task)| Some((task.ready_since(now)?, *id, task)));
             let Some((_, id, task)) = ready.min_by_key(|(since, id, _)| (*since, *id)) else {
                 break;
             };

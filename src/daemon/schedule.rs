@@ -34,11 +34,7 @@ pub fn merge(a: Look, b: Look) -> Look {
             folders.extend(more);
             folders.sort();
             folders.dedup();
-            if folders.len() > MOST_FOLDERS {
-                LocalLook::All
-            } else {
-                LocalLook::Folders(folders)
-            }
+            if folders.len() > MOST_FOLDERS { LocalLook::All } else { LocalLook::Folders(folders) }
         }
     };
     Look {

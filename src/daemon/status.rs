@@ -57,10 +57,9 @@ impl LiveTask {
         LiveTask {
             task,
             progress: run.progress(),
-            last: run.last().map(|(time, report)| LastCycle {
-                time: rfc3339(*time),
-                report: report.clone(),
-            }),
+            last: run
+                .last()
+                .map(|(time, report)| LastCycle { time: rfc3339(*time), report: report.clone() }),
             next_poll: run.next_poll().map(|at| at.saturating_duration_since(now).as_secs_f64()),
             watch_limited: run.is_limited(),
         }

@@ -169,10 +169,8 @@ impl TaskRun {
     /// Keeps it from working until a person acts.
     pub fn hold(&mut self, reason: Error, now: Instant) {
         tracing::warn!("task {} is on hold: {reason}", self.place.task.name);
-        let root = (reason.kind() == Kind::RootLost).then(|| LostRoot {
-            seen: self.place.disk().identity().ok(),
-            check: now + ROOT_CHECK,
-        });
+        let root = (reason.kind() == Kind::RootLost)
+            .then(|| LostRoot { seen: self.place.disk().identity().ok(), check: now + ROOT_CHECK });
         self.hold = Some(Hold { reason, root });
         self.close();
         self.watch = None;

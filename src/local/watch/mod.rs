@@ -164,12 +164,22 @@ impl Watch {
                         self.arrived(folder, name, &path, now);
                     }
                 }
-                ItemKind::File if on.intersects(On::IN_CREATE | On::IN_MODIFY) => {
+                ItemKind::File if on.contains(On::IN_MODIFY) => {
+                    self.settling.written(folder, hash, now);
+                }
+                // Somebody is about to fill it; but what is linked into place is there as a whole
+                // and never closed, such as what we ourselves have downloaded.
+                ItemKind::File if on.contains(On::IN_CREATE) && self.is_empty(&path) => {
                     self.settling.written(folder, hash, now);
                 }
                 ItemKind::File => self.settling.complete(folder, hash, now),
             }
         }
+    }
+
+    fn is_empty(&self, path: &str) -> bool {
+        let found = self.disk.stat(path);
+        matches!(found, Ok(Some(Found::File(print))) if print.size == 0)
     }
 
     /// A folder was made or moved to this place.

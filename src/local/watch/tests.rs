@@ -130,6 +130,17 @@ fn a_file_is_held_back_until_it_is_closed() {
 }
 
 #[test]
+fn a_file_linked_into_place_is_complete() {
+    let folder = Folder::new();
+    folder.make(&[".mooring"]);
+    let mut watch = folder.watch();
+    write(&folder.join(".mooring/arriving"));
+    fs::hard_link(folder.join(".mooring/arriving"), folder.join("arrived")).unwrap();
+    fs::remove_file(folder.join(".mooring/arriving")).unwrap();
+    assert_eq!(settled(&mut watch, Duration::from_secs(1)), in_folders(&[""]));
+}
+
+#[test]
 fn new_folders_are_watched_and_looked_at() {
     let folder = Folder::new();
     let mut watch = folder.watch();
