@@ -35,6 +35,8 @@ const MOST_BYTES: usize = 64 << 10;
 const MOST_CONNECTIONS: usize = 16;
 /// Time for a client to send its request.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes that the kernel takes for a socket's path, and one.
+const LONGEST_PATH: usize = 108;
 /// Pause after a failure to accept, which is mostly a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -77,7 +79,13 @@ impl Socket {
             }
             _ => {}
         }
-        let listener = UnixListener::bind(&path).map_err(failed)?;
+        let listener = UnixListener::bind(&path).map_err(|error| {
+            let error = failed(error);
+            if path.as_os_str().len() < LONGEST_PATH {
+                return error;
+            }
+            error.remedy("choose a state folder with a shorter path, by --state or MOORING_STATE")
+        })?;
         // RACE: until here, who may enter the state folder may connect, and that is only us.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
         Ok(Socket { listener, path })
@@ -158,7 +166,7 @@ async fn route(request: http::Request<Incoming>) -> Result<Route> {
         }
         _ => {
             Err(Error::new(Kind::NotFound, format!("{} {path}", request.method()), "no such call")
-                .remedy("see src/daemon/api.rs for the calls there are"))
+                .remedy("POST /v1/request, /v1/tasks/NAME/sync; GET /v1/status, /v1/log"))
         }
     }
 }

@@ -154,5 +154,7 @@ fn lost(cause: impl std::fmt::Display) -> Error {
 }
 
 fn is_nobody(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused)
+    // The last is a path too long for a socket: no daemon can have made one.
+    use ErrorKind::{ConnectionRefused, InvalidInput, NotFound};
+    matches!(error.kind(), NotFound | ConnectionRefused | InvalidInput)
 }

@@ -148,6 +148,9 @@ impl Daemon {
             }
         }
         tracing::info!("the daemon ends");
+        drop(daemon);
+        // For the last answers to be written.
+        sleep(STIR_PAUSE).await;
         Ok(())
     }
 
@@ -176,7 +179,7 @@ impl Daemon {
             let events = self.events.clone();
             // Fails when the daemon has ended without waiting for this worker.
             let tell = move |news| drop(events.blocking_send(Event::News(id, news)));
-            if let Err(error) = task.start(tell) {
+            if let Err(error) = task.start(now, tell) {
                 task.ended(None, Err(error), now);
             }
             workers += 1;

@@ -270,9 +270,12 @@ impl TaskRun {
         } else if !self.previews.is_empty() {
             Some(now)
         } else {
-            let rested = self.backoff.until().is_none_or(|until| until <= now);
-            self.pending.as_ref().filter(|_| self.is_active() && rested).map(|(_, since)| *since)
+            self.pending.as_ref().filter(|_| self.may_cycle(now)).map(|(_, since)| *since)
         }
+    }
+
+    fn may_cycle(&self, now: Instant) -> bool {
+        self.is_active() && self.backoff.until().is_none_or(|until| until <= now)
     }
 
     /// When something is due next, after [`TaskRun::tick`] and apart from what is ready now.
@@ -291,9 +294,9 @@ impl TaskRun {
     }
 
     /// Begins to do what is to be done.
-    pub fn start(&mut self, tell: impl Fn(News) + Send + 'static) -> Result<()> {
+    pub fn start(&mut self, now: Instant, tell: impl Fn(News) + Send + 'static) -> Result<()> {
         let (look, replies) = match self.pending.take() {
-            Some((look, _)) if self.is_active() => (Some(look), std::mem::take(&mut self.syncs)),
+            Some((look, _)) if self.may_cycle(now) => (Some(look), std::mem::take(&mut self.syncs)),
             pending => {
                 self.pending = pending;
                 (None, std::mem::take(&mut self.previews))
