@@ -40,6 +40,8 @@ pub enum Kind {
     Integrity,
     /// A local disk operation failed.
     Disk,
+    /// A program is still writing to the local file.
+    InUse,
     /// The certificate of the other end isn't trusted.
     Untrusted,
     /// The local or remote root isn't what the task was linked with.
@@ -100,7 +102,7 @@ impl Kind {
     pub fn reaction(self) -> Reaction {
         match self {
             Kind::Changed | Kind::Exists | Kind::NotFound => Reaction::Replan,
-            Kind::Protocol | Kind::Integrity | Kind::Disk => Reaction::Retry,
+            Kind::Protocol | Kind::Integrity | Kind::Disk | Kind::InUse => Reaction::Retry,
             Kind::Offline | Kind::Busy | Kind::DiskFull | Kind::QuotaFull => Reaction::Wait,
             Kind::Denied | Kind::BadName | Kind::TooLarge => Reaction::Skip,
             Kind::SignIn | Kind::Untrusted | Kind::RootLost | Kind::Approval | Kind::Usage => {
@@ -127,6 +129,7 @@ impl Kind {
             Kind::Protocol => "protocol",
             Kind::Integrity => "integrity",
             Kind::Disk => "disk",
+            Kind::InUse => "in-use",
             Kind::Untrusted => "untrusted",
             Kind::RootLost => "root-lost",
             Kind::Approval => "approval",
@@ -156,6 +159,7 @@ impl Kind {
             Kind::Protocol => "check that the address is that of the service",
             Kind::Integrity => "nothing to do; Mooring tries again by itself",
             Kind::Disk => "check the disk and its file system",
+            Kind::InUse => "nothing to do; it is synced once it is closed",
             Kind::Untrusted => "set the connection's ca to the certificate authority's PEM file",
             Kind::RootLost => "mount the volume or correct the folder of the task",
             Kind::Approval => "look at the plan and approve it",

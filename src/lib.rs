@@ -1,5 +1,50 @@
 //! Mooring keeps folders on a NAS and folders in the cloud the same.
+//!
+//! A **task** keeps one local folder with one remote folder, over a **connection** to a
+//! **service**. Three trees are known of every task: what the disk has (*local*), what the service
+//! has (*remote*), and what both last agreed on (*synced*). A **cycle** is four steps, and data
+//! flows one way through them:
+//!
+//! - **observe** ([`observe`]): each side is merged with what the state says it had; the news is
+//!   noted. Absence is concluded only from a folder that was told to its end.
+//! - **plan** ([`plan`]): a pure function from one item's three facets to a step. Each direction
+//!   has its own function and its own type of step, so that an upload-only task can't say "remove
+//!   this from the disk".
+//! - **execute**: a bounded number of threads carry the steps out. Nothing is replaced or removed
+//!   unless it still is what the plan was made against.
+//! - **commit** ([`store`]): what came of it becomes the new agreement, with its line of history.
+//!
+//! # The rooms
+//!
+//! | room | what it owns | whom it knows |
+//! |---|---|---|
+//! | [`error`], [`model`] | plain values: what went wrong, what was seen | nobody |
+//! | [`rules`] | names, conflict names, the brake: pure | values, descriptors |
+//! | [`plan`] | the planner: pure | values, records |
+//! | [`store`] | redb: items with their facets, history | values, rules' reasons |
+//! | [`local`] | the disk; the only home of file mutation | values, rules |
+//! | [`http`] | connections, TLS, retries, signing schemes; the only home of sockets to services | values |
+//! | [`remote`] | what an adapter implements, and descriptors | values, http |
+//! | [`services`] | the registry, and one file per service | remote, http |
+//! | [`settings`] | connections, tasks, sealed secrets | values, remote, services |
+//! | [`observe`], `execute` | the steps of a cycle | all above |
+//! | [`engine`] | one task's cycle | all above |
+//! | [`admin`] | requests about settings and state, and their answers | settings, engine |
+//! | [`daemon`] | when cycles run; the socket; one thread for all of it | admin, engine, local's watch |
+//! | [`cli`] | words in, words out | admin, daemon's client |
+//!
+//! # What may be in memory
+//!
+//! One batch of changed rows (a thousand), the state's cache (2 MiB a task), 64 KiB and a small
+//! stack for each running transfer, one page of a listing, and for each folder on the way to where
+//! a look is, at most 8,192 sorted entries. Nothing grows with the number of files.
+//!
+//! # Adding a service
+//!
+//! One file in `services/` with a [`remote::Descriptor`] and a [`remote::Remote`], and one line in
+//! [`services::ALL`]. The contract suite in `tests/common/contract.rs` tells whether it is right.
 #![warn(missing_docs)]
+
 pub mod admin;
 pub mod cli;
 pub mod daemon;

@@ -184,6 +184,7 @@ fn connections_come_and_go() {
 fn connections_are_checked() {
     let home = Home::new("checks");
     home.add_connection("cloud");
+    fs::write(home.folder.join("bucket"), "photos").unwrap();
     for (change, cause) in [
         ("--set colour=blue", "there is no such setting"),
         ("--set bucket=", "it is missing"),
@@ -192,17 +193,18 @@ fn connections_are_checked() {
         ("--set poll=86401", "out of range"),
         ("--set poll=often", "is not a whole number"),
         ("--set endpoint=ftp://host", "is not an http(s) address"),
+        ("--set ca=@bucket", "certificate"),
+        ("--set part-size=1", "part-size"),
         ("--secret bucket=@data", "Is a directory"),
         ("--secret bucket=-", "it is empty"),
     ] {
         let answer = home.run(&format!("connection set cloud {change}"));
         assert!(answer.code != Some(0) && answer.err.contains(cause), "{change}: {}", answer.err);
     }
-    home.run(&format!("connection set cloud --set secret-key={}", "x")).wrong("it is a secret");
-    fs::write(home.folder.join("bucket"), "photos").unwrap();
+    home.run("connection set cloud --set secret-key=x").wrong("it is a secret");
     home.run("connection set cloud --secret bucket=@bucket").wrong("it isn't a secret");
     home.run("connection set cloud --set bucket=@bucket").done();
-    home.run("connection add -- -x --service s3").wrong("dash");
+    home.run("connection add --service s3 -- -x").wrong("dash");
     home.run("connection add x --service nonsense").wrong("there is no such service");
 }
 
@@ -261,6 +263,9 @@ fn tasks_come_and_go() {
     let task = home.run("task show docs --json").done().json();
     assert_eq!((&task["direction"], &task["keep_removed"]), (&json!("upload"), &json!(true)));
     assert_eq!(task["id"], 1);
+    let book = mooring::settings::Book::open(&home.state()).unwrap();
+    assert_eq!(book.task("docs").unwrap().revision, 1, "what was planned is planned anew");
+    drop(book);
     home.run("task set docs --no-keep-removed --local other").done();
     let task = home.run("task show docs --json").done().json();
     assert_eq!((&task["id"], &task["keep_removed"]), (&json!(2), &json!(false)));
@@ -299,6 +304,20 @@ fn folders_of_tasks_do_not_overlap() {
     home.run("task set docs --local data --remote /docs").done();
     home.run("task add third --connection second --local data --remote /").done();
     home.run("task add fourth --connection none --local data --remote /").wrong("connection");
+}
+
+#[test]
+fn another_bucket_is_compared_anew() {
+    let home = Home::new("bucket");
+    home.add_connection("cloud");
+    home.add_task("docs", "data", "/docs").done();
+    let id = || home.run("task show docs --json").done().json()["id"].as_u64();
+    home.run("connection set cloud --set bucket=photos --set poll=9 --set region=x").done();
+    assert_eq!(id(), Some(1));
+    fs::write(home.state().join("tasks/1.redb"), "").unwrap();
+    home.run("connection set cloud --set bucket=pictures").done();
+    assert_eq!(id(), Some(2));
+    assert!(!home.state().join("tasks/1.redb").exists());
 }
 
 #[test]

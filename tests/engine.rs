@@ -7,6 +7,7 @@ use mooring::error::Kind;
 use mooring::model::Direction;
 use mooring::remote::Descriptor;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 const KINDS: [&Descriptor; 2] = [&STORE, &DRIVE];
@@ -550,6 +551,23 @@ fn a_file_and_a_folder_of_one_name_wait_for_a_person() {
         fs::rename(bench.local.join("name"), bench.local.join("renamed")).unwrap();
         let report = bench.sync(&EVERYTHING).unwrap();
         assert_eq!(report.held, 0);
+        assert_eq!(bench.tree(), bench.memory.tree());
+    });
+}
+
+#[test]
+fn a_file_that_is_being_written_is_sent_when_it_is_closed() {
+    each_kind(|bench| {
+        bench.write("other", b"other");
+        let mut writer = fs::File::create(bench.local.join("film")).unwrap();
+        writer.write_all(b"first half").unwrap();
+        let report = bench.sync(&EVERYTHING).unwrap();
+        assert_eq!((report.uploaded, report.errors), (1, 1), "{report:?}");
+        assert_eq!(report.problems[0].kind, "in-use");
+        writer.write_all(b", second half").unwrap();
+        drop(writer);
+        let report = bench.sync(&EVERYTHING).unwrap();
+        assert_eq!((report.uploaded, report.errors), (1, 0));
         assert_eq!(bench.tree(), bench.memory.tree());
     });
 }

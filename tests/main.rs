@@ -1,7 +1,10 @@
 //! All integration tests in one program: one link, and each server started once.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end with a panic")]
 
 mod command_line;
 mod common;
 mod daemon;
 mod engine;
 mod histories;
+mod s3;
+mod webdav;

@@ -145,13 +145,8 @@ pub enum Request {
 /// `Usage` when what is asked breaks a rule, and whatever the disk and the service say.
 pub fn perform(book: &Book, state: &Path, request: Request) -> Result<Value> {
     match request {
-        Request::ServiceList => {
-            let names = services::ALL.iter().map(|service| ServiceName::of(service.descriptor()));
-            document(&names.collect::<Vec<_>>())
-        }
-        Request::ServiceShow { name } => {
-            document(&ServiceView::of(services::find(&name)?.descriptor()))
-        }
+        Request::ServiceList => service_list(),
+        Request::ServiceShow { name } => service_show(&name),
         Request::ConnectionList => {
             let connections = book.connections()?;
             let views = connections.iter().map(|each| ConnectionView::of(book, each));
@@ -210,6 +205,17 @@ pub fn perform(book: &Book, state: &Path, request: Request) -> Result<Value> {
                 .remedy("ask by mooring plan or mooring sync"))
         }
     }
+}
+
+/// Answers [`Request::ServiceList`], for which no settings are needed.
+pub fn service_list() -> Result<Value> {
+    let names = services::ALL.iter().map(|service| ServiceName::of(service.descriptor()));
+    document(&names.collect::<Vec<_>>())
+}
+
+/// Answers [`Request::ServiceShow`], for which no settings are needed.
+pub fn service_show(name: &str) -> Result<Value> {
+    document(&ServiceView::of(services::find(name)?.descriptor()))
 }
 
 /// Opens a task to preview or sync it.
@@ -299,4 +305,24 @@ fn with_trees<T>(
 
 fn document<T: Serialize>(view: &T) -> Result<Value> {
     serde_json::to_value(view).map_err(|error| Error::new(Kind::State, "the answer", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_keep_their_form() {
+        for text in [
+            r#"{"request":"task_show","name":"docs"}"#,
+            r#"{"request":"pause","scope":"everything"}"#,
+            r#"{"request":"resume","scope":{"connection":"cloud"}}"#,
+            r#"{"request":"log","task":null,"limit":100}"#,
+            r#"{"request":"sync","task":"docs","approve":true}"#,
+            r#"{"request":"connection_set","name":"cloud","entered":{"values":[["poll","9"]],"secrets":[["secret-key","s"]]}}"#,
+        ] {
+            let request: Request = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&request).unwrap(), text);
+        }
+    }
 }

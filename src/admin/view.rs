@@ -471,3 +471,35 @@ fn rfc3339(time: Nanos) -> String {
     let since = Duration::from_nanos(u64::try_from(time).unwrap_or(0));
     humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_of_all_tasks_come_oldest_first() {
+        let line = |task: &str, time: Nanos, path: &str| LogLine {
+            time: rfc3339(time * 1_000_000),
+            task: task.into(),
+            action: "uploaded".into(),
+            path: path.into(),
+            bytes: 0,
+            detail: String::new(),
+        };
+        // Each task's newest first, as they are read.
+        let lines = vec![
+            line("a", 9, "a3"),
+            line("a", 5, "a2"),
+            line("a", 5, "a1"),
+            line("b", 7, "b2"),
+            line("b", -1, "b1"),
+        ];
+        let last = |limit| {
+            let lines = LogLine::last(lines.clone(), limit);
+            lines.into_iter().map(|line| line.path).collect::<Vec<_>>()
+        };
+        assert_eq!(last(10), ["b1", "a1", "a2", "b2", "a3"]);
+        assert_eq!(last(2), ["b2", "a3"]);
+        assert!(last(0).is_empty());
+    }
+}

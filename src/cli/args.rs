@@ -217,6 +217,9 @@ impl Given {
             ["settings", key, value] => {
                 ask(Request::SettingsSet { key: key.to_string(), value: value.to_string() })
             }
+            ["help", rest @ ..] => {
+                Ok(Command::Help(rest.iter().map(ToString::to_string).collect()))
+            }
             [] => Err(self.wrong("no command is given")),
             _ => Err(self.wrong("there is no such command, or a word is missing or too many")),
         }

@@ -51,7 +51,8 @@ pub fn main() -> ExitCode {
     let args: Vec<OsString> = env::args_os().skip(1).collect();
     // Looked for by hand because a line that can't be understood is answered in JSON too.
     let json = args.iter().any(|arg| arg == "--json");
-    let mut out = BufWriter::new(io::stdout().lock());
+    // Not locked: whatever runs for long may print from other threads.
+    let mut out = BufWriter::new(io::stdout());
     let ended = args::parse(args).and_then(|invocation| run(invocation, &mut out));
     let end = ended.unwrap_or_else(|error| {
         if json {
@@ -97,9 +98,14 @@ fn run(invocation: Invocation, out: &mut dyn Write) -> Result<End> {
 
 fn ask(state: &Path, request: Request, json: bool, out: &mut dyn Write) -> Result<()> {
     let print = show::printer(&request);
-    let answer = match Client::connect(state)? {
-        Some(daemon) => daemon.call(&request)?,
-        None => admin::perform(&Book::open(state)?, state, request)?,
+    let answer = match request {
+        // Nobody has to have the settings open for these.
+        Request::ServiceList => admin::service_list()?,
+        Request::ServiceShow { name } => admin::service_show(&name)?,
+        request => match Client::connect(state)? {
+            Some(daemon) => daemon.call(&request)?,
+            None => admin::perform(&Book::open(state)?, state, request)?,
+        },
     };
     if json { print_json(out, &answer) } else { print(out, answer) }
 }

@@ -50,8 +50,8 @@ impl Line {
     pub fn draw(&mut self, view: &ProgressView) {
         if self.shown {
             let text = text(view, self.rate(Instant::now(), view.bytes_done));
-            // Not worth ending a sync for.
-            let _ = write!(io::stderr(), "\r\x1b[K{text}");
+            // A line that wraps can't be rewritten. A failure isn't worth ending a sync for.
+            let _ = write!(io::stderr(), "\r\x1b[K{text:.79}");
         }
     }
 

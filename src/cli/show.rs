@@ -120,7 +120,7 @@ fn connections(out: &mut dyn Write, connections: Vec<ConnectionView>) -> io::Res
 }
 
 fn connection(out: &mut dyn Write, connection: ConnectionView) -> io::Result<()> {
-    writeln!(out, "{} {}", connection.name, paused_word(connection.paused))?;
+    title(out, &connection.name, connection.paused)?;
     let mut rows = vec![["  service".to_owned(), connection.service]];
     for (key, value) in connection.settings {
         let lines = value.lines().count();
@@ -162,7 +162,7 @@ fn tasks(out: &mut dyn Write, tasks: Vec<TaskView>) -> io::Result<()> {
 }
 
 fn task(out: &mut dyn Write, task: TaskView) -> io::Result<()> {
-    writeln!(out, "{} {}", task.name, paused_word(task.paused))?;
+    title(out, &task.name, task.paused)?;
     let keeps = if task.keep_removed { "kept at the destination" } else { "removed there too" };
     let mut rows = vec![
         ["  connection", task.connection.as_str()].map(str::to_owned),
@@ -246,11 +246,15 @@ pub fn report(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         .filter(|(number, _)| *number > 0)
         .map(|(number, what)| format!("{number} {what}"))
         .collect();
-    let done = if done.is_empty() { "nothing to do".to_owned() } else { done.join(", ") };
+    let done = match done.as_slice() {
+        [] if report.held + report.errors > 0 => "Nothing was done".to_owned(),
+        [] => "Nothing to do".to_owned(),
+        done => format!("Done: {}", done.join(", ")),
+    };
     // A damaged number of seconds is no reason to panic.
     let time = Duration::try_from_secs_f64(report.seconds).unwrap_or_default();
     let (up, down) = (units::bytes(report.bytes_up), units::bytes(report.bytes_down));
-    writeln!(out, "Done: {done}.")?;
+    writeln!(out, "{done}.")?;
     let requests = units::count(report.requests, "request");
     writeln!(out, "{requests}, {up} up, {down} down, {:.1} s.", time.as_secs_f64())?;
     problems(out, &json!(report))
@@ -301,6 +305,10 @@ fn counts(counts: &Counts) -> String {
 fn direction_word(direction: Direction) -> &'static str {
     let known = args::DIRECTIONS.into_iter().find(|(_, each)| *each == direction);
     known.map_or("", |(word, _)| word)
+}
+
+fn title(out: &mut dyn Write, name: &str, paused: bool) -> io::Result<()> {
+    writeln!(out, "{}", format!("{name} {}", paused_word(paused)).trim_end())
 }
 
 fn paused_word(paused: bool) -> &'static str {

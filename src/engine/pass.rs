@@ -302,14 +302,15 @@ impl<'e> Pass<'e> {
             Step::Examine | Step::Do(_) => {}
         }
         let path = snapshot.path(&key)?;
-        if let Some(problem) = snapshot.problem(&key)?
-            && problem.settled
-            && !(self.look.retry && self.number == 0)
-        {
-            if self.number == 0 {
-                self.report.known(&path, problem);
+        if let Some(problem) = snapshot.problem(&key)? {
+            if self.number > 0 {
+                // It failed in this cycle already.
+                return Ok(None);
             }
-            return Ok(None);
+            if problem.settled && !self.look.retry {
+                self.report.known(&path, problem);
+                return Ok(None);
+            }
         }
         match self.prepare(snapshot, &key, &record, step) {
             Ok(false) => Ok(None),

@@ -5,11 +5,14 @@
 //! a [`Reply`] for every status that isn't a matter of waiting. Nothing here knows a service.
 
 mod cancel;
-mod sigv4;
+mod resolver;
+pub mod sigv4;
 mod userauth;
 
 pub use cancel::Cancel;
+pub use userauth::{Shown, UserAuth};
 
+use self::resolver::Remembering;
 use crate::error::{Error, Kind, Result};
 use crate::remote::{Content, Slice};
 use std::fmt;
@@ -19,6 +22,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 use ureq::http::header::{CONTENT_LENGTH, HeaderMap};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, SendBody};
 
 /// Attempts at a request before its failure is the caller's.
@@ -215,7 +219,8 @@ impl Http {
             .timeout_resolve(Some(options.idle.min(Duration::from_secs(20))))
             .timeout_per_read(Some(options.idle))
             .timeout_per_write(Some(options.idle))
-            .timeout_await_100(None)
+            // Many servers and proxies never answer `Expect: 100-continue`.
+            .timeout_await_100(Some(Duration::from_secs(1)))
             .max_idle_connections(options.connections)
             .max_idle_connections_per_host(options.connections)
             .max_idle_age(Duration::from_secs(15))
@@ -226,7 +231,7 @@ impl Http {
             .tls_config(tls(options.ca_pem.as_deref())?)
             .proxy(options.proxy.as_deref().map(proxy).transpose()?)
             .build();
-        let agent = Agent::new_with_config(config);
+        let agent = Agent::with_parts(config, DefaultConnector::new(), Remembering::default());
         let of_agent = agent.clone();
         cancel.on_cancel(move || of_agent.clone().shutdown());
         Ok(Http { agent, cancel, counters: Arc::default(), skew: Arc::default() })

@@ -1,5 +1,6 @@
 //! Looking at the local folder.
 
+use super::lease::is_being_written;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, LocalPrint, Nanos};
 use crate::remote::Content;
@@ -149,7 +150,7 @@ impl Disk {
     /// Opens a file to upload it.
     ///
     /// # Errors
-    /// `Changed` when it isn't as `expected` any more.
+    /// `Changed` when it isn't as `expected` any more, `InUse` while somebody writes to it.
     pub fn open(&self, path: &str, expected: &LocalPrint) -> Result<LocalFile> {
         let (folder, name) = crate::model::split_path(path);
         // O_NONBLOCK: a pipe put in the file's place must not make us wait for a writer.
@@ -160,6 +161,10 @@ impl Disk {
             .map_err(|errno| disk_error("opening", path, errno))?;
         let file = LocalFile { file: File::from(file), expected: *expected, path: path.into() };
         file.unchanged()?;
+        if is_being_written(&file.file) {
+            let what = format!("reading {path}");
+            return Err(Error::new(Kind::InUse, what, "a program is still writing to it"));
+        }
         Ok(file)
     }
 }

@@ -5,6 +5,7 @@
 //! symbolic links, so a link put in a folder's place leads nobody astray.
 
 mod disk;
+mod lease;
 mod watch;
 mod writer;
 

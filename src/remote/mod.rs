@@ -5,6 +5,7 @@
 //! [`crate::http`]. Paths are relative to the remote root of the task, have `/` between their
 //! parts, none at either end, and are empty for the root itself.
 
+pub mod conditions;
 mod content;
 mod descriptor;
 
@@ -111,6 +112,12 @@ pub trait Remote: Send + Sync {
     ) -> Result<Entry>;
 
     /// Makes a folder whose parent is there. One that exists already is as good.
+    ///
+    /// For the root (an empty path) this makes it and its parents, as far as the settings of the
+    /// connection don't hold them: the bucket or the address itself isn't made.
+    ///
+    /// # Errors
+    /// `NotFound` when the parent isn't there, `Exists` when a file is.
     fn make_folder(&self, path: &str) -> Result<()>;
 
     /// Moves a file, or a folder with everything in it, to a path that is free, within what

@@ -1,10 +1,13 @@
 //! The registry: every service that Mooring knows, one file and one line each.
 
+mod s3;
+mod webdav;
+
 use crate::error::{Error, Kind, Result};
 use crate::remote::Service;
 
 /// All services in the order a person is shown them.
-pub static ALL: &[&dyn Service] = &[];
+pub static ALL: &[&dyn Service] = &[&s3::S3, &webdav::WebDav];
 
 /// The service of this name.
 ///

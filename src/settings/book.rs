@@ -38,6 +38,10 @@ const GLOBALS_ROW: &str = "globals";
 /// The row of [`COUNTERS`] with the last task id given.
 const LAST_TASK: &str = "last-task";
 
+/// Settings that say where a connection leads. Behind another place there are other items, and
+/// what was agreed on about the old ones would read as if all of them had been removed.
+const PLACE: &[&str] = &["bucket", "endpoint", "url", "user"];
+
 /// What stands for a secret where only its presence matters.
 const PRESENT: &str = "(sealed)";
 
@@ -129,7 +133,8 @@ impl Book {
         self.enter(connection, entered)
     }
 
-    /// Changes settings of a connection; what isn't entered stays.
+    /// Changes settings of a connection; what isn't entered stays. When it leads elsewhere
+    /// afterwards, the state of its tasks begins anew.
     ///
     /// # Errors
     /// `Usage` when anything entered breaks a rule.
@@ -141,6 +146,7 @@ impl Book {
         let service = services::find(&connection.service)?;
         let descriptor = service.descriptor();
         let known = self.values(&connection);
+        let before = place(&connection);
         let mut values: BTreeMap<_, _> = connection.values.drain(..).collect();
         let mut secrets: BTreeSet<_> = connection.secrets.drain(..).collect();
         for (key, value) in entered.values {
@@ -174,8 +180,15 @@ impl Book {
         }
         connection.values = values.into_iter().collect();
         connection.secrets = secrets.into_iter().collect();
+        let mut lost = Vec::new();
+        if place(&connection) != before {
+            lost = self.tasks_of(&connection.name)?;
+        }
         self.write(|tx| {
             put(tx, CONNECTIONS, &connection.name, &connection)?;
+            for task in &lost {
+                put(tx, TASKS, &task.name, &Task { id: next_id(tx)?, ..task.clone() })?;
+            }
             let mut sealed = tx.open_table(SECRETS).map_err(state_error)?;
             for (key, secret) in &entered.secrets {
                 let place = (connection.name.as_str(), key.as_str());
@@ -188,6 +201,7 @@ impl Book {
             }
             Ok(())
         })?;
+        lost.iter().try_for_each(|task| self.forget_state(task))?;
         Ok(connection)
     }
 
@@ -439,6 +453,12 @@ fn next_id(tx: &WriteTransaction) -> Result<u64> {
     let last = counters.get(LAST_TASK).map_err(state_error)?.map_or(0, |row| row.value());
     counters.insert(LAST_TASK, last + 1).map_err(state_error)?;
     Ok(last + 1)
+}
+
+/// Where a connection leads.
+fn place(connection: &Connection) -> Vec<(String, String)> {
+    let values = connection.values.iter();
+    values.filter(|(key, _)| PLACE.contains(&key.as_str())).cloned().collect()
 }
 
 /// Refuses a secret that comes in as a plain value, and the other way round.

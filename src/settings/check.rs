@@ -42,17 +42,17 @@ pub(super) fn values(descriptor: &Descriptor, values: &Settings) -> Result<()> {
             return wrong(key, format!("{number} is out of range"), remedy);
         }
     }
-    if let (Some(rule), Some(bucket)) = (&descriptor.bucket, values.given("bucket")) {
-        if !fits(rule, bucket) {
-            return wrong(
-                "bucket",
-                format!("'{bucket}' can't be the name of a bucket"),
-                format!(
-                    "give the name as the service shows it: {} to {} of a-z, 0-9 and {}",
-                    rule.min, rule.max, rule.extra
-                ),
-            );
-        }
+    if let (Some(rule), Some(bucket)) = (&descriptor.bucket, values.given("bucket"))
+        && !fits(rule, bucket)
+    {
+        return wrong(
+            "bucket",
+            format!("'{bucket}' can't be the name of a bucket"),
+            format!(
+                "give the name as the service shows it: {} to {} of a-z, 0-9 and {}",
+                rule.min, rule.max, rule.extra
+            ),
+        );
     }
     Ok(())
 }
@@ -93,10 +93,10 @@ pub(super) fn local_folder(path: &Path, state: &Path) -> Result<PathBuf> {
     if folder.to_str().is_none() {
         return wrong("its path isn't valid UTF-8", "rename the folder");
     }
-    if let Ok(state) = state.canonicalize() {
-        if folder.starts_with(&state) || state.starts_with(&folder) {
-            return wrong("Mooring's own state is in it, or around it", "choose another folder");
-        }
+    if let Ok(state) = state.canonicalize()
+        && (folder.starts_with(&state) || state.starts_with(&folder))
+    {
+        return wrong("Mooring's own state is in it, or around it", "choose another folder");
     }
     Ok(folder)
 }

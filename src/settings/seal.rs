@@ -148,3 +148,33 @@ fn random<const N: usize>() -> Result<[u8; N]> {
 fn context(connection: &str, key: &str) -> Vec<u8> {
     [connection.as_bytes(), b"\0", key.as_bytes()].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_opens_only_in_its_place() {
+        let name = format!("mooring-seal-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        let seal = Seal::new(&folder);
+        let secret = Secret::new("open sesame".into());
+        let sealed = seal.seal("cloud", "password", &secret).unwrap();
+        assert_ne!(sealed, seal.seal("cloud", "password", &secret).unwrap());
+        assert_eq!(seal.unseal("cloud", "password", &sealed).unwrap(), secret);
+        for (connection, key) in [("other", "password"), ("cloud", "proxy")] {
+            let error = seal.unseal(connection, key, &sealed).unwrap_err();
+            assert_eq!(error.kind(), Kind::SignIn);
+        }
+        assert!(seal.unseal("cloud", "password", &sealed[..4]).is_err());
+        fs::write(&seal.file, "short").unwrap();
+        assert!(seal.seal("cloud", "password", &secret).is_err());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        assert!(!format!("{:?}", Secret::new("open sesame".into())).contains("sesame"));
+    }
+}

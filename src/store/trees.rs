@@ -17,6 +17,8 @@ use redb::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -124,6 +126,9 @@ impl Trees {
     /// # Errors
     /// `State` when the file is damaged or open elsewhere, or a disk error.
     pub fn open(file: &Path) -> Result<Self> {
+        // Names of files are nobody else's business.
+        let private = OpenOptions::new().append(true).create(true).mode(0o600).open(file);
+        private.map_err(|error| Error::disk(format!("state {}", file.display()), error))?;
         let db = Database::builder().set_cache_size(CACHE_BYTES).create(file);
         let trees = Trees { db: db.map_err(state_error)?, loose: AtomicBool::new(false) };
         let mut batch = trees.batch()?;

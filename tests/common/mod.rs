@@ -1,5 +1,7 @@
 //! What several tests share.
+#![allow(dead_code, reason = "not every test needs all of it")]
 
 pub mod bench;
+pub mod contract;
 pub mod memory;
 pub mod peers;

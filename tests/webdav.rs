@@ -1,0 +1,369 @@
+//! The WebDAV adapter against real servers, against a stand-in for Nextcloud, and against servers
+//! that answer nonsense.
+
+mod nextcloud;
+
+use crate::common::contract::{self, Bytes, Flaw, Notes, Server};
+use crate::common::peers::{self, DavPeer};
+use mooring::error::{Kind, Reaction, Result};
+use mooring::http::{Cancel, Http, HttpOptions};
+use mooring::model::{ItemKind, Version};
+use mooring::remote::{Descriptor, Entry, Expect, Remote, Removal, Settings};
+use mooring::services;
+use nextcloud::Nextcloud;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// More than the adapter sends twice to find out what a server does; it knows no parts.
+const LARGE: usize = (3 << 20) + 1;
+/// As in [`contract`].
+const SOME_TIME: i64 = 1_600_000_000_000_000_000;
+
+#[test]
+fn apache_passes() {
+    // It looks at conditions before the bytes arrive, not after.
+    passes(peers::apache(), |server| server.creates_once = false);
+}
+
+#[test]
+fn apache_with_digest_passes() {
+    passes(peers::apache_digest(), |server| server.creates_once = false);
+}
+
+#[test]
+fn nginx_passes() {
+    passes(peers::nginx(), |server| {
+        server.creates_once = false;
+        // It takes them and keeps quiet about them.
+        server.refuses = &[".hidden", "..two dots"];
+    });
+}
+
+#[test]
+fn wsgidav_passes() {
+    passes(peers::wsgidav(), |server| {
+        server.drops_cut_writes = false;
+        server.creates_once = false;
+        // It decodes a Destination before it takes it apart.
+        server.misplaces = ";?";
+    });
+}
+
+#[test]
+fn rclone_passes() {
+    passes(peers::rclone_dav(), |server| {
+        server.keeps_mtime = true;
+        server.drops_cut_writes = false;
+        server.creates_once = false;
+    });
+}
+
+#[test]
+fn nextcloud_passes() {
+    let nextcloud = Nextcloud::start();
+    let mut server = Server { large: LARGE, ..Server::of(descriptor()) };
+    server.keeps_mtime = true;
+    let remote = open(&nextcloud.url, "user", "password", "contract");
+    contract::run_on(&*remote, descriptor(), &server);
+}
+
+#[test]
+fn nextcloud_tells_a_change_anywhere_by_the_root() {
+    let nextcloud = Nextcloud::start();
+    let remote = open(&nextcloud.url, "user", "password", "");
+    let version = |path: &str| {
+        let entry = remote.stat(path, ItemKind::Folder).unwrap().unwrap();
+        assert_eq!(entry.kind, ItemKind::Folder);
+        entry.print.version
+    };
+    for folder in ["a", "a/b", "c"] {
+        remote.make_folder(folder).unwrap();
+    }
+    let (root, a, c) = (version(""), version("a"), version("c"));
+    assert!(!root.is_empty(), "a folder has no version");
+    let written = write(&*remote, "a/b/file", b"bytes").unwrap();
+    assert_eq!(written.print.mtime, Some(SOME_TIME));
+    assert_ne!(version(""), root);
+    assert_ne!(version("a"), a);
+    assert_eq!(version("c"), c);
+    let listed = list(&*remote, "a/b");
+    let md5 = "4b3a6218bb3e3a7303e8a171a60fcf92";
+    assert_eq!(listed[0].1.md5.map(|md5| mooring::model::to_hex(&md5)), Some(md5.to_string()));
+}
+
+#[test]
+fn nextcloud_refuses_in_its_own_words() {
+    let nextcloud = Nextcloud::start();
+    let remote = open(&nextcloud.url, "user", "password", "");
+    for (path, kind, reaction) in [
+        ("too much", Kind::QuotaFull, Reaction::Wait),
+        ("locked", Kind::Busy, Reaction::Wait),
+        (".htaccess", Kind::BadName, Reaction::Skip),
+        ("forbidden", Kind::Denied, Reaction::Skip),
+        ("huge", Kind::TooLarge, Reaction::Skip),
+        ("missing/file", Kind::NotFound, Reaction::Replan),
+    ] {
+        let error = write(&*remote, path, b"bytes").unwrap_err();
+        assert_eq!((error.kind(), error.kind().reaction()), (kind, reaction), "{error}");
+        assert!(error.reason().contains(path), "{error}");
+    }
+}
+
+/// A reply that gets lost after the server did what it was asked: the repeated request meets our
+/// own file, which is no conflict.
+#[test]
+fn a_lost_reply_is_no_conflict() {
+    let nextcloud = Nextcloud::start();
+    let remote = open(&nextcloud.url, "user", "password", "");
+    write(&*remote, "first", b"teaches what the server can").unwrap();
+    nextcloud.lose_next_reply_to_put();
+    let entry = write(&*remote, "file", b"bytes").unwrap();
+    assert_eq!(remote.stat("file", ItemKind::File).unwrap().unwrap().print, entry.print);
+
+    nextcloud.lose_next_reply_to_put();
+    let new = remote.write(
+        "file",
+        &Bytes::with(b"new bytes", Flaw::None),
+        SOME_TIME,
+        Expect::Version(&entry.print.version),
+        &Notes::default(),
+    );
+    assert_eq!(new.unwrap().print.size, 9);
+}
+
+#[test]
+fn a_wrong_password_is_told() {
+    for peer in peers::dav_peers() {
+        let remote = open(&peer.url, &peer.user, "wr0ng-s3cret", "");
+        let error = remote.test().unwrap_err();
+        assert_eq!(error.kind(), Kind::SignIn, "{}: {error}", peer.name);
+        assert!(!format!("{error} {error:?}").contains("wr0ng"), "{}: {error}", peer.name);
+        let error = open(&peer.url, "", "", "").test().unwrap_err();
+        assert_eq!(error.kind(), Kind::SignIn, "{}: {error}", peer.name);
+    }
+}
+
+/// nginx takes names that start with a dot, and never lists them: to the engine they would seem
+/// removed.
+#[test]
+fn a_name_that_the_server_hides_is_refused() {
+    let peer = peers::nginx();
+    let remote = open(&peer.url, &peer.user, &peer.password, &peer.new_folder());
+    write(&*remote, "file", b"bytes").unwrap();
+    let version = remote.stat("file", ItemKind::File).unwrap().unwrap().print.version;
+    let refused = [
+        write(&*remote, ".hidden", b"bytes").map(drop),
+        remote.make_folder(".hidden"),
+        remote.rename("file", ".hidden", ItemKind::File, &version).map(drop),
+        remote.copy("file", ".hidden", &version).map(drop),
+    ];
+    for result in refused {
+        assert_eq!(result.unwrap_err().kind(), Kind::BadName);
+    }
+    assert_eq!(remote.stat(".hidden", ItemKind::File).unwrap(), None);
+    assert!(remote.stat("file", ItemKind::File).unwrap().is_some());
+}
+
+#[test]
+fn a_missing_root_is_missing_and_not_empty() {
+    for peer in peers::dav_peers() {
+        let remote = open(&peer.url, &peer.user, &peer.password, "never/made");
+        assert_eq!(remote.stat("", ItemKind::Folder).unwrap(), None, "{}", peer.name);
+        assert_eq!(remote.test().unwrap_err().kind(), Kind::NotFound, "{}", peer.name);
+        let error = remote.list("", &mut |_, _| Ok(())).unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound, "{}: {error}", peer.name);
+    }
+}
+
+#[test]
+fn rclone_reads_what_we_write_and_we_what_it_writes() {
+    for peer in peers::dav_peers() {
+        let folder = peer.new_folder();
+        let remote = open(&peer.url, &peer.user, &peer.password, &folder);
+        let bytes = contract::pattern(200_000, 9);
+        for (path, bytes) in [("ours é+&%25.txt", &bytes[..]), ("empty", b"")] {
+            write(&*remote, path, bytes).unwrap();
+            let output = peer.rclone(&["cat", &format!("peer:{folder}/{path}")]);
+            assert!(output.status.success(), "{}: {output:?}", peer.name);
+            assert!(output.stdout == bytes, "{}: rclone reads other bytes", peer.name);
+        }
+
+        let local = std::env::temp_dir().join(format!("{}-{folder}", std::process::id()));
+        std::fs::create_dir_all(local.join("their folder")).unwrap();
+        std::fs::write(local.join("their folder/their #1?.bin"), &bytes).unwrap();
+        let output =
+            peer.rclone(&["copy", local.to_str().unwrap(), &format!("peer:{folder}/from rclone")]);
+        std::fs::remove_dir_all(&local).unwrap();
+        assert!(output.status.success(), "{}: {output:?}", peer.name);
+        let listed = list(&*remote, "from rclone/their folder");
+        assert_eq!(listed.len(), 1, "{}: {listed:?}", peer.name);
+        let (name, entry) = &listed[0];
+        assert_eq!(name, "their #1?.bin", "{}", peer.name);
+        let path = format!("from rclone/their folder/{name}");
+        let mut download = remote.read(&path, &entry.print.version, 0).unwrap();
+        let mut got = Vec::new();
+        download.reader.read_to_end(&mut got).unwrap();
+        assert!(got == bytes, "{}: we read other bytes than rclone wrote", peer.name);
+    }
+}
+
+#[test]
+fn what_isnt_a_listing_is_never_an_empty_one() {
+    let whole = r#"<?xml version="1.0"?><x:multistatus xmlns:x="DAV:">
+        <x:response><x:href>/</x:href><x:propstat><x:prop><x:resourcetype><x:collection/>
+        </x:resourcetype></x:prop><x:status>HTTP/1.1 200 OK</x:status></x:propstat></x:response>
+        </x:multistatus>"#;
+    let good = respond("207 Multi-Status", "", whole);
+    assert!(open(&serve(good), "", "", "").list("", &mut |_, _| Ok(())).is_ok());
+
+    let html = "<!DOCTYPE html><html><body>Please sign in</body></html>";
+    let elsewhere = whole.replace("/</x:href>", "/other/</x:href>");
+    let empty = r#"<d:multistatus xmlns:d="DAV:"/>"#;
+    let no_space = whole.replace("xmlns:x=\"DAV:\"", "xmlns:x=\"dav\"");
+    let half = &whole[..whole.len() / 2];
+    let cut = format!("HTTP/1.1 207 M\r\nContent-Length: {}\r\n\r\n{half}", whole.len());
+    let open_ended = format!("HTTP/1.1 207 M\r\nConnection: close\r\n\r\n{half}");
+    for (name, reply, kind) in [
+        ("HTML with 200", respond("200 OK", "", html), Kind::Protocol),
+        ("HTML with 207", respond("207 Multi-Status", "", html), Kind::Protocol),
+        ("nothing with 207", respond("207 Multi-Status", "", ""), Kind::Protocol),
+        ("nothing with 204", respond("204 No Content", "", ""), Kind::Protocol),
+        ("another folder", respond("207 Multi-Status", "", &elsewhere), Kind::Protocol),
+        ("no folder at all", respond("207 Multi-Status", "", empty), Kind::Protocol),
+        ("another namespace", respond("207 Multi-Status", "", &no_space), Kind::Protocol),
+        ("half of it", respond("207 Multi-Status", "", half), Kind::Protocol),
+        ("half of it, cut off", cut, Kind::Offline),
+        ("half of it, to the end", open_ended, Kind::Protocol),
+        ("not allowed", respond("405 Method Not Allowed", "", ""), Kind::Protocol),
+        ("forbidden", respond("403 Forbidden", "", ""), Kind::Denied),
+        ("not there", respond("404 Not Found", "", ""), Kind::NotFound),
+        (
+            "a move to another server",
+            respond("302 Found", "Location: https://elsewhere.example/dav/\r\n", ""),
+            Kind::Usage,
+        ),
+        ("a circle", respond("302 Found", "Location: /\r\n", ""), Kind::Usage),
+        (
+            "a sign-in nobody knows",
+            respond("401 Unauthorized", "WWW-Authenticate: Negotiate\r\n", ""),
+            Kind::SignIn,
+        ),
+    ] {
+        let remote = open(&serve(reply), "user", "s3cret", "");
+        let error = remote.list("", &mut |_, _| Ok(())).expect_err(name);
+        assert_eq!(error.kind(), kind, "{name}: {error}");
+        assert!(!error.to_string().contains("s3cret"), "{name}: {error}");
+        assert!(remote.test().is_err(), "{name}: test() says it is fine");
+    }
+}
+
+#[test]
+fn a_server_that_hangs_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let options = HttpOptions { idle: Duration::from_millis(100), ..HttpOptions::default() };
+    let http = Http::new(&options, Cancel::default()).unwrap();
+    let error = open_with(http, &url, "", "", "").unwrap().test().unwrap_err();
+    assert_eq!(error.kind(), Kind::Offline, "{error}");
+    drop(listener);
+}
+
+#[test]
+fn an_address_that_makes_no_sense_is_refused() {
+    for url in [
+        "ftp://host/",
+        "https://",
+        "https:///path",
+        "https://user:s3cret@host/",
+        "https://host/?a=s3cret",
+        "https://host/a/../b",
+        "https://ho st/",
+    ] {
+        let http = Http::new(&HttpOptions::default(), Cancel::default()).unwrap();
+        let error = open_with(http, url, "", "", "").map(drop).expect_err(url);
+        assert_eq!(error.kind(), Kind::Usage, "{url}: {error}");
+    }
+}
+
+#[test]
+fn a_path_that_would_lead_elsewhere_is_refused() {
+    let nextcloud = Nextcloud::start();
+    let remote = open(&nextcloud.url, "user", "password", "");
+    for path in ["..", "a/../b", "./a", "a//b"] {
+        let error = write(&*remote, path, b"bytes").unwrap_err();
+        assert_eq!(error.kind(), Kind::BadName, "{error}");
+        let removal = Removal { path, kind: ItemKind::Folder, version: &Version::default() };
+        remote.remove(&[removal], &mut |_, result| {
+            assert_eq!(result.unwrap_err().kind(), Kind::BadName);
+        });
+    }
+}
+
+fn passes(peer: &DavPeer, expect: fn(&mut Server)) {
+    let mut server = Server { large: LARGE, ..Server::of(descriptor()) };
+    expect(&mut server);
+    let root = format!("{}/root é + %20 #1", peer.new_folder());
+    let remote = open(&peer.url, &peer.user, &peer.password, &root);
+    contract::run_on(&*remote, descriptor(), &server);
+}
+
+fn descriptor() -> &'static Descriptor {
+    services::find("webdav").unwrap().descriptor()
+}
+
+fn open(url: &str, user: &str, password: &str, root: &str) -> Arc<dyn Remote> {
+    let http = Http::new(&HttpOptions::default(), Cancel::default()).unwrap();
+    open_with(http, url, user, password, root).unwrap()
+}
+
+fn open_with(
+    http: Http,
+    url: &str,
+    user: &str,
+    password: &str,
+    root: &str,
+) -> Result<Arc<dyn Remote>> {
+    let settings = [("url", url), ("user", user), ("password", password)];
+    let settings = settings.map(|(key, value)| (key.to_string(), value.to_string()));
+    services::find("webdav").unwrap().open(&Settings(settings.into()), http, root)
+}
+
+fn write(remote: &dyn Remote, path: &str, bytes: &[u8]) -> Result<Entry> {
+    let content = Bytes::with(bytes, Flaw::None);
+    remote.write(path, &content, SOME_TIME, Expect::Absent, &Notes::default())
+}
+
+fn list(remote: &dyn Remote, folder: &str) -> Vec<(String, Entry)> {
+    let mut all = Vec::new();
+    let listed = remote.list(folder, &mut |name, entry| {
+        all.push((name.to_string(), entry));
+        Ok(())
+    });
+    listed.unwrap();
+    all
+}
+
+/// A server that gives this one reply to everything, and the address it does so at. It ends with
+/// the process.
+fn serve(reply: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            nextcloud::read_request(&mut std::io::BufReader::new(&stream));
+            // A client that has gone away is no failure of the server.
+            let _ = stream.write_all(reply.as_bytes());
+        }
+    });
+    url
+}
+
+fn respond(status: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+    )
+}
