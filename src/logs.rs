@@ -26,7 +26,7 @@ static RING: Mutex<Deque<Line, LINES>> = Mutex::new(Deque::new());
 /// Sends the log of this process to standard error and the ring. Called again, it does nothing.
 pub fn start() {
     let level = std::env::var("MOORING_LOG").ok().and_then(|word| word.parse().ok());
-    let log = Log { level: level.unwrap_or(LevelFilter::INFO) };
+    let log = Log { level: level.unwrap_or(LevelFilter::INFO), aloud: true };
     // Fails when there is a subscriber already, which is as good.
     let _ = tracing::subscriber::set_global_default(log);
 }
@@ -38,6 +38,8 @@ pub fn recent() -> Vec<String> {
 
 struct Log {
     level: LevelFilter,
+    /// Whether to write to standard error, too.
+    aloud: bool,
 }
 
 impl Subscriber for Log {
@@ -53,7 +55,7 @@ impl Subscriber for Log {
     }
 
     fn event(&self, event: &Event<'_>) {
-        let mut text = Cut(Line::new());
+        let mut text = Cut { line: Line::new(), is_full: false };
         let second = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
@@ -68,8 +70,10 @@ impl Subscriber for Log {
         }
         // Line by line under the lock, so that lines of two threads don't mix; nobody is there to
         // be told when standard error is closed.
-        let _ = writeln!(std::io::stderr(), "{}", text.0);
-        let _ = ring.push_back(text.0);
+        if self.aloud {
+            let _ = writeln!(std::io::stderr(), "{}", text.line);
+        }
+        let _ = ring.push_back(text.line);
     }
 
     // We have events only.
@@ -87,16 +91,17 @@ impl Subscriber for Log {
 }
 
 /// A line that takes what fits and drops the rest.
-struct Cut(Line);
+struct Cut {
+    line: Line,
+    is_full: bool,
+}
 
 impl fmt::Write for Cut {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
             // A name with a line break in it must not look like a line of its own.
             let shown = if character.is_control() { '\u{fffd}' } else { character };
-            if self.0.push(shown).is_err() {
-                break;
-            }
+            self.is_full = self.is_full || self.line.push(shown).is_err();
         }
         Ok(())
     }
@@ -126,7 +131,7 @@ mod tests {
 
     #[test]
     fn lines_are_kept_up_to_a_bound_and_cut() {
-        tracing::subscriber::with_default(Log { level: LevelFilter::INFO }, || {
+        tracing::subscriber::with_default(Log { level: LevelFilter::INFO, aloud: false }, || {
             for number in 0..LINES + 10 {
                 tracing::info!(number, "a line\nand {}", "é".repeat(LINE));
             }
