@@ -10,29 +10,26 @@ pub mod client;
 mod schedule;
 mod status;
 mod task;
+mod wake;
 mod worker;
 
 use crate::admin::{self, Request};
 use crate::error::{Error, Kind, Result};
-use crate::local::Watch;
 use crate::logs;
 use crate::services;
 use crate::settings::{Book, Scope, Task};
 use api::{Asked, Reply, Socket};
 use schedule::Windows;
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 use task::TaskRun;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::sleep;
+use wake::Alarm;
 use worker::{News, Workplace};
 
 /// Pieces of work done at the same time.
@@ -54,6 +51,8 @@ enum Event {
     Asked(Asked),
     /// The kernel has something to tell of a task's folder.
     Stirred(u64),
+    /// A time has come.
+    Due,
     /// A task's worker has something to tell.
     News(u64, News),
     /// Somebody asks the daemon to end.
@@ -124,6 +123,7 @@ impl Daemon {
                 }
             }
         });
+        let mut alarm = Alarm::new(events.clone())?;
         let started = Instant::now();
         let mut daemon = Daemon {
             book: Arc::new(book),
@@ -138,12 +138,10 @@ impl Daemon {
         daemon.reload(started)?;
         tracing::info!("the daemon runs, with {} tasks", daemon.tasks.len());
         while !daemon.is_over(Instant::now()) {
-            let wake = daemon.advance(Instant::now());
-            let event = match wake {
-                Some(wake) => timeout_at(wake.into(), inbox.recv()).await.ok().flatten(),
-                None => inbox.recv().await,
-            };
-            if let Some(event) = event {
+            let now = Instant::now();
+            let wake = daemon.advance(now);
+            alarm.set(wake, now)?;
+            if let Some(event) = inbox.recv().await {
                 daemon.take(event, Instant::now());
             }
         }
@@ -195,6 +193,7 @@ impl Daemon {
                     task.stirred(now);
                 }
             }
+            Event::Due => {}
             Event::News(id, news) => self.hear(id, news, now),
             Event::Stop => {
                 self.ending = Some(now + END_PATIENCE);
@@ -209,7 +208,9 @@ impl Daemon {
         match news {
             News::Watching(watch) => {
                 let events = self.events.clone();
-                task.watching(watch, |watch| wake_for(watch, id, events), now);
+                let stirred = move || Event::Stirred(id);
+                let wake = |watch: &_| wake::on_readable(watch, stirred, STIR_PAUSE, events);
+                task.watching(watch, wake, now);
             }
             News::Opened(progress, trees) => task.opened(progress, trees),
             News::Ended(engine, result) => {
@@ -369,26 +370,4 @@ fn listen_to_signals(events: &mpsc::Sender<Event>) -> Result<()> {
         });
     }
     Ok(())
-}
-
-/// Sends an event whenever a watch has something to tell.
-fn wake_for(watch: &Watch, id: u64, events: mpsc::Sender<Event>) -> Result<AbortHandle> {
-    let failed = |error| Error::disk("waiting for changes", error);
-    let watched = watch.as_fd().try_clone_to_owned().map_err(failed)?;
-    // Deprecated as the descriptor might be closed early; this one is owned, and its replacement
-    // is unsafe.
-    #[allow(deprecated)]
-    let watched = AsyncFd::with_interest(watched, Interest::READABLE).map_err(failed)?;
-    let waker = tokio::spawn(async move {
-        loop {
-            let Ok(mut ready) = watched.readable().await else { return };
-            // Before it is read, so that what comes after is told again.
-            ready.clear_ready();
-            if events.send(Event::Stirred(id)).await.is_err() {
-                return;
-            }
-            sleep(STIR_PAUSE).await;
-        }
-    });
-    Ok(waker.abort_handle())
 }
