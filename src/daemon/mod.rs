@@ -332,7 +332,7 @@ impl Daemon {
             let id = place.task.id;
             let run = self.tasks.entry(id).or_insert_with(|| TaskRun::new(place.clone(), now));
             run.set(place, paused, now);
-            if let Some(error) = failure {
+            if let Some(error) = failure.filter(|_| run.is_active()) {
                 run.hold(error, now);
             }
         }
