@@ -1,7 +1,7 @@
 //! What a task does, one behaviour at a time, between a real folder and a service in memory.
 
 use crate::common::bench::{APPROVED, Bench, EVERYTHING};
-use crate::common::memory::{DRIVE, Fault, How, STORE};
+use crate::common::memory::{DRIVE, FORGETFUL, Fault, How, STORE};
 use mooring::engine::{Intent, LocalLook, Look};
 use mooring::error::Kind;
 use mooring::model::Direction;
@@ -570,4 +570,16 @@ fn a_file_that_is_being_written_is_sent_when_it_is_closed() {
         assert_eq!((report.uploaded, report.errors), (1, 0));
         assert_eq!(bench.tree(), bench.memory.tree());
     });
+}
+
+#[test]
+fn an_empty_folder_survives_a_service_that_forgets_it() {
+    let bench = Bench::new(&FORGETFUL, Direction::Both);
+    fs::create_dir(bench.local.join("empty")).unwrap();
+    bench.write("emptied/a", b"a");
+    bench.sync(&EVERYTHING).unwrap();
+    fs::remove_file(bench.local.join("emptied/a")).unwrap();
+    bench.sync(&EVERYTHING).unwrap();
+    assert!(!bench.sync(&EVERYTHING).unwrap().did_something());
+    assert_eq!(names(&bench), ["emptied", "empty"]);
 }

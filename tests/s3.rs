@@ -647,7 +647,7 @@ fn an_upload_that_cannot_go_on_leaves_nothing_behind() {
         let bucket = peer.new_bucket();
         let opened = open_peer(peer, &bucket, "");
         let bytes = pattern(6 << 20, 1);
-        let content = Bytes { bytes: &bytes, flaw: Flaw::Changes };
+        let content = Bytes::with(&bytes, Flaw::Changes);
         let notes = Notes::default();
         let write = opened.remote.write("large", &content, TIME, Expect::Absent, &notes);
         assert_eq!(write.unwrap_err().kind(), Kind::Changed, "{}", peer.name);

@@ -351,11 +351,12 @@ impl<'e> Pass<'e> {
                 }
                 if engine.descriptor.folders_implied {
                     let path = snapshot.path(key)?;
-                    if let Some(up) = engine.ways.up() {
-                        up.remote.make_folder(&path)?;
+                    if engine.mark_remote_folder(&path)? {
+                        self.folder_appeared(key)?;
+                        self.progress = true;
+                    } else {
+                        self.leave.push(key.clone());
                     }
-                    self.folder_appeared(key)?;
-                    self.progress = true;
                 } else {
                     self.progress |= engine.ensure_remote_folder(&mut self.batch, record.node)?;
                 }
@@ -498,9 +499,9 @@ impl<'e> Pass<'e> {
                 match self.engine.refresh(&key) {
                     Ok(()) => {
                         self.progress = true;
-                        return Ok(());
+                        Ok(())
                     }
-                    Err(worse) => return self.fail_for_good(key, path, worse),
+                    Err(worse) => self.fail_for_good(key, path, worse),
                 }
             }
             _ => self.fail_for_good(key, path, error),

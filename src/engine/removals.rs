@@ -249,19 +249,28 @@ impl Pass<'_> {
         if !skipped_stays {
             return Ok(false);
         }
-        match (side, engine.ways.down(), engine.ways.up()) {
-            (Side::Remote, Some(_), _) => engine.ensure_local_folder(&mut self.batch, record.node),
-            (Side::Local, _, Some(up)) => {
-                if engine.descriptor.folders_implied {
-                    up.remote.make_folder(&snapshot.path(key)?)?;
-                    engine.folders_appeared(&mut self.batch, record.node)?;
-                    Ok(true)
-                } else {
-                    engine.ensure_remote_folder(&mut self.batch, record.node)
-                }
+        match side {
+            Side::Remote => engine.ensure_local_folder(&mut self.batch, record.node),
+            Side::Local if !engine.descriptor.folders_implied => {
+                engine.ensure_remote_folder(&mut self.batch, record.node)
             }
-            _ => Ok(false),
+            Side::Local => {
+                let kept = engine.mark_remote_folder(&snapshot.path(key)?)?;
+                if kept {
+                    engine.folders_appeared(&mut self.batch, record.node)?;
+                } else {
+                    self.disagree(key, record)?;
+                }
+                Ok(kept)
+            }
         }
+    }
+
+    /// Takes a folder that the service can't keep as never agreed on.
+    fn disagree(&mut self, key: &Key, record: &Record) -> Result<()> {
+        let mut record = record.clone();
+        record.forget_agreement();
+        self.batch.put(key.clone(), record)
     }
 
     /// Forgets a removed folder and what was skipped in it.
@@ -293,15 +302,29 @@ impl Engine {
     /// On a service where a folder is there only because something is in it: marks the folder
     /// before the last thing leaves it, if the folder stays.
     pub(super) fn keep_remote_folder(&self, snapshot: &Snapshot, folder: u64) -> Result<()> {
-        let Some(up) = self.ways.up() else { return Ok(()) };
         if !self.descriptor.folders_implied {
             return Ok(());
         }
         let Some(key) = snapshot.folder_key(folder)? else { return Ok(()) };
-        let stays = snapshot.get(&key)?.is_some_and(|record| record.is_on(Side::Local));
+        let Some(mut record) = snapshot.get(&key)? else { return Ok(()) };
         let kept = snapshot
             .any_child(folder, |_, record| record.is_on(Side::Remote) && !is_leaving(record))?;
-        if stays && !kept { up.remote.make_folder(&snapshot.path(&key)?) } else { Ok(()) }
+        if kept || !record.is_on(Side::Local) || self.mark_remote_folder(&snapshot.path(&key)?)? {
+            return Ok(());
+        }
+        record.forget_agreement();
+        record.see_remote(None);
+        let mut batch = self.trees.batch()?;
+        batch.put(key, record)?;
+        batch.flush()
+    }
+
+    /// Makes a folder on a service where it is there only because something is in it. Tells
+    /// whether the service keeps it.
+    pub(super) fn mark_remote_folder(&self, path: &str) -> Result<bool> {
+        let Some(up) = self.ways.up() else { return Ok(false) };
+        up.remote.make_folder(path)?;
+        Ok(up.remote.keeps_folders())
     }
 }
 

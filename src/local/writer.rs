@@ -224,8 +224,9 @@ impl Arrival {
         let disk = &self.writer.disk;
         let (target, name) = self.writer.parent(path).map_err(failed)?;
         if let Some(mtime) = mtime {
+            // A time that this CPU's time type can't hold is left at the present.
+            #[allow(clippy::useless_conversion)]
             let time = TimeSpec::new(
-                // A time that this CPU's time type can't hold is left at the present.
                 mtime.div_euclid(1_000_000_000).try_into().unwrap_or(0),
                 mtime.rem_euclid(1_000_000_000).try_into().unwrap_or(0),
             );

@@ -94,7 +94,7 @@ impl Level {
 
     /// Everything in the folder has been told: what has not been met isn't there.
     pub fn finish(mut self, look: &mut Look<'_, '_>) -> Result<()> {
-        while let Some(row) = self.rows.next() {
+        for row in self.rows.by_ref() {
             let (key, record) = row?;
             miss(look, &key, record)?;
         }

@@ -120,6 +120,12 @@ pub trait Remote: Send + Sync {
     /// `NotFound` when the parent isn't there, `Exists` when a file is.
     fn make_folder(&self, path: &str) -> Result<()>;
 
+    /// Whether a folder stays though nothing is in it. Some object stores drop the empty key
+    /// that stands for one; that is known once a folder has been made.
+    fn keeps_folders(&self) -> bool {
+        true
+    }
+
     /// Moves a file, or a folder with everything in it, to a path that is free, within what
     /// [`Descriptor::moves`] allows, and tells a file's new state.
     ///

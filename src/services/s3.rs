@@ -482,7 +482,7 @@ impl Store {
             (_, "SignatureDoesNotMatch") => {
                 // Swift says so of an unknown access key, too.
                 error.remedy("check the connection's secret key and access key")
-            },
+            }
             (_, "InvalidAccessKeyId") => error.remedy("check the connection's access key"),
             (_, "RequestTimeTooSkewed") => error.remedy("set the clock of this machine"),
             (_, "InvalidObjectState") => {
@@ -1312,6 +1312,10 @@ impl Remote for Store {
             }
         }
         Ok(())
+    }
+
+    fn keeps_folders(&self) -> bool {
+        self.markers.load(Relaxed) != 2
     }
 
     fn rename(&self, from: &str, to: &str, kind: ItemKind, version: &Version) -> Result<Entry> {

@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// A remote folder in memory.
 pub struct Memory {
     pub descriptor: &'static Descriptor,
+    /// It drops the empty keys that stand for folders.
+    pub forgets_folders: bool,
     inner: Mutex<Inner>,
 }
 
@@ -50,7 +52,9 @@ pub enum How {
 }
 
 /// An object store: one flat listing, folders implied.
-pub static STORE: Descriptor = Descriptor {
+pub static STORE: Descriptor = STORE_FACTS;
+
+const STORE_FACTS: Descriptor = Descriptor {
     name: "store",
     label: "Store in memory",
     fields: &[],
@@ -64,6 +68,9 @@ pub static STORE: Descriptor = Descriptor {
     names: NameRule { characters: "", names: &[] },
     bucket: None,
 };
+
+/// An object store that can't keep an empty folder.
+pub static FORGETFUL: Descriptor = Descriptor { name: "forgetful", ..STORE_FACTS };
 
 /// A drive: folders listed one by one, moved as a whole.
 pub static DRIVE: Descriptor = Descriptor {
@@ -83,7 +90,8 @@ pub static DRIVE: Descriptor = Descriptor {
 
 impl Memory {
     pub fn new(descriptor: &'static Descriptor) -> Arc<Memory> {
-        Arc::new(Memory { descriptor, inner: Mutex::default() })
+        let forgets_folders = descriptor.name == FORGETFUL.name;
+        Arc::new(Memory { descriptor, forgets_folders, inner: Mutex::default() })
     }
 
     /// As another client would write.
@@ -295,7 +303,7 @@ impl Remote for Memory {
 
     fn make_folder(&self, path: &str) -> Result<()> {
         let lost = self.call("make_folder", path)?;
-        if path.is_empty() {
+        if path.is_empty() || self.forgets_folders {
             return Ok(());
         }
         let mut inner = self.lock();
@@ -304,6 +312,10 @@ impl Remote for Memory {
             inner.items.insert(path.into(), Item::Folder);
         }
         reply(lost, ())
+    }
+
+    fn keeps_folders(&self) -> bool {
+        !self.forgets_folders
     }
 
     fn rename(&self, from: &str, to: &str, kind: ItemKind, version: &Version) -> Result<Entry> {
