@@ -74,6 +74,30 @@ pub enum Reaction {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 20] = [
+        Kind::Offline,
+        Kind::Busy,
+        Kind::SignIn,
+        Kind::Denied,
+        Kind::NotFound,
+        Kind::Exists,
+        Kind::Changed,
+        Kind::DiskFull,
+        Kind::QuotaFull,
+        Kind::BadName,
+        Kind::TooLarge,
+        Kind::Protocol,
+        Kind::Integrity,
+        Kind::Disk,
+        Kind::Untrusted,
+        Kind::RootLost,
+        Kind::Approval,
+        Kind::State,
+        Kind::Usage,
+        Kind::Cancelled,
+    ];
+
     /// What the engine does about an error of this kind.
     pub fn reaction(self) -> Reaction {
         match self {
@@ -113,6 +137,11 @@ impl Kind {
             Kind::Usage => "usage",
             Kind::Cancelled => "cancelled",
         }
+    }
+
+    /// The kind of this word.
+    pub fn of_word(word: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.word() == word)
     }
 
     /// What a person can do about it when nothing more precise is known.

@@ -48,11 +48,14 @@
 pub mod admin;
 pub mod cli;
 pub mod daemon;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod engine;
 pub mod error;
 pub(crate) mod execute;
 pub mod http;
 pub mod local;
+pub mod logs;
 pub mod model;
 pub mod observe;
 pub mod plan;

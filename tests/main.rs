@@ -3,6 +3,7 @@
 
 mod command_line;
 mod common;
+mod daemon;
 mod engine;
 mod histories;
 mod s3;

@@ -58,6 +58,12 @@ pub enum Command {
     },
     /// Run until told to stop.
     Daemon,
+    /// Show what it does, with a server of its own.
+    #[cfg(feature = "demo")]
+    Demo {
+        /// The local folder, to keep.
+        local: Option<PathBuf>,
+    },
 }
 
 /// Where a value comes from.
@@ -198,6 +204,8 @@ impl Given {
                 approve: self.flag(Opt::ApproveDeletions)?,
             }),
             ["daemon"] => Ok(Command::Daemon),
+            #[cfg(feature = "demo")]
+            ["demo"] => Ok(Command::Demo { local: self.local()? }),
             ["status"] => ask(Request::Status),
             ["pause", rest @ ..] => ask(Request::Pause { scope: self.scope(rest)? }),
             ["resume", rest @ ..] => ask(Request::Resume { scope: self.scope(rest)? }),

@@ -74,6 +74,12 @@ pub const TOPICS: &[Topic] = &[
         options: &[("--approve-deletions", "go ahead with removals that wait for a person's word")],
     },
     Topic { usage: "daemon", about: "sync everything, until told to stop", options: &[] },
+    #[cfg(feature = "demo")]
+    Topic {
+        usage: "demo",
+        about: "try it: a daemon with a task, and a server in the process",
+        options: &[("--local DIR", "the local folder; it is kept (default: one for the moment)")],
+    },
     Topic { usage: "status", about: "how all tasks are", options: &[] },
     Topic {
         usage: "pause [TASK | --connection CONNECTION]",

@@ -90,6 +90,8 @@ fn run(invocation: Invocation, out: &mut dyn Write) -> Result<End> {
             return sync::run(&folder()?, task, approve, json, out);
         }
         Command::Daemon => daemon::run(&folder()?)?,
+        #[cfg(feature = "demo")]
+        Command::Demo { local } => crate::demo::run(local, out)?,
     }
     Ok(End::Done)
 }

@@ -1,12 +1,373 @@
-//! The daemon: a placeholder until its own branch is merged.
+//! The daemon: keeps every task in sync until it is told to stop.
+//!
+//! One thread, the control plane, owns all that is known and decides; it waits in one place for
+//! whatever comes first of requests, signals, changes on the disk, workers' news and due times.
+//! It reads the settings and asks the kernel, but moves no file and talks to no service: that is
+//! the [`worker`]s' work, at most [`MOST_WORKERS`] pieces of it at a time over all tasks.
 
+mod api;
 pub mod client;
+mod schedule;
+mod status;
+mod task;
+mod wake;
+mod worker;
 
+use crate::admin::{self, Request};
 use crate::error::{Error, Kind, Result};
-use std::path::Path;
+use crate::logs;
+use crate::services;
+use crate::settings::{Book, Scope, Task};
+use api::{Asked, Reply, Socket};
+use schedule::Windows;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+use task::TaskRun;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use wake::Alarm;
+use worker::{News, Workplace};
 
-/// Runs until told to stop.
-pub fn run(_state: &Path) -> Result<()> {
-    Err(Error::new(Kind::Usage, "mooring daemon", "it isn't part of this build")
-        .remedy("use mooring sync TASK"))
+/// Pieces of work done at the same time.
+const MOST_WORKERS: usize = 2;
+/// Requests that may wait for work to end; the rest of the connections stay free for others.
+const MOST_WAITING: usize = 8;
+/// Things told to the control plane that it hasn't looked at yet.
+const MOST_EVENTS: usize = 32;
+/// Events of the kernel within this time are looked at together.
+const STIR_PAUSE: Duration = Duration::from_millis(50);
+/// How long to wait for a command that has the settings open.
+const SETTINGS_PATIENCE: Duration = Duration::from_secs(5);
+/// How long workers may take to end once they have been told to.
+const END_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What wakes the control plane.
+enum Event {
+    /// A request came in.
+    Asked(Asked),
+    /// The kernel has something to tell of a task's folder.
+    Stirred(u64),
+    /// A time has come.
+    Due,
+    /// A task's worker has something to tell.
+    News(u64, News),
+    /// Somebody asks the daemon to end.
+    Stop,
+}
+
+/// Runs until `SIGTERM` or `SIGINT`.
+///
+/// # Errors
+/// `State` when another daemon runs on this state folder, and what opening it says.
+pub fn run(state: &Path) -> Result<()> {
+    logs::start();
+    let book = open_settings(state)?;
+    let failed = |error| Error::new(Kind::Disk, "starting the daemon", error);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(failed)?;
+    let result = runtime.block_on(Daemon::run(book, state));
+    // Whoever still waits for an answer is told that there will be none.
+    runtime.shutdown_background();
+    result
+}
+
+/// Opens the settings, waiting a moment for a command that is using them.
+fn open_settings(state: &Path) -> Result<Book> {
+    let end = Instant::now() + SETTINGS_PATIENCE;
+    loop {
+        match Book::open(state) {
+            Err(error) if error.kind() == Kind::State => {
+                if api::is_served(state) {
+                    let what = format!("state folder {}", state.display());
+                    return Err(Error::new(Kind::State, what, "another daemon runs on it")
+                        .remedy("stop the other one first"));
+                }
+                if Instant::now() >= end {
+                    return Err(error);
+                }
+                thread::sleep(STIR_PAUSE);
+            }
+            book => return book,
+        }
+    }
+}
+
+struct Daemon {
+    book: Arc<Book>,
+    state: PathBuf,
+    tasks: BTreeMap<u64, TaskRun>,
+    started: Instant,
+    windows: Windows,
+    events: mpsc::Sender<Event>,
+    /// Requests that wait for their task's work to end.
+    deferred: Vec<Asked>,
+    /// When to end at the latest.
+    ending: Option<Instant>,
+}
+
+impl Daemon {
+    async fn run(book: Book, state: &Path) -> Result<()> {
+        let (events, mut inbox) = mpsc::channel(MOST_EVENTS);
+        listen_to_signals(&events)?;
+        let (ask, mut asked) = mpsc::channel(1);
+        tokio::spawn(Socket::bind(state)?.serve(ask));
+        let requests = events.clone();
+        tokio::spawn(async move {
+            while let Some(request) = asked.recv().await {
+                if requests.send(Event::Asked(request)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let mut alarm = Alarm::new(events.clone())?;
+        let started = Instant::now();
+        let mut daemon = Daemon {
+            book: Arc::new(book),
+            state: state.to_owned(),
+            tasks: BTreeMap::new(),
+            started,
+            windows: Windows::new(started, std::iter::empty()),
+            events,
+            deferred: Vec::new(),
+            ending: None,
+        };
+        daemon.reload(started)?;
+        tracing::info!("the daemon runs, with {} tasks", daemon.tasks.len());
+        while !daemon.is_over(Instant::now()) {
+            let now = Instant::now();
+            let wake = daemon.advance(now);
+            alarm.set(wake, now)?;
+            if let Some(event) = inbox.recv().await {
+                daemon.take(event, Instant::now());
+            }
+        }
+        tracing::info!("the daemon ends");
+        drop(daemon);
+        // For the last answers to be written.
+        sleep(STIR_PAUSE).await;
+        Ok(())
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        self.ending.is_some_and(|end| end <= now || !self.tasks.values().any(TaskRun::is_running))
+    }
+
+    /// Does all that is due and tells when something will be.
+    fn advance(&mut self, now: Instant) -> Option<Instant> {
+        if self.ending.is_some() {
+            return self.ending;
+        }
+        for task in self.tasks.values_mut() {
+            task.tick(&self.windows, now);
+        }
+        let mut workers = self.tasks.values().filter(|task| task.is_running()).count();
+        while workers < MOST_WORKERS {
+            // Who has waited longest comes first.
+            let ready = self
+                .tasks
+                .iter_mut()
+                .filter_map(|(id, task)| Some((task.ready_since(now)?, *id, task)));
+            let Some((_, id, task)) = ready.min_by_key(|(since, id, _)| (*since, *id)) else {
+                break;
+            };
+            let events = self.events.clone();
+            // Fails when the daemon has ended without waiting for this worker.
+            let tell = move |news| drop(events.blocking_send(Event::News(id, news)));
+            if let Err(error) = task.start(now, tell) {
+                task.ended(None, Err(error), now);
+            }
+            workers += 1;
+        }
+        self.tasks.values().filter_map(|task| task.wake(now)).min()
+    }
+
+    fn take(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Asked(Asked { request, reply }) => self.answer(request, reply, now),
+            Event::Stirred(id) => {
+                if let Some(task) = self.tasks.get_mut(&id) {
+                    task.stirred(now);
+                }
+            }
+            Event::Due => {}
+            Event::News(id, news) => self.hear(id, news, now),
+            Event::Stop => {
+                self.ending = Some(now + END_PATIENCE);
+                self.deferred.clear();
+                self.tasks.values_mut().for_each(TaskRun::close);
+            }
+        }
+    }
+
+    fn hear(&mut self, id: u64, news: News, now: Instant) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        match news {
+            News::Watching(watch) => {
+                let events = self.events.clone();
+                let stirred = move || Event::Stirred(id);
+                let wake = |watch: &_| wake::on_readable(watch, stirred, STIR_PAUSE, events);
+                task.watching(watch, wake, now);
+            }
+            News::Opened(progress, trees) => task.opened(progress, trees),
+            News::Ended(engine, result) => {
+                task.ended(engine, result, now);
+                for Asked { request, reply } in std::mem::take(&mut self.deferred) {
+                    self.answer(request, reply, now);
+                }
+            }
+        }
+    }
+
+    /// Answers a request, or sees to it that somebody will.
+    fn answer(&mut self, request: Request, reply: Reply, now: Instant) {
+        let answer = match request {
+            Request::Sync { task, approve } => match self.task_to_sync(&task) {
+                Ok(task) => return task.sync(approve, reply, now),
+                Err(error) => Err(error),
+            },
+            Request::Preview { task } => match self.task_to_work(&task) {
+                Ok(task) => return task.preview(reply),
+                Err(error) => Err(error),
+            },
+            // These talk to the service, which takes its time.
+            Request::ConnectionTest { .. } | Request::ConnectionAuthorize { .. } => {
+                return self.perform_aside(request, reply);
+            }
+            Request::TaskSet { ref name, .. } | Request::TaskRemove { ref name } => {
+                // Its state may be removed: nobody must be using it.
+                if let Ok(task) = self.task_named(name) {
+                    task.close();
+                    if task.is_running() {
+                        return self.deferred.push(Asked { request, reply });
+                    }
+                }
+                self.perform(request, now)
+            }
+            request => self.perform(request, now),
+        };
+        // Who asked may have left.
+        let _ = reply.send(answer);
+    }
+
+    fn perform(&mut self, request: Request, now: Instant) -> Result<serde_json::Value> {
+        let resumed = match &request {
+            Request::Status => return self.status(now),
+            Request::TaskShow { name } => return self.show(name),
+            Request::Log { task, limit } => return self.history(task.as_deref(), *limit),
+            Request::Resume { scope } => Some(scope.clone()),
+            _ => None,
+        };
+        let answer = admin::perform(&self.book, &self.state, request)?;
+        self.reload(now)?;
+        for task in self.tasks.values_mut() {
+            if resumed.as_ref().is_some_and(|scope| covers(scope, &task.place().task)) {
+                task.resume(now);
+            }
+        }
+        Ok(answer)
+    }
+
+    fn perform_aside(&self, request: Request, reply: Reply) {
+        let (book, state) = (self.book.clone(), self.state.clone());
+        let thread = thread::Builder::new().name("request".into());
+        // When there is no thread to be had, the reply is dropped, which says as much.
+        let _ = thread.spawn(move || {
+            let answer = admin::perform(&book, &state, request);
+            let _ = reply.send(answer);
+        });
+    }
+
+    fn task_named(&mut self, name: &str) -> Result<&mut TaskRun> {
+        let id = self.book.task(name)?.id;
+        self.tasks.get_mut(&id).ok_or_else(|| {
+            Error::new(Kind::Usage, format!("task {name}"), "its service isn't part of this build")
+        })
+    }
+
+    fn task_to_work(&mut self, name: &str) -> Result<&mut TaskRun> {
+        let waiting: usize = self.tasks.values().map(TaskRun::waiting).sum();
+        if waiting >= MOST_WAITING {
+            return Err(Error::new(Kind::Busy, format!("task {name}"), "too many wait for syncs"));
+        }
+        self.task_named(name)
+    }
+
+    fn task_to_sync(&mut self, name: &str) -> Result<&mut TaskRun> {
+        admin::refuse_paused(&self.book, &self.book.task(name)?)?;
+        self.task_to_work(name)
+    }
+
+    /// Takes over what the settings say now.
+    fn reload(&mut self, now: Instant) -> Result<()> {
+        let globals = self.book.globals()?;
+        let tasks = self.book.tasks()?;
+        self.tasks.retain(|id, _| tasks.iter().any(|task| task.id == *id));
+        for task in tasks {
+            let connection = self.book.connection(&task.connection)?;
+            let service = match services::find(&connection.service) {
+                Ok(service) => service,
+                Err(error) => {
+                    tracing::warn!("task {}: {error}", task.name);
+                    continue;
+                }
+            };
+            let paused = self.book.is_paused(&task)?;
+            // Secrets that can't be unsealed concern the tasks that need them, and no other.
+            let (values, failure) = match self.book.values(&connection) {
+                Ok(values) => (values, None),
+                Err(error) => (Default::default(), Some(error)),
+            };
+            let place = Workplace {
+                service,
+                values,
+                state: self.state.clone(),
+                transfers: globals.transfers as usize,
+                history: globals.history.into(),
+                task,
+            };
+            let id = place.task.id;
+            let run = self.tasks.entry(id).or_insert_with(|| TaskRun::new(place.clone(), now));
+            run.set(place, paused, now);
+            if let Some(error) = failure.filter(|_| run.is_active()) {
+                run.hold(error, now);
+            }
+        }
+        let active = self.tasks.values().filter(|task| task.is_active());
+        self.windows = Windows::new(self.started, active.map(TaskRun::period));
+        for task in self.tasks.values_mut() {
+            task.plan_poll(&self.windows, now);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a scope includes a task.
+fn covers(scope: &Scope, task: &Task) -> bool {
+    match scope {
+        Scope::Everything => true,
+        Scope::Connection(name) => task.connection == *name,
+        Scope::Task(name) => task.name == *name,
+    }
+}
+
+/// Turns signals into events. A hang-up of the terminal is nothing to us.
+fn listen_to_signals(events: &mpsc::Sender<Event>) -> Result<()> {
+    let failed = |error| Error::new(Kind::Disk, "listening to signals", error);
+    drop(signal(SignalKind::hangup()).map_err(failed)?);
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signals = signal(kind).map_err(failed)?;
+        let events = events.clone();
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                if events.send(Event::Stop).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    Ok(())
 }

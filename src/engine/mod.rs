@@ -46,7 +46,7 @@ const TOLL_WINDOW: Duration = Duration::from_secs(3600);
 
 /// A task, opened to be synced.
 pub struct Engine {
-    trees: Trees,
+    trees: Arc<Trees>,
     ways: Ways,
     remote: Arc<dyn Remote>,
     descriptor: &'static Descriptor,
@@ -114,7 +114,7 @@ impl Engine {
         let http = Http::new(&options, cancel.clone())?;
         let counters = http.counters().clone();
         let remote = service.open(values, http, &task.remote)?;
-        let trees = open_trees(state, task.id)?;
+        let trees = Arc::new(open_trees(state, task.id)?);
         let disk = Disk::new(&task.local);
         let up = || Up { disk: disk.clone(), remote: remote.clone() };
         let down = || Down {
@@ -150,8 +150,8 @@ impl Engine {
         self.progress.clone()
     }
 
-    /// The task's state, to show history, skipped items and problems.
-    pub fn trees(&self) -> &Trees {
+    /// The task's state, to show history, skipped items and problems, even while a cycle runs.
+    pub fn trees(&self) -> &Arc<Trees> {
         &self.trees
     }
 

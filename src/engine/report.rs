@@ -2,13 +2,13 @@
 
 use crate::error::Error;
 use crate::store::Problem;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Troubles that a report lists; the rest is only counted, and can be looked up in the state.
 const MOST_TROUBLES: usize = 100;
 
 /// What a cycle did.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// Files sent.
     pub uploaded: u64,
@@ -41,7 +41,7 @@ pub struct Report {
 }
 
 /// An item that failed or waits, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
     /// The item; empty for the task as a whole.
     pub path: String,

@@ -1,0 +1,141 @@
+//! What the daemon tells of itself: the documents of [`admin::view`](crate::admin::view), with
+//! what only a running daemon knows.
+
+use super::Daemon;
+use super::task::TaskRun;
+use crate::admin::view::{LogLine, TaskDetails, TaskStatus, TaskView};
+use crate::admin::{self, Request};
+use crate::engine::{ProgressView, Report};
+use crate::error::{Error, Kind, Result};
+use crate::settings::Task;
+use serde::Serialize;
+use serde_json::Value;
+use std::time::{Instant, SystemTime};
+
+/// How everything is.
+#[derive(Serialize)]
+struct Status {
+    daemon: bool,
+    paused: bool,
+    connections: Vec<ConnectionStatus>,
+    tasks: Vec<LiveTask>,
+}
+
+#[derive(Serialize)]
+struct ConnectionStatus {
+    name: String,
+    service: String,
+    paused: bool,
+}
+
+#[derive(Serialize)]
+struct LiveTask {
+    #[serde(flatten)]
+    task: TaskStatus,
+    /// How far the running cycle is; absent when none runs.
+    progress: Option<ProgressView>,
+    last: Option<LastCycle>,
+    /// Seconds until the service is asked again; absent while it isn't.
+    next_poll: Option<f64>,
+    /// Whether changes in some folders are found only by looking every few minutes.
+    watch_limited: bool,
+}
+
+/// The last cycle that came to its end.
+#[derive(Serialize)]
+struct LastCycle {
+    /// When it did: RFC 3339, UTC.
+    time: String,
+    report: Report,
+}
+
+impl LiveTask {
+    fn of(run: &mut TaskRun, now: Instant) -> Self {
+        let mut task = TaskStatus::of(&run.place().task, run.word());
+        task.message = run.message();
+        task.counts = run.counts();
+        LiveTask {
+            task,
+            progress: run.progress(),
+            last: run
+                .last()
+                .map(|(time, report)| LastCycle { time: rfc3339(*time), report: report.clone() }),
+            next_poll: run.next_poll().map(|at| at.saturating_duration_since(now).as_secs_f64()),
+            watch_limited: run.is_limited(),
+        }
+    }
+}
+
+impl Daemon {
+    /// How all connections and tasks are.
+    pub(super) fn status(&mut self, now: Instant) -> Result<Value> {
+        let connections = self.book.connections()?.into_iter().map(|each| ConnectionStatus {
+            name: each.name,
+            service: each.service,
+            paused: each.paused,
+        });
+        let mut tasks: Vec<_> =
+            self.tasks.values_mut().map(|task| LiveTask::of(task, now)).collect();
+        tasks.sort_by(|a, b| a.task.name.cmp(&b.task.name));
+        document(&Status {
+            daemon: true,
+            paused: self.book.globals()?.paused,
+            connections: connections.collect(),
+            tasks,
+        })
+    }
+
+    /// All about a task.
+    pub(super) fn show(&self, name: &str) -> Result<Value> {
+        let task = self.book.task(name)?;
+        match self.tasks.get(&task.id).and_then(TaskRun::trees) {
+            Some(trees) => {
+                let details = Some(TaskDetails::of(trees)?);
+                document(&TaskView { details, ..TaskView::of(&task) })
+            }
+            None => self.closed(Request::TaskShow { name: name.into() }),
+        }
+    }
+
+    /// The last lines of the history, oldest first.
+    pub(super) fn history(&self, name: Option<&str>, limit: usize) -> Result<Value> {
+        let tasks = match name {
+            Some(name) => vec![self.book.task(name)?],
+            None => self.book.tasks()?,
+        };
+        let mut lines = Vec::new();
+        for task in &tasks {
+            lines.extend(self.newest(task, limit)?);
+        }
+        document(&LogLine::last(lines, limit))
+    }
+
+    fn newest(&self, task: &Task, limit: usize) -> Result<Vec<LogLine>> {
+        match self.tasks.get(&task.id).and_then(TaskRun::trees) {
+            Some(trees) => LogLine::newest(task, trees, limit),
+            None => {
+                let task = Some(task.name.clone());
+                let lines = self.closed(Request::Log { task, limit })?;
+                let mut lines: Vec<LogLine> = serde_json::from_value(lines).map_err(broken)?;
+                lines.reverse();
+                Ok(lines)
+            }
+        }
+    }
+
+    fn closed(&self, request: Request) -> Result<Value> {
+        admin::perform(&self.book, &self.state, request)
+    }
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+fn document<T: Serialize>(view: &T) -> Result<Value> {
+    serde_json::to_value(view).map_err(broken)
+}
+
+fn broken(error: serde_json::Error) -> Error {
+    Error::new(Kind::State, "the answer", error)
+}

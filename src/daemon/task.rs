@@ -1,0 +1,511 @@
+//! One task as the daemon runs it: what it waits for, and what is to be done next.
+//!
+//! Lives on the control plane and never blocks it: the work is done by [`worker`](super::worker)s.
+
+use super::api::Reply;
+use super::schedule::{Backoff, Patrol, Windows, full_look, merge, next_full_look};
+use super::worker::{Done, Job, News, Work, Workplace};
+use crate::admin::view::Counts;
+use crate::engine::{Engine, LocalLook, Look, Progress, ProgressView, Report};
+use crate::error::{Error, Kind, Reaction, Result};
+use crate::http::Cancel;
+use crate::local::{Changes, RootId, Watch};
+use crate::store::Trees;
+use serde_json::{Value, json};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::task::AbortHandle;
+
+/// Between two looks whether a lost root is back.
+const ROOT_CHECK: Duration = Duration::from_secs(60);
+/// With more time than this between two polls, the state is closed meanwhile.
+const KEPT_OPEN: Duration = Duration::from_secs(600);
+
+/// A task that the daemon keeps in sync.
+pub struct TaskRun {
+    place: Workplace,
+    period: Duration,
+    paused: bool,
+    engine: Option<Box<Engine>>,
+    /// Stops the engine, for good.
+    cancel: Cancel,
+    running: Option<Running>,
+    watch: Option<Sentry>,
+    /// What to look at next, and since when that waits.
+    pending: Option<(Look, Instant)>,
+    syncs: Vec<Reply>,
+    previews: Vec<Reply>,
+    hold: Option<Hold>,
+    backoff: Backoff,
+    /// Why the last cycle failed.
+    trouble: Option<Error>,
+    next_poll: Instant,
+    next_full: Instant,
+    patrol: Option<Patrol>,
+    last: Option<(SystemTime, Report)>,
+    counts: Option<Counts>,
+}
+
+/// Work that is being done.
+struct Running {
+    /// The look of a cycle; `None` for a preview.
+    look: Option<Look>,
+    replies: Vec<Reply>,
+    cancel: Cancel,
+    opened: Option<(Arc<Progress>, Arc<Trees>)>,
+}
+
+/// A watch, and the task of the runtime that wakes us when it has something to tell.
+struct Sentry {
+    watch: Box<Watch>,
+    waker: AbortHandle,
+}
+
+impl Drop for Sentry {
+    fn drop(&mut self) {
+        self.waker.abort();
+    }
+}
+
+/// Nothing is done until a person acts, or a lost root is back.
+struct Hold {
+    reason: Error,
+    root: Option<LostRoot>,
+}
+
+struct LostRoot {
+    /// What was in its place.
+    seen: Option<RootId>,
+    check: Instant,
+}
+
+impl TaskRun {
+    /// A task that begins with a look at everything.
+    pub fn new(place: Workplace, now: Instant) -> Self {
+        TaskRun {
+            place,
+            period: KEPT_OPEN,
+            paused: false,
+            engine: None,
+            cancel: Cancel::default(),
+            running: None,
+            watch: None,
+            pending: Some((full_look(), now)),
+            syncs: Vec::new(),
+            previews: Vec::new(),
+            hold: None,
+            backoff: Backoff::default(),
+            trouble: None,
+            next_poll: now,
+            next_full: next_full_look(now, chance()),
+            patrol: None,
+            last: None,
+            counts: None,
+        }
+    }
+
+    /// Where its work is done.
+    pub fn place(&self) -> &Workplace {
+        &self.place
+    }
+
+    /// Between two polls.
+    pub fn period(&self) -> Duration {
+        self.period
+    }
+
+    /// Whether it takes part in the polling windows.
+    pub fn is_active(&self) -> bool {
+        !self.paused && self.hold.is_none()
+    }
+
+    /// Whether work is being done.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Its state, when it is open.
+    pub fn trees(&self) -> Option<&Arc<Trees>> {
+        let running = self.running.as_ref().and_then(|running| running.opened.as_ref());
+        running.map(|(_, trees)| trees).or(self.engine.as_ref().map(|engine| engine.trees()))
+    }
+
+    /// Takes over settings. What is open is closed when they differ.
+    pub fn set(&mut self, place: Workplace, paused: bool, now: Instant) {
+        let period = place.values.number(place.service.descriptor(), "poll");
+        self.period = Duration::from_secs(period.clamp(1, 86_400).into());
+        let same = place.task == self.place.task
+            && place.values.0 == self.place.values.0
+            && place.transfers == self.place.transfers
+            && place.history == self.place.history;
+        if !same {
+            self.place = place;
+            self.close();
+            self.begin_anew(now);
+        }
+        if paused && !self.paused {
+            self.close();
+            self.watch = None;
+            self.syncs.clear();
+        } else if !paused && self.paused {
+            self.begin_anew(now);
+        }
+        self.paused = paused;
+    }
+
+    /// A person acted: whatever stopped or delayed it may be solved.
+    pub fn resume(&mut self, now: Instant) {
+        if self.hold.is_some() || self.trouble.is_some() {
+            self.begin_anew(now);
+        }
+    }
+
+    fn begin_anew(&mut self, now: Instant) {
+        (self.hold, self.trouble, self.backoff) = (None, None, Backoff::default());
+        self.want(full_look(), now);
+    }
+
+    /// Keeps it from working until a person acts.
+    pub fn hold(&mut self, reason: Error, now: Instant) {
+        tracing::warn!("task {} is on hold: {reason}", self.place.task.name);
+        let root = (reason.kind() == Kind::RootLost)
+            .then(|| LostRoot { seen: self.place.disk().identity().ok(), check: now + ROOT_CHECK });
+        self.hold = Some(Hold { reason, root });
+        self.close();
+        self.watch = None;
+    }
+
+    /// Closes the state, or stops the work and closes it then.
+    pub fn close(&mut self) {
+        self.engine = None;
+        self.cancel.cancel();
+        self.cancel = Cancel::default();
+    }
+
+    /// Syncs once, because a person asks.
+    pub fn sync(&mut self, approve: bool, reply: Reply, now: Instant) {
+        self.hold = None;
+        self.backoff = Backoff::default();
+        self.syncs.push(reply);
+        self.want(Look { approve, retry: true, ..full_look() }, now);
+    }
+
+    /// Tells what a sync would do.
+    pub fn preview(&mut self, reply: Reply) {
+        self.previews.push(reply);
+    }
+
+    /// How many wait for its work.
+    pub fn waiting(&self) -> usize {
+        let running = self.running.as_ref().map_or(0, |running| running.replies.len());
+        self.syncs.len() + self.previews.len() + running
+    }
+
+    /// The kernel has something to tell of the task's folder.
+    pub fn stirred(&mut self, now: Instant) {
+        let Some(Sentry { watch, .. }) = &mut self.watch else { return };
+        watch.read(now);
+        if watch.is_limited() {
+            self.limited(now);
+        }
+    }
+
+    /// Takes note of all that is due by now.
+    pub fn tick(&mut self, windows: &Windows, now: Instant) {
+        if self.paused {
+            return;
+        }
+        if let Some(Hold { root: Some(root), .. }) = &mut self.hold
+            && root.check <= now
+        {
+            root.check = now + ROOT_CHECK;
+            let there = self.place.disk().identity().ok();
+            if there.is_some() && there != root.seen {
+                self.begin_anew(now);
+            }
+        }
+        if self.hold.is_some() {
+            return;
+        }
+        if let Some(changes) = self.watch.as_mut().and_then(|sentry| sentry.watch.take(now)) {
+            self.backoff.hurry();
+            self.want_local(
+                match changes {
+                    Changes::Folders(folders) => LocalLook::Folders(folders),
+                    Changes::Everything => LocalLook::All,
+                },
+                now,
+            );
+        }
+        if self.watch.as_ref().is_some_and(|sentry| sentry.watch.is_broken()) {
+            tracing::info!("task {}: changes were missed, looking anew", self.place.task.name);
+            self.watch = None;
+            self.want_local(LocalLook::All, now);
+        }
+        if self.next_full <= now {
+            self.next_full = next_full_look(now, chance());
+            self.want_local(LocalLook::All, now);
+        }
+        if let Some(patrol) = self.patrol.as_mut().filter(|patrol| patrol.next <= now) {
+            // What it finds is known when it has ended.
+            patrol.looked(now, false);
+            self.want_local(LocalLook::All, now);
+        }
+        if self.next_poll <= now {
+            self.plan_poll(windows, now);
+            self.want(Look { local: LocalLook::Nothing, ..full_look() }, now);
+        }
+    }
+
+    /// Finds its place in the polling windows.
+    pub fn plan_poll(&mut self, windows: &Windows, now: Instant) {
+        self.next_poll = windows.next(now, self.period);
+    }
+
+    /// Since when it could work; `None` when it can't or needn't.
+    pub fn ready_since(&self, now: Instant) -> Option<Instant> {
+        if self.running.is_some() {
+            None
+        } else if !self.previews.is_empty() {
+            Some(now)
+        } else {
+            self.pending.as_ref().filter(|_| self.may_cycle(now)).map(|(_, since)| *since)
+        }
+    }
+
+    fn may_cycle(&self, now: Instant) -> bool {
+        self.is_active() && self.backoff.until().is_none_or(|until| until <= now)
+    }
+
+    /// When something is due next, after [`TaskRun::tick`] and apart from what is ready now.
+    pub fn wake(&self, now: Instant) -> Option<Instant> {
+        if self.paused {
+            return None;
+        }
+        if let Some(hold) = &self.hold {
+            return hold.root.as_ref().map(|root| root.check);
+        }
+        let retry = self.backoff.until().filter(|until| *until > now && self.pending.is_some());
+        let watch = self.watch.as_ref().and_then(|sentry| sentry.watch.due());
+        let patrol = self.patrol.map(|patrol| patrol.next);
+        let dates = [Some(self.next_poll), Some(self.next_full), retry, watch, patrol];
+        dates.into_iter().flatten().min()
+    }
+
+    /// Begins to do what is to be done.
+    pub fn start(&mut self, now: Instant, tell: impl Fn(News) + Send + 'static) -> Result<()> {
+        let (look, replies) = match self.pending.take() {
+            Some((look, _)) if self.may_cycle(now) => (Some(look), std::mem::take(&mut self.syncs)),
+            pending => {
+                self.pending = pending;
+                (None, std::mem::take(&mut self.previews))
+            }
+        };
+        let watch = self.watch.is_none()
+            && look.as_ref().is_some_and(|look| matches!(look.local, LocalLook::All));
+        let cancel = self.cancel.clone();
+        self.running = Some(Running { look: look.clone(), replies, cancel, opened: None });
+        let job = Job {
+            place: self.place.clone(),
+            engine: self.engine.take(),
+            cancel: self.cancel.clone(),
+            watch,
+            work: look.map_or(Work::Preview, Work::Cycle),
+        };
+        job.start(tell)
+    }
+
+    /// What a worker tells before it ends.
+    pub fn opened(&mut self, progress: Arc<Progress>, trees: Arc<Trees>) {
+        if let Some(running) = &mut self.running {
+            running.opened = Some((progress, trees));
+        }
+    }
+
+    /// A worker has set up the watch, or failed to.
+    pub fn watching(
+        &mut self,
+        watch: Result<Box<Watch>>,
+        wake: impl FnOnce(&Watch) -> Result<AbortHandle>,
+        now: Instant,
+    ) {
+        if !self.is_active() {
+            return;
+        }
+        match watch.and_then(|watch| Ok(Sentry { waker: wake(&watch)?, watch })) {
+            Ok(sentry) => {
+                if sentry.watch.is_limited() {
+                    self.limited(now);
+                } else {
+                    self.patrol = None;
+                }
+                self.watch = Some(sentry);
+            }
+            // The cycle says the same.
+            Err(error) if matches!(error.kind(), Kind::RootLost | Kind::Cancelled) => {}
+            Err(error) => {
+                tracing::warn!("task {}: {error}", self.place.task.name);
+                self.limited(now);
+            }
+        }
+    }
+
+    /// A worker has ended.
+    pub fn ended(&mut self, engine: Option<Box<Engine>>, result: Result<Done>, now: Instant) {
+        let Some(Running { look, replies, cancel, .. }) = self.running.take() else { return };
+        // An engine that was told to stop doesn't start again.
+        let keep = self.is_active() && self.period < KEPT_OPEN;
+        let was_stopped = cancel.is_cancelled();
+        if let Some(engine) = engine {
+            self.counts = Counts::of(engine.trees()).ok().or(self.counts);
+            self.engine = Some(engine).filter(|_| keep && !was_stopped);
+        }
+        match (&result, look) {
+            (Ok(Done::Cycle(report)), Some(look)) => self.succeeded(report.clone(), &look, now),
+            // What it had been told to look at may not have been: it begins anew.
+            (Err(_), Some(_)) if was_stopped => self.want(full_look(), now),
+            (Err(error), Some(_)) => {
+                self.want(full_look(), now);
+                self.failed(error.clone(), now);
+            }
+            _ => {}
+        }
+        let answer = result.and_then(|done| match done {
+            Done::Cycle(report) => document(&report),
+            Done::Preview(intents, report) => {
+                Ok(json!({ "intents": document(&intents)?, "report": document(&report)? }))
+            }
+        });
+        for reply in replies {
+            // Who asked may have left.
+            let _ = reply.send(answer.clone());
+        }
+    }
+
+    fn succeeded(&mut self, report: Report, look: &Look, now: Instant) {
+        let found = report.did_something();
+        if found || report.errors > 0 {
+            tracing::info!(
+                "task {}: {} up, {} down, {} moved, {} removed, {} conflicts, {} errors",
+                self.place.task.name,
+                report.uploaded,
+                report.downloaded,
+                report.moved,
+                report.deleted_local + report.deleted_remote,
+                report.conflicts,
+                report.errors,
+            );
+        }
+        self.backoff = Backoff::default();
+        self.trouble = None;
+        if matches!(look.local, LocalLook::All) {
+            self.next_full = next_full_look(now, chance());
+            if found && let Some(patrol) = &mut self.patrol {
+                patrol.looked(now, true);
+            }
+        }
+        self.last = Some((SystemTime::now(), report));
+    }
+
+    fn failed(&mut self, error: Error, now: Instant) {
+        match error.kind() {
+            kind if kind == Kind::State || kind.reaction() == Reaction::Ask => {
+                self.hold(error, now);
+            }
+            _ => {
+                tracing::warn!("task {}: {error}", self.place.task.name);
+                self.backoff.fail(now, error.wait(), chance());
+                self.trouble = Some(error);
+            }
+        }
+    }
+
+    fn limited(&mut self, now: Instant) {
+        if self.patrol.is_some() {
+            return;
+        }
+        tracing::warn!(
+            "task {}: not all folders can be watched, so changes in some are found only by looking \
+             every few minutes; raise fs.inotify.max_user_watches",
+            self.place.task.name
+        );
+        self.patrol = Some(Patrol::new(now));
+    }
+
+    fn want_local(&mut self, local: LocalLook, now: Instant) {
+        self.want(Look { local, remote: false, approve: false, retry: false }, now);
+    }
+
+    fn want(&mut self, look: Look, now: Instant) {
+        self.pending = Some(match self.pending.take() {
+            Some((pending, since)) => (merge(pending, look), since),
+            None => (look, now),
+        });
+    }
+
+    /// In a word: paused, held, syncing, waiting or idle.
+    pub fn word(&self) -> &'static str {
+        let asks = self.last.as_ref().is_some_and(|(_, report)| report.held > 0);
+        if self.paused {
+            "paused"
+        } else if self.hold.is_some() {
+            "held"
+        } else if self.running.is_some() {
+            "syncing"
+        } else if self.trouble.is_some() || self.pending.is_some() {
+            "waiting"
+        } else if asks {
+            "held"
+        } else {
+            "idle"
+        }
+    }
+
+    /// What a person should know: why it is on hold or waits.
+    pub fn message(&self) -> Option<String> {
+        let hold = self.hold.as_ref().map(|hold| &hold.reason);
+        hold.or(self.trouble.as_ref()).map(Error::to_string).or_else(|| {
+            let (_, report) = self.last.as_ref().filter(|(_, report)| report.held > 0)?;
+            let trouble = report.problems.iter().find(|trouble| trouble.kind == "approval")?;
+            Some(format!("{}; {}", trouble.reason, trouble.remedy))
+        })
+    }
+
+    /// How far the running work is.
+    pub fn progress(&self) -> Option<ProgressView> {
+        self.running.as_ref()?.opened.as_ref().map(|(progress, _)| progress.view())
+    }
+
+    /// The last cycle that came to its end, and when.
+    pub fn last(&self) -> Option<&(SystemTime, Report)> {
+        self.last.as_ref()
+    }
+
+    /// When the service is polled next; `None` when it isn't.
+    pub fn next_poll(&self) -> Option<Instant> {
+        self.is_active().then_some(self.next_poll)
+    }
+
+    /// Whether changes in some folders are found only by looking from time to time.
+    pub fn is_limited(&self) -> bool {
+        self.patrol.is_some()
+    }
+
+    /// How many items are in which state, as far as that is known without opening it.
+    pub fn counts(&mut self) -> Option<Counts> {
+        if let Some(trees) = self.trees() {
+            self.counts = Counts::of(trees).ok().or(self.counts);
+        }
+        self.counts
+    }
+}
+
+/// A number from 0 to 1 by chance.
+fn chance() -> f64 {
+    RandomState::new().hash_one(()) as f64 / u64::MAX as f64
+}
+
+fn document<T: serde::Serialize>(value: &T) -> Result<Value> {
+    serde_json::to_value(value).map_err(|error| Error::new(Kind::State, "the answer", error))
+}

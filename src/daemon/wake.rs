@@ -1,0 +1,79 @@
+//! What wakes the control plane besides messages: file descriptors and one alarm.
+
+use super::Event;
+use crate::error::{Error, Kind, Result};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc::Sender;
+use tokio::task::AbortHandle;
+use tokio::time::sleep;
+
+/// Sends an event whenever a file descriptor becomes readable, and then none for a while.
+pub fn on_readable(
+    source: impl AsFd,
+    event: impl Fn() -> Event + Send + 'static,
+    pause: Duration,
+    events: Sender<Event>,
+) -> Result<AbortHandle> {
+    let failed = |error| Error::disk("waiting for the kernel", error);
+    let source = source.as_fd().try_clone_to_owned().map_err(failed)?;
+    // Deprecated as the descriptor might be closed early; this one is owned, and its replacement
+    // is unsafe.
+    #[allow(deprecated)]
+    let source = AsyncFd::with_interest(source, Interest::READABLE).map_err(failed)?;
+    let waker = tokio::spawn(async move {
+        loop {
+            let Ok(mut ready) = source.readable().await else { return };
+            // Before it is read, so that what comes after is told again.
+            ready.clear_ready();
+            if events.send(event()).await.is_err() {
+                return;
+            }
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+        }
+    });
+    Ok(waker.abort_handle())
+}
+
+/// The alarm of the kernel. The runtime's own timers wake up several times on a long way.
+pub struct Alarm {
+    timer: TimerFd,
+    at: Option<Instant>,
+}
+
+impl Alarm {
+    /// Sends [`Event::Due`] at the times that will be set.
+    pub fn new(events: Sender<Event>) -> Result<Alarm> {
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).map_err(failed)?;
+        on_readable(&timer, || Event::Due, Duration::ZERO, events)?;
+        Ok(Alarm { timer, at: None })
+    }
+
+    /// Sets the one time at which it goes off.
+    pub fn set(&mut self, at: Option<Instant>, now: Instant) -> Result<()> {
+        if at == self.at && at.is_none_or(|at| at > now) {
+            return Ok(());
+        }
+        self.at = at;
+        match at {
+            Some(at) => {
+                // No time at all would turn it off.
+                let wait = at.saturating_duration_since(now).max(Duration::from_millis(1));
+                let once = Expiration::OneShot(TimeSpec::from_duration(wait));
+                self.timer.set(once, TimerSetTimeFlags::empty()).map_err(failed)
+            }
+            None => self.timer.unset().map_err(failed),
+        }
+    }
+}
+
+fn failed(errno: nix::Error) -> Error {
+    Error::new(Kind::Disk, "the alarm clock", std::io::Error::from(errno))
+}

@@ -1,0 +1,147 @@
+//! The threads that do a task's work, one for each piece of it: an idle task has none.
+
+use crate::engine::{Engine, Intent, Look, Progress, Report, Setup};
+use crate::error::{Error, Kind, Result};
+use crate::http::Cancel;
+use crate::local::{Disk, Watch};
+use crate::remote::{self, Service};
+use crate::rules::NameCheck;
+use crate::settings::Task;
+use crate::store::Trees;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+/// The deepest call chains are of the engine and redb; folders are walked without recursion.
+const STACK_BYTES: usize = 512 << 10;
+/// Intents that a preview lists.
+const MOST_INTENTS: usize = 10_000;
+
+/// Everything that a task's work needs.
+#[derive(Clone)]
+pub struct Workplace {
+    /// The task.
+    pub task: Task,
+    /// The service of its connection.
+    pub service: &'static dyn Service,
+    /// The values of its connection, secrets unsealed.
+    pub values: remote::Settings,
+    /// The state folder.
+    pub state: PathBuf,
+    /// Transfers at the same time.
+    pub transfers: usize,
+    /// Lines of history kept.
+    pub history: u64,
+}
+
+/// A piece of work.
+pub struct Job {
+    /// Where.
+    pub place: Workplace,
+    /// The opened task, if it is.
+    pub engine: Option<Box<Engine>>,
+    /// What stops it, and the engine.
+    pub cancel: Cancel,
+    /// Whether to set up a watch first.
+    pub watch: bool,
+    /// What to do.
+    pub work: Work,
+}
+
+/// What there is to do.
+pub enum Work {
+    /// A cycle.
+    Cycle(Look),
+    /// Telling what a cycle would do.
+    Preview,
+}
+
+/// What a worker has to tell.
+pub enum News {
+    /// The watch is set up, or can't be.
+    Watching(Result<Box<Watch>>),
+    /// The task is opened: how far it is and its state can be looked at meanwhile.
+    Opened(Arc<Progress>, Arc<Trees>),
+    /// The last of it.
+    Ended(Option<Box<Engine>>, Result<Done>),
+}
+
+/// What was done.
+pub enum Done {
+    /// A cycle.
+    Cycle(Report),
+    /// A preview: the first intents, and the whole of it counted.
+    Preview(Vec<Intent>, Report),
+}
+
+impl Job {
+    /// Does the work in a thread of its own.
+    pub fn start(self, tell: impl Fn(News) + Send + 'static) -> Result<()> {
+        let name = format!("task {}", self.place.task.id);
+        let thread = thread::Builder::new().name(name).stack_size(STACK_BYTES);
+        let spawned = thread.spawn(move || self.run(&tell));
+        spawned.map(drop).map_err(|error| Error::new(Kind::Busy, "starting a thread", error))
+    }
+
+    fn run(self, tell: &dyn Fn(News)) {
+        if self.watch {
+            tell(News::Watching(self.place.watch(&self.cancel).map(Box::new)));
+        }
+        let engine = match self.engine {
+            Some(engine) => Ok(engine),
+            None => self.place.open(self.cancel).map(Box::new),
+        };
+        match engine {
+            Ok(mut engine) => {
+                tell(News::Opened(engine.progress(), engine.trees().clone()));
+                let result = self.work.run(&mut engine);
+                tell(News::Ended(Some(engine), result));
+            }
+            Err(error) => tell(News::Ended(None, Err(error))),
+        }
+    }
+}
+
+impl Workplace {
+    /// The task's folder.
+    pub fn disk(&self) -> Disk {
+        Disk::new(&self.task.local)
+    }
+
+    fn watch(&self, cancel: &Cancel) -> Result<Watch> {
+        let names = NameCheck::new(self.service.descriptor(), &self.task.remote);
+        let mut watch = Watch::new(self.disk(), names)?;
+        watch.add_tree(cancel)?;
+        Ok(watch)
+    }
+
+    fn open(&self, cancel: Cancel) -> Result<Engine> {
+        Engine::open(Setup {
+            task: &self.task,
+            service: self.service,
+            values: &self.values,
+            state: &self.state,
+            transfers: self.transfers,
+            history: self.history,
+            cancel,
+        })
+    }
+}
+
+impl Work {
+    fn run(self, engine: &mut Engine) -> Result<Done> {
+        match self {
+            Work::Cycle(look) => engine.cycle(&look).map(Done::Cycle),
+            Work::Preview => {
+                let mut intents = Vec::new();
+                let report = engine.preview(&mut |intent| {
+                    if intents.len() < MOST_INTENTS {
+                        intents.push(intent);
+                    }
+                    Ok(())
+                })?;
+                Ok(Done::Preview(intents, report))
+            }
+        }
+    }
+}

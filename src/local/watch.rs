@@ -1,3 +1,0 @@
-//! Being told of changes by the kernel.
-pub struct Changes;
-pub struct Watch;

@@ -1,0 +1,319 @@
+//! The daemon as its users meet it: the real program, its socket and its signals.
+//!
+//! Nothing here sleeps to be safe or asserts a time: a condition is polled for until it holds.
+
+use crate::common::peers::{self, DavPeer};
+use serde_json::Value;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Far longer than anything takes; whatever takes longer never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+const SECRET: &str = "correct-horse-battery-staple";
+
+/// A state folder and a folder to sync, gone when the test has passed.
+struct Home {
+    folder: PathBuf,
+}
+
+/// A daemon, killed with the test.
+struct Daemon {
+    child: Child,
+}
+
+impl Home {
+    fn new(name: &str) -> Home {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("daemon").join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join("nas")).unwrap();
+        Home { folder }
+    }
+
+    /// With a task called `docs` to a service that nobody serves.
+    fn offline(name: &str) -> Home {
+        let home = Home::new(name);
+        home.add_task("http://127.0.0.1:9/", "tester", SECRET, "/");
+        home
+    }
+
+    /// With a task called `docs` to a new folder of this server, which is polled every second.
+    fn with_peer(name: &str, peer: &DavPeer) -> (Home, String) {
+        let home = Home::new(name);
+        let folder = peer.new_folder();
+        home.add_task(&peer.url, &peer.user, &peer.password, &format!("/{folder}"));
+        (home, folder)
+    }
+
+    fn add_task(&self, url: &str, user: &str, password: &str, remote: &str) {
+        fs::write(self.path("password"), password).unwrap();
+        let secret = format!("password=@{}", self.path("password").display());
+        let (url, user) = (format!("url={url}"), format!("user={user}"));
+        let line = ["connection", "add", "cloud", "--service", "webdav", "--set", &url];
+        let more = ["--set", &user, "--set", "poll=1", "--secret", &secret];
+        self.done(&[&line[..], &more].concat());
+        let nas = self.path("nas");
+        let line = ["task", "add", "docs", "--connection", "cloud", "--remote", remote];
+        self.done(&[&line[..], &["--local", nas.to_str().unwrap()]].concat());
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.path("state/mooring.sock")
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mooring"));
+        command.args(args).env("MOORING_STATE", self.path("state")).stdin(Stdio::null());
+        command
+    }
+
+    #[track_caller]
+    fn done(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn daemon(&self) -> Daemon {
+        let mut command = self.command(&["daemon"]);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let daemon = Daemon { child };
+        eventually("the daemon answers", || UnixStream::connect(self.socket()).is_ok());
+        daemon
+    }
+
+    /// How the task is, by the daemon.
+    fn task(&self) -> Value {
+        let status: Value = serde_json::from_str(&self.done(&["status", "--json"])).unwrap();
+        assert_eq!(status["daemon"], true);
+        status["tasks"][0].clone()
+    }
+
+    #[track_caller]
+    fn becomes(&self, state: &str) {
+        let (mut last, began) = (self.task(), Instant::now());
+        while last["state"] != state {
+            assert!(began.elapsed() < PATIENCE, "it doesn't become {state}: {last}");
+            sleep(Duration::from_millis(20));
+            last = self.task();
+        }
+    }
+
+    /// Sends bytes to the socket and tells the status and the body of the answer.
+    fn exchange(&self, request: &str) -> (u16, Value) {
+        let mut stream = UnixStream::connect(self.socket()).unwrap();
+        // The daemon may answer, and hang up, before it has read all of it.
+        let _ = stream.write_all(request.as_bytes());
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap())
+    }
+
+    fn post(&self, path: &str, body: &str) -> (u16, Value) {
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+        self.exchange(&(head + body))
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+impl Daemon {
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+    }
+
+    /// Waits for its end, and tells its log as well.
+    fn end(mut self) -> (ExitStatus, String) {
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (self.child.wait().unwrap(), log)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[track_caller]
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "never: {what}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn it_ends_cleanly_when_told_to() {
+    for signal in ["TERM", "INT"] {
+        let home = Home::offline(&format!("ends-{signal}"));
+        let daemon = home.daemon();
+        let mode = fs::metadata(home.socket()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        daemon.signal("HUP");
+        home.becomes("waiting");
+        daemon.signal(signal);
+        let (status, log) = daemon.end();
+        assert!(status.success(), "{status}: {log}");
+        assert!(!home.socket().exists());
+    }
+}
+
+#[test]
+fn a_killed_daemon_doesnt_keep_the_next_from_starting() {
+    let home = Home::offline("stale");
+    let daemon = home.daemon();
+    daemon.signal("KILL");
+    daemon.end();
+    assert!(home.socket().exists());
+    let offline: Value = serde_json::from_str(&home.done(&["status", "--json"])).unwrap();
+    assert_eq!(offline["daemon"], false);
+    let _daemon = home.daemon();
+    home.becomes("waiting");
+}
+
+#[test]
+fn a_second_daemon_is_refused() {
+    let home = Home::offline("second");
+    let _daemon = home.daemon();
+    let second = home.run(&["daemon"]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("another daemon runs"));
+    home.becomes("waiting");
+}
+
+#[test]
+fn an_unreachable_service_is_said_and_waited_for() {
+    let home = Home::offline("offline");
+    let daemon = home.daemon();
+    home.becomes("waiting");
+    let task = home.task();
+    assert!(task["message"].as_str().unwrap().contains("127.0.0.1"), "{task}");
+    let sync = home.run(&["sync", "docs"]);
+    assert_eq!(sync.status.code(), Some(1));
+    let all = [home.done(&["status", "--json"]), home.done(&["connection", "show", "cloud"])];
+    daemon.signal("TERM");
+    let (_, log) = daemon.end();
+    assert!(log.contains("WARN task docs"), "{log}");
+    assert!(all.iter().chain([&log]).all(|text| !text.contains(SECRET)));
+}
+
+#[test]
+fn what_it_cant_understand_it_refuses() {
+    let home = Home::offline("refuses");
+    let _daemon = home.daemon();
+    let (status, answer) = home.post("/v1/request", "{}");
+    assert_eq!((status, answer["error"]["kind"].as_str()), (400, Some("usage")));
+    let huge = format!("\"{}\"", "x".repeat(100_000));
+    assert_eq!(home.post("/v1/request", &huge).0, 400);
+    assert_eq!(home.post("/v1/tasks/nobody/sync", "").0, 400);
+    assert_eq!(home.post("/v1/nothing", "").0, 404);
+    let (status, log) = home.exchange("GET /v1/log HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(status, 200);
+    assert!(log["lines"][0].as_str().unwrap().contains("the daemon runs"));
+}
+
+#[test]
+fn settings_take_effect_at_once() {
+    let home = Home::offline("settings");
+    let _daemon = home.daemon();
+    home.becomes("waiting");
+    home.done(&["pause", "docs"]);
+    assert_eq!(home.task()["state"], "paused");
+    assert_eq!(home.run(&["sync", "docs"]).status.code(), Some(3));
+    home.done(&["resume", "docs"]);
+    home.becomes("waiting");
+    home.done(&["task", "set", "docs", "--direction", "upload"]);
+    home.becomes("waiting");
+    home.done(&["task", "remove", "docs"]);
+    assert_eq!(home.task(), Value::Null);
+    home.done(&["connection", "remove", "cloud"]);
+}
+
+#[test]
+fn changes_of_each_side_reach_the_other() {
+    let peer = peers::apache();
+    let (home, folder) = Home::with_peer("both", peer);
+    let _daemon = home.daemon();
+    let there = |path: &str| peer.rclone(&["cat", &format!("peer:{folder}/{path}")]).stdout;
+    fs::create_dir_all(home.path("nas/a/b")).unwrap();
+    fs::write(home.path("nas/a/b/up"), "from here").unwrap();
+    eventually("the local file is there", || there("a/b/up") == b"from here");
+    fs::write(home.path("down"), "from there").unwrap();
+    let down = home.path("down");
+    peer.rclone(&["copyto", down.to_str().unwrap(), &format!("peer:{folder}/a/down")]);
+    let arrived = home.path("nas/a/down");
+    eventually("the remote file is here", || {
+        fs::read(&arrived).is_ok_and(|it| it == b"from there")
+    });
+    fs::rename(home.path("nas/a"), home.path("nas/z")).unwrap();
+    fs::write(home.path("nas/z/b/more"), "more").unwrap();
+    eventually("the folder was moved", || {
+        there("z/b/more") == b"more" && there("z/b/up") == b"from here"
+    });
+    home.becomes("idle");
+    let log = home.done(&["log", "docs"]);
+    assert!(log.contains("moved") && log.contains("downloaded"), "{log}");
+    let report: Value = serde_json::from_str(&home.done(&["sync", "docs", "--json"])).unwrap();
+    assert_eq!((&report["uploaded"], &report["errors"]), (&0.into(), &0.into()));
+}
+
+#[test]
+fn what_is_paused_rests_until_it_is_resumed() {
+    let peer = peers::apache();
+    let (home, folder) = Home::with_peer("paused", peer);
+    let _daemon = home.daemon();
+    home.becomes("idle");
+    home.done(&["pause"]);
+    assert_eq!(home.task()["state"], "paused");
+    fs::write(home.path("nas/file"), "content").unwrap();
+    assert_eq!(home.run(&["sync", "docs"]).status.code(), Some(3));
+    let there = || peer.rclone(&["cat", &format!("peer:{folder}/file")]).stdout;
+    assert!(there().is_empty());
+    home.done(&["resume"]);
+    eventually("the file is there", || there() == b"content");
+}
+
+#[test]
+fn a_lost_root_is_held_and_nothing_is_removed() {
+    let peer = peers::apache();
+    let (home, folder) = Home::with_peer("lost", peer);
+    fs::write(home.path("nas/file"), "content").unwrap();
+    let _daemon = home.daemon();
+    let there = || peer.rclone(&["cat", &format!("peer:{folder}/file")]).stdout;
+    eventually("the file is there", || there() == b"content");
+    fs::rename(home.path("nas"), home.path("away")).unwrap();
+    home.becomes("held");
+    assert_eq!(there(), b"content");
+    fs::rename(home.path("away"), home.path("nas")).unwrap();
+    home.done(&["resume", "docs"]);
+    home.becomes("idle");
+    assert_eq!(there(), b"content");
+}
