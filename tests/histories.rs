@@ -45,7 +45,7 @@ impl History {
         self.written += 1;
         // Often of the same length, so that only content tells them apart.
         match self.dice.roll(8) {
-            0 => format!("{}", "long ".repeat(40_000) + &self.written.to_string()).into_bytes(),
+            0 => ("long ".repeat(40_000) + &self.written.to_string()).into_bytes(),
             _ => format!("content {:06}", self.written).into_bytes(),
         }
     }
