@@ -583,3 +583,16 @@ fn an_empty_folder_survives_a_service_that_forgets_it() {
     assert!(!bench.sync(&EVERYTHING).unwrap().did_something());
     assert_eq!(names(&bench), ["emptied", "empty"]);
 }
+
+#[test]
+fn a_new_folder_in_the_place_of_a_renamed_one_is_found_at_once() {
+    each_kind(|bench| {
+        bench.write("a/old", b"old");
+        bench.sync(&EVERYTHING).unwrap();
+        fs::rename(bench.local.join("a"), bench.local.join("b")).unwrap();
+        bench.write("a/new/file", b"new");
+        bench.sync(&EVERYTHING).unwrap();
+        assert_eq!(bench.tree(), bench.memory.tree());
+        assert!(!bench.sync(&EVERYTHING).unwrap().did_something());
+    });
+}

@@ -46,6 +46,8 @@ pub(super) struct Pass<'e> {
     no_up: bool,
     no_down: bool,
     leave: Vec<Key>,
+    /// The folder that was last seen to be there, which most items share with the next.
+    ensured: Option<(Side, u64)>,
 }
 
 impl Engine {
@@ -232,6 +234,7 @@ impl<'e> Pass<'e> {
             no_up: false,
             no_down: false,
             leave: Vec::new(),
+            ensured: None,
         })
     }
 
@@ -366,8 +369,18 @@ impl<'e> Pass<'e> {
                 self.progress |= engine.ensure_local_folder(&mut self.batch, record.node)?;
                 Ok(false)
             }
-            Step::Do(Op::Up(_)) => engine.ensure_remote_folder(&mut self.batch, key.folder),
-            Step::Do(Op::Down(_)) => engine.ensure_local_folder(&mut self.batch, key.folder),
+            Step::Do(op @ (Op::Up(_) | Op::Down(_))) => {
+                let side = if matches!(op, Op::Up(_)) { Side::Remote } else { Side::Local };
+                if self.ensured == Some((side, key.folder)) {
+                    return Ok(true);
+                }
+                let there = match side {
+                    Side::Local => engine.ensure_local_folder(&mut self.batch, key.folder),
+                    Side::Remote => engine.ensure_remote_folder(&mut self.batch, key.folder),
+                }?;
+                self.ensured = there.then_some((side, key.folder));
+                Ok(there)
+            }
             _ => Ok(true),
         }
     }

@@ -165,11 +165,6 @@ impl Trees {
             next_node: None,
         })
     }
-
-    /// Gives the space of removed rows back to the disk.
-    pub fn compact(&mut self) -> Result<()> {
-        self.db.compact().map(|_| ()).map_err(state_error)
-    }
 }
 
 /// The committed state at one moment.
@@ -408,7 +403,12 @@ impl Batch<'_> {
         match self.rows.get(key) {
             Some(record) if record.is_void() => Ok(None),
             Some(record) => Ok(Some(record.clone())),
-            None => self.trees.snapshot()?.get(key),
+            None => {
+                let tx = self.trees.db.begin_read().map_err(state_error)?;
+                let items = tx.open_table(ITEMS).map_err(state_error)?;
+                let row = items.get(key.place()).map_err(state_error)?;
+                row.map(|row| Record::decode(row.value())).transpose()
+            }
         }
     }
 
