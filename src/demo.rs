@@ -36,12 +36,14 @@ pub fn run(local: Option<PathBuf>, out: &mut dyn Write) -> Result<()> {
     let address = serve(cloud.clone()).map_err(failed)?;
     set_up(&state, &local, address)?;
     let (local, cloud) = (local.display(), cloud.display());
+    let program = std::env::current_exe().map_err(failed)?;
+    let program = program.display();
     writeln!(
         out,
         "A NAS folder and a cloud folder are kept the same:\n\n  NAS    {local}\n  cloud  {cloud}\n         \
          (served as http://{address}/ by WebDAV)\n\nDrop a file into either; it appears in the other \
          within 2 seconds. For example:\n\n  echo hello > \"{local}/hello.txt\"; sleep 2; ls \"{cloud}\"\n\n\
-         Ask the daemon from another terminal:\n\n  mooring --state \"{}\" status\n\nCtrl-C ends it.\n",
+         Ask the daemon from another terminal:\n\n  \"{program}\" --state \"{}\" status\n\nCtrl-C ends it.\n",
         state.display(),
     )
     .and_then(|()| out.flush())

@@ -244,10 +244,15 @@ impl Look<'_, '_> {
     }
 
     /// Notes that a folder can't be read; what is in it counts as unchanged.
-    fn unreadable(&mut self, key: Option<Key>, error: &Error) -> Result<()> {
-        let Some(key) = key else {
+    ///
+    /// # Errors
+    /// `RootLost` when it is the root.
+    fn unreadable(&mut self, node: u64, key: Option<Key>, error: &Error) -> Result<()> {
+        if node == ROOT {
             return Err(Error::new(Kind::RootLost, error.reason(), "nothing can be told of it"));
-        };
+        }
+        // A folder that is new has no row yet: the next look notes it.
+        let Some(key) = key else { return Ok(()) };
         let problem = Problem {
             kind: error.kind().word().into(),
             reason: error.reason(),

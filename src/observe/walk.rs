@@ -5,9 +5,9 @@ use super::sorter::{Sorted, Sorter};
 use super::{Look, Sighting, concerns_one_folder, skip_of_disk, skip_of_entry};
 use crate::error::{Error, Kind, Result};
 use crate::local::{Disk, Found};
-use crate::model::{ItemKind, LocalPrint, RemotePrint, Version};
+use crate::model::{ItemKind, LocalPrint};
 use crate::remote::{Entry, Remote};
-use crate::rules::SkipReason;
+use crate::rules::{NameCheck, SkipReason, WORK_FOLDER};
 use crate::store::{Key, ROOT};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -18,6 +18,9 @@ struct Told<P> {
     print: P,
     skip: Option<SkipReason>,
 }
+
+/// The sorted entries of a folder; `None` when it can't be looked at now.
+type Listed<P> = Option<Sorted<Told<P>>>;
 
 struct Frame<P> {
     level: Level,
@@ -33,74 +36,20 @@ pub(super) fn local(
     start: (u64, String),
     deep: bool,
 ) -> Result<()> {
-    let names = look.names;
-    let list = |path: &str| {
-        let mut sorter = Sorter::new(spill);
-        disk.list(path, &mut |entry| {
-            let (name, valid) = match entry.name.to_str() {
-                Some(name) => (name.to_string(), true),
-                None => (entry.name.to_string_lossy().into_owned(), false),
-            };
-            let skip = if valid {
-                skip_of_disk(&names, &join(path, &name), entry.found)
-            } else {
-                Some(SkipReason::NotUtf8)
-            };
-            let (kind, print) = match entry.found {
-                Found::File(print) => (ItemKind::File, print),
-                Found::Folder(print) => (ItemKind::Folder, print),
-                Found::Mount => (ItemKind::Folder, LocalPrint::default()),
-                Found::Link | Found::Special => (ItemKind::File, LocalPrint::default()),
-            };
-            let ours = name == crate::rules::WORK_FOLDER && path.is_empty();
-            if ours {
-                return Ok(());
-            }
-            sorter.push(Key::new(0, &name, kind).name, Told { print, skip })
-        })?;
-        sorter.finish()
-    };
-    let (node, path) = start;
-    let folder = |look: &Look<'_, '_>, node| look.snapshot.folder_key(node);
-    let entries = match list(&path) {
-        Ok(entries) => entries,
-        // A folder that is gone by now is told by the one it was in.
-        Err(error) if error.kind() == Kind::NotFound && node != ROOT => return Ok(()),
-        Err(error) if concerns_one_folder(&error) => {
-            let key = folder(look, node)?;
-            return look.unreadable(key, &error);
-        }
-        Err(error) => return Err(error),
-    };
-    let mut frames = vec![Frame { level: Level::open(look, node, None)?, entries, path }];
-    while let Some(frame) = frames.last_mut() {
-        let Some(next) = frame.entries.next() else {
-            if let Some(frame) = frames.pop() {
-                frame.level.finish(look)?;
-            }
-            continue;
-        };
-        let (name, told) = next?;
-        let key = Key { folder: 0, name: name.clone() };
-        let path = join(&frame.path, key.plain());
-        let met = frame.level.meet(look, name, Sighting::Local(told.print), told.skip)?;
-        let Some(descent) = met.filter(|descent| deep || descent.new) else { continue };
-        match list(&path) {
-            Ok(entries) => {
-                let level = Level::open(look, descent.node, None)?;
-                frames.push(Frame { level, entries, path });
-            }
-            Err(error) if error.kind() == Kind::NotFound => {}
+    let list = |look: &mut Look<'_, '_>, node: u64, path: &str| {
+        match list_disk(&look.names, disk, spill, path) {
+            Ok(entries) => Ok(Some(entries)),
+            // A folder that is gone by now is told by the one it was in.
+            Err(error) if error.kind() == Kind::NotFound && node != ROOT => Ok(None),
             Err(error) if concerns_one_folder(&error) => {
-                let key = folder(look, descent.node)?;
-                if key.is_some() {
-                    look.unreadable(key, &error)?;
-                }
+                let key = look.snapshot.folder_key(node)?;
+                look.unreadable(node, key, &error)?;
+                Ok(None)
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
-    }
-    Ok(())
+    };
+    walk(look, start, deep, &list, Sighting::Local)
 }
 
 /// Looks at a service with a listing for each folder, leaving out folders whose version says that
@@ -116,20 +65,40 @@ pub(super) fn remote(look: &mut Look<'_, '_>, remote: &dyn Remote, spill: &Path)
     if !version.is_empty() && known.as_deref() == Some(version.as_str().as_bytes()) {
         return Ok(());
     }
-    let names = look.names;
-    let list = |path: &str| -> Result<Sorted<Told<RemotePrint>>> {
+    let list = |look: &mut Look<'_, '_>, node: u64, path: &str| {
+        let names = look.names;
         let mut sorter = Sorter::new(spill);
-        remote.list(path, &mut |name, entry: Entry| {
+        let listed = remote.list(path, &mut |name, entry: Entry| {
             let skip = skip_of_entry(&names, &join(path, name), &entry);
             sorter.push(Key::new(0, name, entry.kind).name, Told { print: entry.print, skip })
-        })?;
-        sorter.finish()
+        });
+        match listed {
+            Ok(()) => sorter.finish().map(Some),
+            // Removed between the two listings: the next look tells.
+            Err(error) if error.kind() == Kind::NotFound && node != ROOT => Ok(None),
+            Err(error) => Err(error),
+        }
     };
-    let open = |look: &Look<'_, '_>, path: String, node: u64, version: Option<(Key, Version)>| {
-        let entries = list(&path)?;
-        Ok::<_, Error>(Frame { level: Level::open(look, node, version)?, entries, path })
-    };
-    let mut frames = vec![open(look, String::new(), ROOT, None)?];
+    walk(look, (ROOT, String::new()), true, &list, Sighting::Remote)?;
+    if !version.is_empty() {
+        look.batch.set_fact(ROOT_VERSION, Some(version.as_str().as_bytes().to_vec()));
+    }
+    Ok(())
+}
+
+fn walk<P, L>(
+    look: &mut Look<'_, '_>,
+    (node, path): (u64, String),
+    deep: bool,
+    list: &L,
+    sighting: fn(P) -> Sighting,
+) -> Result<()>
+where
+    P: Serialize + for<'de> Deserialize<'de>,
+    L: Fn(&mut Look<'_, '_>, u64, &str) -> Result<Listed<P>>,
+{
+    let Some(entries) = list(look, node, &path)? else { return Ok(()) };
+    let mut frames = vec![Frame { level: Level::open(look, node, None)?, entries, path }];
     while let Some(frame) = frames.last_mut() {
         let Some(next) = frame.entries.next() else {
             if let Some(frame) = frames.pop() {
@@ -138,22 +107,47 @@ pub(super) fn remote(look: &mut Look<'_, '_>, remote: &dyn Remote, spill: &Path)
             continue;
         };
         let (name, told) = next?;
-        let key = Key { folder: 0, name: name.clone() };
-        let path = join(&frame.path, key.plain());
-        let met = frame.level.meet(look, name, Sighting::Remote(told.print), told.skip)?;
-        if let Some(Descent { node, version, .. }) = met {
-            match open(look, path, node, version) {
-                Ok(frame) => frames.push(frame),
-                // Removed between the two listings: the next look tells.
-                Err(error) if error.kind() == Kind::NotFound => {}
-                Err(error) => return Err(error),
-            }
+        let path = join(&frame.path, name.strip_suffix('/').unwrap_or(&name));
+        let met = frame.level.meet(look, name, sighting(told.print), told.skip)?;
+        let Some(Descent { node, version, .. }) = met.filter(|descent| deep || descent.new) else {
+            continue;
+        };
+        if let Some(entries) = list(look, node, &path)? {
+            frames.push(Frame { level: Level::open(look, node, version)?, entries, path });
         }
     }
-    if !version.is_empty() {
-        look.batch.set_fact(ROOT_VERSION, Some(version.as_str().as_bytes().to_vec()));
-    }
     Ok(())
+}
+
+fn list_disk(
+    names: &NameCheck,
+    disk: &Disk,
+    spill: &Path,
+    path: &str,
+) -> Result<Sorted<Told<LocalPrint>>> {
+    let mut sorter = Sorter::new(spill);
+    disk.list(path, &mut |entry| {
+        let (name, valid) = match entry.name.to_str() {
+            Some(name) => (name.to_string(), true),
+            None => (entry.name.to_string_lossy().into_owned(), false),
+        };
+        if path.is_empty() && name == WORK_FOLDER {
+            return Ok(());
+        }
+        let skip = if valid {
+            skip_of_disk(names, &join(path, &name), entry.found)
+        } else {
+            Some(SkipReason::NotUtf8)
+        };
+        let (kind, print) = match entry.found {
+            Found::File(print) => (ItemKind::File, print),
+            Found::Folder(print) => (ItemKind::Folder, print),
+            Found::Mount => (ItemKind::Folder, LocalPrint::default()),
+            Found::Link | Found::Special => (ItemKind::File, LocalPrint::default()),
+        };
+        sorter.push(Key::new(0, &name, kind).name, Told { print, skip })
+    })?;
+    sorter.finish()
 }
 
 fn join(folder: &str, name: &str) -> String {

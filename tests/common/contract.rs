@@ -195,7 +195,9 @@ pub fn creates_at_the_same_time(on: &Ground<'_>) {
         for result in results.iter().filter(|result| result.is_err()) {
             let kind = result.as_ref().map_err(Error::kind).expect_err("filtered");
             let known = [Kind::Exists, Kind::Changed, Kind::Integrity, Kind::Busy];
-            assert!(known.contains(&kind), "a create that lost: {result:?}");
+            // rclone serve s3 tells no ETag of a file that another request is writing.
+            let midway = kind == Kind::Protocol && !on.server.creates_once;
+            assert!(midway || known.contains(&kind), "a create that lost: {result:?}");
         }
         if on.server.creates_once {
             assert_eq!(won.len(), 1, "several creates of one file succeeded");
