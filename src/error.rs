@@ -160,7 +160,9 @@ impl Kind {
             Kind::Integrity => "nothing to do; Mooring tries again by itself",
             Kind::Disk => "check the disk and its file system",
             Kind::InUse => "nothing to do; it is synced once it is closed",
-            Kind::Untrusted => "set the connection's ca to the certificate authority's PEM file",
+            Kind::Untrusted => {
+                "if it should be, give the connection its authority: mooring connection set NAME --set ca=@FILE.pem"
+            }
             Kind::RootLost => "mount the volume or correct the folder of the task",
             Kind::Approval => "look at the plan and approve it",
             Kind::State => "check the state folder; without it, both sides are compared anew",

@@ -39,7 +39,7 @@ const REPLY_LIMIT: u64 = 1 << 20;
 pub struct HttpOptions {
     /// Time without a byte after which a request is given up.
     pub idle: Duration,
-    /// Authorities to trust besides the public ones, in PEM.
+    /// Authorities to trust instead of the public ones, in PEM.
     pub ca_pem: Option<Vec<u8>>,
     /// `http://[user:password@]host:port`.
     pub proxy: Option<String>,

@@ -147,7 +147,7 @@ pub const COMMON_FIELDS: &[Field] = &[
     Field {
         key: "ca",
         label: "Certificate authority",
-        help: "PEM file of an authority to trust besides the public ones",
+        help: "PEM of the authority to trust instead of the public ones; @FILE reads it from a file",
         kind: FieldKind::Text,
         needed: Needed::No,
     },
