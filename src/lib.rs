@@ -18,7 +18,7 @@
 //!
 //! | room | what it owns | whom it knows |
 //! |---|---|---|
-//! | [`error`], [`model`] | plain values: what went wrong, what was seen | nobody |
+//! | [`error`], [`model`], [`content`], [`progress`] | plain values: what went wrong, what was seen, what is sent, how far it is | nobody |
 //! | [`rules`] | names, conflict names, the brake: pure | values, descriptors |
 //! | [`plan`] | the planner: pure | values, records |
 //! | [`store`] | redb: items with their facets, history | values, rules' reasons |
@@ -47,6 +47,7 @@
 
 pub mod admin;
 pub mod cli;
+pub mod content;
 pub mod daemon;
 #[cfg(feature = "demo")]
 pub mod demo;
@@ -59,6 +60,7 @@ pub mod logs;
 pub mod model;
 pub mod observe;
 pub mod plan;
+pub mod progress;
 pub mod remote;
 pub mod rules;
 pub mod services;

@@ -6,7 +6,7 @@
 
 pub mod view;
 
-use crate::engine::{Engine, Setup, http_options};
+use crate::engine::{Engine, Setup};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http};
 use crate::services;
@@ -259,7 +259,7 @@ fn test(book: &Book, name: &str) -> Result<Tested> {
     let connection = book.connection(name)?;
     let service = services::find(&connection.service)?;
     let values = book.values(&connection)?;
-    let options = http_options(service.descriptor(), &values, 1);
+    let options = values.http_options(service.descriptor(), 1);
     service.open(&values, Http::new(&options, Cancel::default())?, "")?.test()?;
     Ok(Tested { connection: connection.name, ok: true })
 }

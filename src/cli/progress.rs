@@ -1,7 +1,7 @@
 //! How far a sync is: one line on the terminal, rewritten a couple of times a second.
 
 use super::units;
-use crate::engine::ProgressView;
+use crate::progress::ProgressView;
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError};

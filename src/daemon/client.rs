@@ -2,8 +2,9 @@
 
 use super::api::socket_path;
 use crate::admin::Request;
-use crate::engine::{ProgressView, Report};
+use crate::engine::Report;
 use crate::error::{Error, Kind, Result};
+use crate::progress::ProgressView;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;

@@ -1,9 +1,10 @@
 //! The threads that do a task's work, one for each piece of it: an idle task has none.
 
-use crate::engine::{Engine, Intent, Look, Progress, Report, Setup};
+use crate::engine::{Engine, Intent, Look, Report, Setup};
 use crate::error::{Error, Kind, Result};
 use crate::http::Cancel;
 use crate::local::{Disk, Watch};
+use crate::progress::Progress;
 use crate::remote::{self, Service};
 use crate::rules::NameCheck;
 use crate::settings::Task;

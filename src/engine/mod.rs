@@ -9,20 +9,18 @@
 
 mod moves;
 mod pass;
-mod progress;
 mod removals;
 mod report;
 
-pub(crate) use progress::Transfer;
-pub use progress::{Progress, ProgressView};
 pub use report::{Intent, Report, Trouble};
 
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::execute::{Down, Source, Up, Ways};
-use crate::http::{Cancel, Counters, Http, HttpOptions};
+use crate::http::{Cancel, Counters, Http};
 use crate::local::{Disk, DiskWriter};
 use crate::model::{Direction, ItemKind, Nanos};
 use crate::observe::{Observer, Scope};
+use crate::progress::Progress;
 use crate::remote::{self, Descriptor, Remote, Service};
 use crate::rules::NameCheck;
 use crate::settings::Task;
@@ -110,8 +108,7 @@ impl Engine {
     pub fn open(setup: Setup<'_>) -> Result<Engine> {
         let Setup { task, service, values, state, transfers, history, cancel } = setup;
         let descriptor = service.descriptor();
-        let options = http_options(descriptor, values, transfers);
-        let http = Http::new(&options, cancel.clone())?;
+        let http = Http::new(&values.http_options(descriptor, transfers), cancel.clone())?;
         let counters = http.counters().clone();
         let remote = service.open(values, http, &task.remote)?;
         let trees = Arc::new(open_trees(state, task.id)?);
@@ -328,20 +325,6 @@ impl Engine {
     fn counts(&self) -> [u64; 3] {
         let Counters { requests, bytes_up, bytes_down } = &*self.counters;
         [requests, bytes_up, bytes_down].map(|count| count.load(Relaxed))
-    }
-}
-
-/// How to reach a service with these values.
-pub fn http_options(
-    descriptor: &Descriptor,
-    values: &remote::Settings,
-    connections: usize,
-) -> HttpOptions {
-    HttpOptions {
-        idle: Duration::from_secs(values.number(descriptor, "timeout").max(1).into()),
-        ca_pem: values.given("ca").map(|pem| pem.as_bytes().to_vec()),
-        proxy: values.given("proxy").map(Into::into),
-        connections,
     }
 }
 

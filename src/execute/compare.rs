@@ -2,11 +2,11 @@
 
 use super::hashing::{fingerprint, read_all};
 use super::{BUFFER_BYTES, Context, Done, Down, Job, Source, Up, down, missing_side, up};
+use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::http::read_error;
 use crate::local::Disk;
 use crate::model::{LocalPrint, RemotePrint};
-use crate::remote::Content;
 use crate::rules::conflict_name;
 use crate::store::Synced;
 use md5::{Digest, Md5};

@@ -1,11 +1,11 @@
 //! Content read once, hashed and counted on the way.
 
 use super::BUFFER_BYTES;
-use crate::engine::Transfer;
+use crate::content::Content;
 use crate::error::Result;
 use crate::http::Cancel;
 use crate::model::Fingerprint;
-use crate::remote::Content;
+use crate::progress::Transfer;
 use ring::digest::{self, SHA256};
 use std::sync::{Mutex, PoisonError};
 

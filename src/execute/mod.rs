@@ -15,13 +15,13 @@ mod up;
 
 pub(crate) use pool::with_pool;
 
-use crate::engine::Progress;
 use crate::error::{Error, Kind, Result};
 use crate::http::Cancel;
 use crate::local::{Disk, DiskWriter};
 use crate::model::ItemKind;
 use crate::model::{Fingerprint, LocalPrint, RemotePrint, Version};
 use crate::plan::{Downward, Op, Upward};
+use crate::progress::Progress;
 use crate::remote::{Download, Entry, Remote, Removal, Resume};
 use crate::store::{Key, Synced, Trees, decode, encode};
 use std::sync::Arc;

@@ -13,8 +13,8 @@ pub use cancel::Cancel;
 pub use userauth::{Shown, UserAuth};
 
 use self::resolver::Remembering;
+use crate::content::{Content, Slice};
 use crate::error::{Error, Kind, Result};
-use crate::remote::{Content, Slice};
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;

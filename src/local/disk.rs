@@ -1,9 +1,9 @@
 //! Looking at the local folder.
 
 use super::lease::is_being_written;
+use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, LocalPrint, Nanos};
-use crate::remote::Content;
 use nix::dir::Dir;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};

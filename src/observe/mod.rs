@@ -11,11 +11,11 @@ mod level;
 mod sorter;
 mod walk;
 
-use crate::engine::Progress;
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::http::Cancel;
 use crate::local::{Disk, Found};
 use crate::model::{ItemKind, LocalPrint, Nanos, RemotePrint, Side};
+use crate::progress::Progress;
 use crate::remote::{Entry, Listing, Remote};
 use crate::rules::{NameCheck, SkipReason, WORK_FOLDER};
 use crate::store::{Batch, Key, Problem, ROOT, Record, Snapshot, Trees};

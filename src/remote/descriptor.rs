@@ -3,9 +3,10 @@
 
 use super::Remote;
 use crate::error::{Error, Kind, Result};
-use crate::http::Http;
+use crate::http::{Http, HttpOptions};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A kind of cloud: its description and how to open it.
 pub trait Service: Sync {
@@ -226,6 +227,16 @@ impl Settings {
                 }
             })
         })
+    }
+
+    /// How to reach the service, keeping up to so many connections open.
+    pub fn http_options(&self, descriptor: &Descriptor, connections: usize) -> HttpOptions {
+        HttpOptions {
+            idle: Duration::from_secs(self.number(descriptor, "timeout").max(1).into()),
+            ca_pem: self.given("ca").map(|pem| pem.as_bytes().to_vec()),
+            proxy: self.given("proxy").map(Into::into),
+            connections,
+        }
     }
 
     /// The number given for `key`, or its default.

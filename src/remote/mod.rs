@@ -6,14 +6,13 @@
 //! parts, none at either end, and are empty for the root itself.
 
 pub mod conditions;
-mod content;
 mod descriptor;
 
-pub use content::{Content, Slice};
 pub use descriptor::{
     Bucket, Descriptor, Field, FieldKind, Listing, Moves, NameRule, Needed, Service, Settings,
 };
 
+use crate::content::Content;
 use crate::error::Result;
 use crate::model::{ItemKind, Nanos, RemotePrint, Version};
 use std::io::Read;

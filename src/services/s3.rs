@@ -7,6 +7,7 @@
 //!
 //! Facts of services that are named here were tried on the real servers, or read in botocore.
 
+use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::http::sigv4::{
     Signable, Signer, UNSIGNED_PAYLOAD, encode_path, encode_query, sha256_hex,
@@ -15,8 +16,8 @@ use crate::http::{Call, Http, Payload, Reply, read_error};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex, to_hex};
 use crate::remote::conditions::{Conditions, Support, check};
 use crate::remote::{
-    Bucket, Content, Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Moves,
-    NameRule, Needed, Remote, Removal, Resume, Service, Settings,
+    Bucket, Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Moves, NameRule,
+    Needed, Remote, Removal, Resume, Service, Settings,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

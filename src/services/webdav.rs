@@ -4,13 +4,14 @@
 //! what is moved to nowhere. What a server does is tried once and remembered while the remote is
 //! open; what it may lie about is looked at afterwards.
 
+use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Call, Http, Payload, Reply, Shown, UserAuth, parse_http_date, read_error};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex, split_path};
 use crate::remote::conditions::{Conditions, Support, check};
 use crate::remote::{
-    Content, Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Moves, NameRule,
-    Needed, Remote, Removal, Resume, Service, Settings,
+    Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Moves, NameRule, Needed,
+    Remote, Removal, Resume, Service, Settings,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use quick_xml::NsReader;

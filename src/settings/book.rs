@@ -2,7 +2,6 @@
 
 use super::seal::Seal;
 use super::{Connection, Entered, Globals, NewTask, Scope, Task, TaskChange, check};
-use crate::engine::http_options;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http};
 use crate::remote::{self, Descriptor, FieldKind};
@@ -175,7 +174,7 @@ impl Book {
         check::values(descriptor, &all)?;
         // A lost key file must not stop a person from entering the secrets again, one by one.
         if known.is_ok() {
-            let http = Http::new(&http_options(descriptor, &all, 1), Cancel::default())?;
+            let http = Http::new(&all.http_options(descriptor, 1), Cancel::default())?;
             service.open(&all, http, "")?;
         }
         connection.values = values.into_iter().collect();

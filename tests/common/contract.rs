@@ -4,11 +4,10 @@
 //! can't. [`run`] tries everything in a root that holds nothing yet, goes on after a failure, and
 //! ends with the names of all checks that failed.
 
+use mooring::content::Content;
 use mooring::error::{Error, Kind, Result};
 use mooring::model::{ItemKind, Nanos, Version};
-use mooring::remote::{
-    Content, Descriptor, Entry, Expect, Listing, Moves, Remote, Removal, Resume,
-};
+use mooring::remote::{Descriptor, Entry, Expect, Listing, Moves, Remote, Removal, Resume};
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,12 +1,13 @@
 //! A service in memory that the engine is driven against: as strict as a service can be, and able
 //! to fail where it is told to.
 
+use mooring::content::Content;
 use mooring::error::{Error, Kind, Result};
 use mooring::http::Http;
 use mooring::model::{ItemKind, Nanos, RemotePrint, Version, split_path};
 use mooring::remote::{
-    Content, Descriptor, Download, Entry, Expect, Listing, Moves, NameRule, Remote, Removal,
-    Resume, Service, Settings,
+    Descriptor, Download, Entry, Expect, Listing, Moves, NameRule, Remote, Removal, Resume,
+    Service, Settings,
 };
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
@@ -286,7 +287,7 @@ impl Remote for Memory {
     ) -> Result<Entry> {
         let lost = self.call("write", path)?;
         let mut bytes = Vec::new();
-        mooring::remote::Slice::whole(content)
+        mooring::content::Slice::whole(content)
             .read_to_end(&mut bytes)
             .map_err(|error| Error::new(Kind::Changed, path, error))?;
         content.unchanged()?;
