@@ -657,3 +657,58 @@ fn an_upload_that_cannot_go_on_leaves_nothing_behind() {
         assert!(left.contains(&bucket) && !left.contains("large"), "{}: {left}", peer.name);
     }
 }
+
+/// A proxy that leads every tunnel to one server, whatever host was asked for; tells the hosts.
+fn tunnel_to(server: &str) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let server = server.trim_start_matches("http://").to_owned();
+    let hosts = Arc::new(Mutex::new(Vec::new()));
+    let asked = hosts.clone();
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(std::result::Result::ok) {
+            let mut from_client = BufReader::new(client.try_clone().unwrap());
+            let mut first = String::new();
+            from_client.read_line(&mut first).unwrap();
+            asked.lock().unwrap().push(first.split(' ').nth(1).unwrap().to_owned());
+            let mut line = String::new();
+            while from_client.read_line(&mut line).unwrap() > 2 {
+                line.clear();
+            }
+            let mut to_client = client;
+            to_client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            let mut to_server = TcpStream::connect(&server).unwrap();
+            let mut from_server = to_server.try_clone().unwrap();
+            std::thread::spawn(move || std::io::copy(&mut from_client, &mut to_server));
+            std::thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
+        }
+    });
+    (address, hosts)
+}
+
+#[test]
+fn a_bucket_in_the_host_is_found_through_a_proxy() {
+    let peer = moto();
+    let bucket = peer.new_bucket();
+    let (proxy, hosts) = tunnel_to(&peer.endpoint);
+    let settings = [
+        ("endpoint", "http://s3.us-east-1.amazonaws.com"),
+        ("region", &peer.region),
+        ("bucket", &bucket),
+        ("access-key", &peer.access_key),
+        ("secret-key", &peer.secret_key),
+    ];
+    let settings = settings.map(|(key, value)| (key.to_string(), value.to_string()));
+    let options = HttpOptions { proxy: Some(proxy), ..HttpOptions::default() };
+    let http = Http::new(&options, Cancel::default()).unwrap();
+    let service = services::find("s3").unwrap();
+    let remote =
+        service.open(&Settings(settings.into_iter().collect()), http.clone(), "in here").unwrap();
+    let opened = Opened { remote, http };
+    opened.remote.test().unwrap();
+    opened.create("a file", b"content").unwrap();
+    assert_eq!(opened.keys(), ["a file"]);
+    assert_eq!(open_peer(peer, &bucket, "in here").content("a file"), b"content");
+    let expected = format!("{bucket}.s3.us-east-1.amazonaws.com:80");
+    assert!(hosts.lock().unwrap().iter().all(|host| *host == expected), "{hosts:?}");
+}
