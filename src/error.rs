@@ -75,7 +75,7 @@ pub enum Reaction {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 21] = [
         Kind::Offline,
         Kind::Busy,
         Kind::SignIn,
@@ -90,6 +90,7 @@ impl Kind {
         Kind::Protocol,
         Kind::Integrity,
         Kind::Disk,
+        Kind::InUse,
         Kind::Untrusted,
         Kind::RootLost,
         Kind::Approval,
@@ -211,6 +212,13 @@ impl Error {
     /// Names the operation and the thing when the place that failed couldn't.
     pub fn context(mut self, what: impl Into<String>) -> Self {
         self.what = what.into();
+        self
+    }
+
+    /// The same failure where it means something else to the engine.
+    pub fn meaning(mut self, kind: Kind) -> Self {
+        self.remedy.get_or_insert_with(|| self.kind.remedy().into());
+        self.kind = kind;
         self
     }
 

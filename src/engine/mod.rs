@@ -221,7 +221,12 @@ impl Engine {
 
     fn observe_remote(&self) -> Result<()> {
         self.progress.phase("observing");
-        self.observer().remote(self.remote.as_ref(), self.descriptor.listing)
+        let observed = self.observer().remote(self.remote.as_ref(), self.descriptor.listing);
+        // Folders that vanish are told by those they were in; only of the root it is an error.
+        observed.map_err(|error| match error.kind() {
+            Kind::NotFound => error.meaning(Kind::RootLost),
+            _ => error,
+        })
     }
 
     fn observer(&self) -> Observer<'_> {
