@@ -193,6 +193,12 @@ impl Error {
         self
     }
 
+    /// Gives a remedy unless there is one that fits better than the kind's.
+    pub fn or_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy.get_or_insert_with(|| remedy.into());
+        self
+    }
+
     /// The service asked not to be called again before this time has passed.
     pub fn after(mut self, wait: Duration) -> Self {
         self.after = Some(wait);
@@ -216,10 +222,9 @@ impl Error {
     }
 
     /// The same failure where it means something else to the engine.
-    pub fn meaning(mut self, kind: Kind) -> Self {
-        self.remedy.get_or_insert_with(|| self.kind.remedy().into());
-        self.kind = kind;
-        self
+    pub fn meaning(self, kind: Kind) -> Self {
+        let remedy = self.kind.remedy();
+        Error { kind, ..self.or_remedy(remedy) }
     }
 
     /// What to do, for a person.
@@ -260,3 +265,26 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_understood_again() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::of_word(kind.word()), Some(kind));
+        }
+        assert_eq!(Kind::of_word("in-use"), Some(Kind::InUse));
+    }
+
+    #[test]
+    fn another_meaning_keeps_the_remedy() {
+        let gone = Error::new(Kind::NotFound, "what", "why").remedy("make it");
+        let lost = gone.meaning(Kind::RootLost);
+        assert_eq!(
+            (lost.kind(), lost.to_string().as_str()),
+            (Kind::RootLost, "what: why; make it")
+        );
+    }
+}
