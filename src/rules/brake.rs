@@ -30,8 +30,8 @@ impl Toll {
     /// than 100 files which are more than a tenth of it.
     pub fn brake(self) -> Brake {
         let Toll { removals, known } = self;
-        let half = removals >= FEW && removals.saturating_mul(2) > known;
-        let tenth = removals > MANY && removals.saturating_mul(10) > known;
+        let half = removals >= FEW && removals > known / 2;
+        let tenth = removals > MANY && removals > known / 10;
         if half || tenth { Brake::Held } else { Brake::Free }
     }
 }
