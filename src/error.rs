@@ -75,7 +75,7 @@ pub enum Reaction {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 21] = [
         Kind::Offline,
         Kind::Busy,
         Kind::SignIn,
@@ -90,6 +90,7 @@ impl Kind {
         Kind::Protocol,
         Kind::Integrity,
         Kind::Disk,
+        Kind::InUse,
         Kind::Untrusted,
         Kind::RootLost,
         Kind::Approval,
@@ -194,6 +195,12 @@ impl Error {
         self
     }
 
+    /// Gives a remedy unless there is one that fits better than the kind's.
+    pub fn or_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy.get_or_insert_with(|| remedy.into());
+        self
+    }
+
     /// The service asked not to be called again before this time has passed.
     pub fn after(mut self, wait: Duration) -> Self {
         self.after = Some(wait);
@@ -214,6 +221,12 @@ impl Error {
     pub fn context(mut self, what: impl Into<String>) -> Self {
         self.what = what.into();
         self
+    }
+
+    /// The same failure where it means something else to the engine.
+    pub fn meaning(self, kind: Kind) -> Self {
+        let remedy = self.kind.remedy();
+        Error { kind, ..self.or_remedy(remedy) }
     }
 
     /// What to do, for a person.
@@ -254,3 +267,26 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_understood_again() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::of_word(kind.word()), Some(kind));
+        }
+        assert_eq!(Kind::of_word("in-use"), Some(Kind::InUse));
+    }
+
+    #[test]
+    fn another_meaning_keeps_the_remedy() {
+        let gone = Error::new(Kind::NotFound, "what", "why").remedy("make it");
+        let lost = gone.meaning(Kind::RootLost);
+        assert_eq!(
+            (lost.kind(), lost.to_string().as_str()),
+            (Kind::RootLost, "what: why; make it")
+        );
+    }
+}

@@ -158,7 +158,8 @@ impl Engine {
         let before = self.counts();
         self.progress.reset();
         let mut report = Report::default();
-        let result = self.run(look, &mut report);
+        let file = trees_file(&self.state, self.task.id);
+        let result = self.run(look, &mut report).map_err(|error| about_state(&file, error));
         self.progress.phase("");
         let ended = match &result {
             Ok(()) => Ok(()),
@@ -218,7 +219,12 @@ impl Engine {
 
     fn observe_remote(&self) -> Result<()> {
         self.progress.phase("observing");
-        self.observer().remote(self.remote.as_ref(), self.descriptor.listing)
+        let observed = self.observer().remote(self.remote.as_ref(), self.descriptor.listing);
+        // Folders that vanish are told by those they were in; only of the root it is an error.
+        observed.map_err(|error| match error.kind() {
+            Kind::NotFound => error.meaning(Kind::RootLost),
+            _ => error,
+        })
     }
 
     fn observer(&self) -> Observer<'_> {
@@ -333,7 +339,22 @@ pub fn open_trees(state: &Path, id: u64) -> Result<Trees> {
     let folder = state.join("tasks");
     fs::create_dir_all(&folder)
         .map_err(|error| Error::disk(format!("folder {}", folder.display()), error))?;
-    Trees::open(&folder.join(format!("{id}.redb")))
+    let file = trees_file(state, id);
+    Trees::open(&file).map_err(|error| about_state(&file, error))
+}
+
+fn trees_file(state: &Path, id: u64) -> PathBuf {
+    state.join("tasks").join(format!("{id}.redb"))
+}
+
+/// Names the file of a state that can't be used, and what to do: it can be spared.
+fn about_state(file: &Path, error: Error) -> Error {
+    match error.kind() {
+        Kind::State => error
+            .context(format!("the state in {}", file.display()))
+            .or_remedy("remove it: both sides are then compared anew, and nothing is removed"),
+        _ => error,
+    }
 }
 
 /// Whether an error needs a person (exit code 3) rather than time.

@@ -44,7 +44,8 @@ pub(super) struct Pass<'e> {
     /// Ends the cycle once the running transfers are in.
     halt: Option<Error>,
     no_up: bool,
-    no_down: bool,
+    /// The disk has no room for downloads of this size or more.
+    no_room: Option<u64>,
     leave: Vec<Key>,
     /// The folder that was last seen to be there, which most items share with the next.
     ensured: Option<(Side, u64)>,
@@ -232,7 +233,7 @@ impl<'e> Pass<'e> {
             progress: false,
             halt: None,
             no_up: false,
-            no_down: false,
+            no_room: None,
             leave: Vec::new(),
             ensured: None,
         })
@@ -347,7 +348,11 @@ impl<'e> Pass<'e> {
         let engine = self.engine;
         match step {
             Step::Do(Op::Up(_)) if self.no_up => Ok(false),
-            Step::Do(Op::Down(_)) if self.no_down => Ok(false),
+            Step::Do(op @ Op::Down(_))
+                if self.no_room.is_some_and(|size| bytes_of(op, record) >= size) =>
+            {
+                Ok(false)
+            }
             Step::Do(Op::Up(Upward::MakeFolder)) => {
                 if !engine.ensure_remote_folder(&mut self.batch, key.folder)? {
                     return Ok(false);
@@ -523,7 +528,12 @@ impl<'e> Pass<'e> {
 
     fn fail_for_good(&mut self, key: Key, path: &str, error: Error) -> Result<()> {
         match (error.kind(), error.kind().reaction()) {
-            (Kind::DiskFull, _) => self.no_down = true,
+            (Kind::DiskFull, _) => {
+                // What is smaller may still find room.
+                let record = self.batch.get(&key)?;
+                let size = record.as_ref().and_then(Record::remote_print).map_or(0, |it| it.size);
+                self.no_room = Some(self.no_room.map_or(size, |least| least.min(size)));
+            }
             (Kind::QuotaFull, _) => self.no_up = true,
             (_, Reaction::Wait | Reaction::Ask | Reaction::Stop) => {
                 // The first reason is the one to tell; those after it follow from it.

@@ -5,7 +5,7 @@ use super::{Context, Done, Job, Note, Up, missing_side};
 use crate::error::{Error, Kind, Result};
 use crate::local::granularity;
 use crate::model::{LocalPrint, RemotePrint};
-use crate::remote::Expect;
+use crate::remote::{Content, Expect};
 use crate::store::Synced;
 use std::time::{Duration, SystemTime};
 
@@ -30,7 +30,12 @@ pub(super) fn send(
     let tee = Tee::new(&file, &transfer);
     let note = Note { trees: context.trees, key: &job.key, print };
     let expect = replaced.map_or(Expect::Absent, |print| Expect::Version(&print.version));
-    let entry = up.remote.write(&job.path, &tee, print.mtime, expect, &note)?;
+    let written = up.remote.write(&job.path, &tee, print.mtime, expect, &note);
+    let entry = written.map_err(|error| match error.kind() {
+        // Other bytes than were summed arrive when they change in between.
+        Kind::Integrity => file.unchanged().err().unwrap_or(error),
+        _ => error,
+    })?;
     if entry.print.size != print.size {
         let cause = format!("{} bytes were sent, the service has {}", print.size, entry.print.size);
         return Err(Error::new(Kind::Integrity, format!("uploading {}", job.path), cause));

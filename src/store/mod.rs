@@ -11,6 +11,7 @@ pub use record::{Facet, Record, Synced, decode, encode};
 pub use trees::{Batch, Children, Event, Key, Problem, ROOT, Snapshot, Trees};
 
 use crate::error::{Error, Kind};
+use std::io::ErrorKind;
 
 /// What a failure of the database means.
 pub(crate) fn state_error(error: impl Into<redb::Error>) -> Error {
@@ -19,7 +20,11 @@ pub(crate) fn state_error(error: impl Into<redb::Error>) -> Error {
     match error {
         redb::Error::DatabaseAlreadyOpen => wrong("another mooring has it open".into())
             .remedy("wait for the other one to end, or ask it by the same command"),
-        redb::Error::Io(cause) => Error::disk("the state", cause),
+        redb::Error::Io(cause) => match cause.kind() {
+            // The disk gave what it has, and that isn't what was written.
+            ErrorKind::InvalidData | ErrorKind::UnexpectedEof => wrong(cause.to_string()),
+            _ => Error::disk("the state", cause),
+        },
         other => wrong(other.to_string()),
     }
 }

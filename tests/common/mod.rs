@@ -4,4 +4,8 @@
 pub mod bench;
 pub mod contract;
 pub mod memory;
+pub mod mounts;
 pub mod peers;
+pub mod program;
+pub mod proxy;
+pub mod tls;
