@@ -178,6 +178,13 @@ impl Engine {
 
     /// Tells what a cycle would do, doing nothing on either side.
     pub fn preview(&mut self, each: &mut dyn FnMut(Intent) -> Result<()>) -> Result<Report> {
+        let result = self.look_ahead(each);
+        self.disk().release();
+        self.progress.phase("");
+        result
+    }
+
+    fn look_ahead(&mut self, each: &mut dyn FnMut(Intent) -> Result<()>) -> Result<Report> {
         let mut report = Report::default();
         self.check_roots(false)?;
         self.observe_remote()?;
@@ -185,7 +192,6 @@ impl Engine {
         self.preview_moves(&renamed, each)?;
         self.preview_steps(each, &mut report)?;
         report.skipped = self.trees.snapshot()?.skipped_count()?;
-        self.progress.phase("");
         Ok(report)
     }
 
@@ -244,7 +250,7 @@ impl Engine {
 
     /// Proves that both roots are the ones that the task was linked with.
     fn check_roots(&mut self, link: bool) -> Result<()> {
-        let id = self.disk().identity()?;
+        let id = self.disk().hold()?;
         let snapshot = self.trees.snapshot()?;
         let mut batch = self.trees.batch()?;
         match snapshot.fact(LOCAL_ROOT)? {

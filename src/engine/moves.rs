@@ -4,9 +4,8 @@ use super::pass::context;
 use super::{Engine, Intent, Report, now};
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::execute::{Done, Job, Outcome, Work, with_pool};
-use crate::local::Found;
 use crate::model::{ItemKind, RemotePrint, Side, Version};
-use crate::observe::{Renamed, Scope};
+use crate::observe::Renamed;
 use crate::remote::Moves;
 use crate::store::{Batch, Event, Facet, Key, Record, Snapshot, Synced};
 
@@ -33,19 +32,8 @@ impl Engine {
             } else {
                 self.observer().local_remade(self.disk(), &rename)?;
             }
-            renamed.extend(self.replaced(&rename.from)?);
         }
         Ok(())
-    }
-
-    /// Looks for a new folder in the place that a renamed one left: its row was the other's.
-    fn replaced(&self, from: &Key) -> Result<Vec<Renamed>> {
-        let snapshot = self.trees.snapshot()?;
-        let Some(parent) = snapshot.folder_path(from.folder)? else { return Ok(Vec::new()) };
-        match self.disk().stat(&snapshot.path(from)?)? {
-            Some(Found::Folder(_)) => self.observer().local(self.disk(), Scope::Folders(&[parent])),
-            _ => Ok(Vec::new()),
-        }
     }
 
     fn rename_folder(&mut self, rename: &Renamed) -> Result<bool> {

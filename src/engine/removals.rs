@@ -360,5 +360,5 @@ fn is_leaving(record: &Record) -> bool {
 }
 
 fn is_litter(key: &Key) -> bool {
-    dies_with_folder(key.plain())
+    dies_with_folder(key.plain(), key.kind())
 }

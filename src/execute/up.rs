@@ -2,10 +2,11 @@
 
 use super::hashing::{Tee, fingerprint};
 use super::{Context, Done, Job, Note, Up, missing_side};
+use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::local::granularity;
 use crate::model::{LocalPrint, RemotePrint};
-use crate::remote::{Content, Expect};
+use crate::remote::Expect;
 use crate::store::Synced;
 use std::time::{Duration, SystemTime};
 

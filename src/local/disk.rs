@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What makes a local root the one that a task was linked with: an unmounted volume leaves a
@@ -27,10 +28,12 @@ pub struct RootId {
     pub inode: u64,
 }
 
-/// The local folder of a task, to look at.
+/// The local folder of a task, to look at. Clones share what is held.
 #[derive(Clone, Debug)]
 pub struct Disk {
     root: PathBuf,
+    /// The root itself, so that nothing put in its place meanwhile is taken for it.
+    held: Arc<Mutex<Option<Arc<OwnedFd>>>>,
 }
 
 /// What is at a place on the disk.
@@ -70,7 +73,7 @@ pub struct DiskEntry<'a> {
 impl Disk {
     /// The folder at `root`, which isn't touched yet.
     pub fn new(root: &Path) -> Self {
-        Disk { root: root.into() }
+        Disk { root: root.into(), held: Arc::default() }
     }
 
     /// Where the folder is.
@@ -78,15 +81,39 @@ impl Disk {
         &self.root
     }
 
+    /// Holds the folder that is there now, until [`Disk::release`]: whatever is mounted over it,
+    /// unmounted or moved meanwhile, every path leads into this one. Tells what makes it the one
+    /// it is.
+    ///
+    /// # Errors
+    /// `RootLost` when there is no folder.
+    pub fn hold(&self) -> Result<RootId> {
+        self.release();
+        let root = self.open_root().map_err(|errno| self.lost(errno))?;
+        *self.held() = Some(Arc::new(root));
+        self.identity()
+    }
+
+    /// Lets go of the folder, so that its volume can be unmounted.
+    pub fn release(&self) {
+        *self.held() = None;
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Arc<OwnedFd>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lost(&self, errno: nix::Error) -> Error {
+        let what = format!("local folder {}", self.root.display());
+        Error::new(Kind::RootLost, what, std::io::Error::from(errno))
+    }
+
     /// What makes this folder the one it is.
     ///
     /// # Errors
     /// `RootLost` when there is no folder.
     pub fn identity(&self) -> Result<RootId> {
-        let what = format!("local folder {}", self.root.display());
-        let lost = |errno: nix::Error| {
-            Error::new(Kind::RootLost, what.clone(), std::io::Error::from(errno))
-        };
+        let lost = |errno| self.lost(errno);
         let root = self.open_root().map_err(lost)?;
         let stat = fstat(&root).map_err(lost)?;
         let file_system = fstatvfs(&root).map_err(lost)?.filesystem_id();
@@ -96,7 +123,12 @@ impl Disk {
     }
 
     fn open_root(&self) -> nix::Result<OwnedFd> {
-        open(&self.root, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let held = self.held().clone();
+        match held {
+            Some(root) => openat(&root, ".", flags, Mode::empty()),
+            None => open(&self.root, flags, Mode::empty()),
+        }
     }
 
     /// Opens a folder below the root (empty for the root) without following links.

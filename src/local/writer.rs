@@ -3,7 +3,7 @@
 //! Nothing is replaced or removed unless it still is what the plan was made against, and new
 //! content appears under its name only when all of it is on the disk.
 
-use super::disk::{Disk, Found, disk_error, print_of};
+use super::disk::{Disk, DiskEntry, Found, disk_error, print_of};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, LocalPrint, Nanos, split_path};
 use crate::rules::{WORK_FOLDER, dies_with_folder};
@@ -148,28 +148,34 @@ impl DiskWriter {
             nix::Error::ENOTEMPTY => disk_error("removing folder", path, nix::Error::EEXIST),
             errno => disk_error("removing folder", path, errno),
         };
-        let mut litter = true;
+        // All of it is looked at before any of it is removed.
         self.disk.list(path, &mut |entry| {
-            litter &= entry.name.to_str().is_some_and(dies_with_folder);
-            Ok(())
+            litter(&entry).map(drop).ok_or_else(|| failed(nix::Error::EEXIST))
         })?;
-        if !litter {
-            return Err(failed(nix::Error::EEXIST));
-        }
         let folder = self.disk.open_folder(path).map_err(failed)?;
-        self.disk.list(path, &mut |entry| match entry.found {
-            Found::Folder(_) | Found::Mount => self.remove_litter_folder(path, entry.name),
-            _ => unlinkat(&folder, entry.name, UnlinkatFlags::NoRemoveDir).map_err(failed),
+        self.disk.list(path, &mut |entry| match litter(&entry) {
+            Some(name) if matches!(entry.found, Found::Folder(_)) => {
+                self.remove_tree(&format!("{path}/{name}"))
+            }
+            Some(name) => unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir).map_err(failed),
+            // It came between the two looks.
+            None => Err(failed(nix::Error::EEXIST)),
         })?;
         let (parent, name) = self.parent(path).map_err(failed)?;
         unlinkat(&parent, name, UnlinkatFlags::RemoveDir).map_err(failed)
     }
 
-    /// Removes a folder of thumbnails and the like with everything in it.
-    fn remove_litter_folder(&self, parent: &str, name: &std::ffi::OsStr) -> Result<()> {
-        let path = format!("{parent}/{}", name.to_string_lossy());
-        std::fs::remove_dir_all(self.disk.root().join(&path))
-            .map_err(|error| Error::disk(format!("removing folder {path}"), error))
+    /// Removes a folder of thumbnails with everything in it.
+    fn remove_tree(&self, path: &str) -> Result<()> {
+        let failed = |errno| disk_error("removing folder", path, errno);
+        let folder = self.disk.open_folder(path).map_err(failed)?;
+        self.disk.list(path, &mut |entry| match (entry.found, entry.name.to_str()) {
+            (Found::Folder(_), Some(name)) => self.remove_tree(&format!("{path}/{name}")),
+            (Found::Folder(_) | Found::Mount, _) => Err(failed(nix::Error::EBUSY)),
+            _ => unlinkat(&folder, entry.name, UnlinkatFlags::NoRemoveDir).map_err(failed),
+        })?;
+        let (parent, name) = self.parent(path).map_err(failed)?;
+        unlinkat(&parent, name, UnlinkatFlags::RemoveDir).map_err(failed)
     }
 
     fn parent<'p>(&self, path: &'p str) -> nix::Result<(OwnedFd, &'p str)> {
@@ -289,6 +295,16 @@ impl Read for Arrival {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         self.file.read(buffer)
     }
+}
+
+/// The name of an entry that may go with its folder.
+fn litter<'e>(entry: &DiskEntry<'e>) -> Option<&'e str> {
+    let kind = match entry.found {
+        Found::File(_) => ItemKind::File,
+        Found::Folder(_) => ItemKind::Folder,
+        Found::Mount | Found::Link | Found::Special => return None,
+    };
+    entry.name.to_str().filter(|name| dies_with_folder(name, kind))
 }
 
 /// Puts a file under a name that must be free.

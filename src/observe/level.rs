@@ -1,16 +1,19 @@
 //! One folder's sightings merged with its rows.
 
 use super::{Look, Renamed, Sighting};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, RemotePrint, Side, Version};
 use crate::rules::SkipReason;
 use crate::store::{Children, Facet, Key, Record};
+use std::cmp::Ordering;
 use std::iter::Peekable;
 
 /// A folder being looked at. Its sightings come in the order of names (a folder's ends in `/`).
 pub(super) struct Level {
     folder: u64,
     rows: Peekable<Children>,
+    /// The name met last.
+    last: String,
     /// A folder that didn't exist in the state has no rows, but its node is known already.
     version: Option<(Key, Version)>,
 }
@@ -26,7 +29,12 @@ pub(super) struct Descent {
 
 impl Level {
     pub fn open(look: &Look<'_, '_>, folder: u64, version: Option<(Key, Version)>) -> Result<Self> {
-        Ok(Level { folder, rows: look.snapshot.children(folder)?.peekable(), version })
+        Ok(Level {
+            folder,
+            rows: look.snapshot.children(folder)?.peekable(),
+            last: String::new(),
+            version,
+        })
     }
 
     /// Takes in the next sighting. Tells where to go on if it is a folder worth looking into.
@@ -37,6 +45,14 @@ impl Level {
         sighting: Sighting,
         skip: Option<SkipReason>,
     ) -> Result<Option<Descent>> {
+        match name.cmp(&self.last) {
+            Ordering::Greater => name.clone_into(&mut self.last),
+            // Told twice.
+            Ordering::Equal => return Ok(None),
+            Ordering::Less => {
+                return Err(Error::new(Kind::Protocol, format!("listing {name}"), "out of order"));
+            }
+        }
         let key = Key { folder: self.folder, name };
         let known = self.advance(look, &key)?;
         let kind = key.kind();
@@ -50,7 +66,7 @@ impl Level {
             && let Sighting::Local(print) = sighting
             && let Some(from) = look.renamed_from(print.inode)?
         {
-            look.renamed.push(Renamed { from, to: key, print });
+            look.found.renamed.push(Renamed { from, to: key, print });
             return Ok(None);
         }
         let (mut record, mut news) = match known {
@@ -58,7 +74,11 @@ impl Level {
             None if kind == ItemKind::File => (Record::new(0), true),
             None => (Record::new(look.batch.new_node()?), true),
         };
-        let new = !record.is_on(look.side);
+        let another = match (&sighting, record.local_print()) {
+            (Sighting::Local(print), Some(known)) => known.inode != print.inode,
+            _ => false,
+        };
+        let new = !record.is_on(look.side) || another;
         let (seen, version) = match sighting {
             Sighting::Local(print) => (record.see_local(Some(print)), None),
             Sighting::Remote(print) => {
@@ -75,8 +95,13 @@ impl Level {
             }
         };
         news |= seen;
-        if record.skip != skip {
+        // What the disk says of an item's nature, a look at the service can't deny.
+        let by_disk = record.skip.as_ref().is_some_and(SkipReason::is_of_disk);
+        if record.skip != skip && !(by_disk && look.side == Side::Remote) {
             // A rule came or went: the item leaves the agreement, and both copies stay.
+            if record.skip.is_none() && record.node != 0 {
+                look.forget_below(record.node)?;
+            }
             record.forget_agreement();
             record.skip = skip;
             news = true;
@@ -133,7 +158,7 @@ fn miss(look: &mut Look<'_, '_>, key: &Key, mut record: Record) -> Result<()> {
     }
     match (key.kind(), look.side) {
         (ItemKind::Folder, Side::Local) if record.skip.is_none() => {
-            look.missing.push(record.node);
+            look.found.missing.push(record.node);
             Ok(())
         }
         (ItemKind::Folder, _) => look.gone(key),

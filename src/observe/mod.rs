@@ -11,9 +11,9 @@ mod level;
 mod sorter;
 mod walk;
 
-use crate::error::{Error, Kind, Reaction, Result};
+use crate::error::{Error, Reaction, Result};
 use crate::http::Cancel;
-use crate::local::{Disk, Found};
+use crate::local::{self, Disk};
 use crate::model::{ItemKind, LocalPrint, Nanos, RemotePrint, Side};
 use crate::progress::Progress;
 use crate::remote::{Entry, Listing, Remote};
@@ -52,6 +52,14 @@ pub(crate) struct Renamed {
     pub print: LocalPrint,
 }
 
+/// What became of folders that aren't where they were.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Nodes of local folders that aren't in their place.
+    missing: Vec<u64>,
+    renamed: Vec<Renamed>,
+}
+
 /// One look at a side.
 pub(crate) struct Look<'a, 't> {
     snapshot: &'a Snapshot,
@@ -61,9 +69,9 @@ pub(crate) struct Look<'a, 't> {
     /// The disk, to tell a renamed folder from a copied one.
     disk: Option<&'a Disk>,
     now: Nanos,
-    /// Nodes of local folders that aren't in their place.
-    missing: Vec<u64>,
-    renamed: Vec<Renamed>,
+    found: Found,
+    /// Something failed in an earlier look: a folder that can be read now may be it.
+    problems: bool,
     progress: &'a Progress,
     cancel: &'a Cancel,
 }
@@ -88,66 +96,63 @@ impl Observer<'_> {
     /// Looks at the disk. Tells the folders that were renamed; what is in them hasn't been looked
     /// at yet and counts as unchanged until [`Observer::local_renamed`].
     pub fn local(&self, disk: &Disk, scope: Scope<'_>) -> Result<Vec<Renamed>> {
-        let snapshot = self.trees.snapshot()?;
-        let mut batch = self.trees.batch()?;
-        let mut look = self.look(&snapshot, &mut batch, Side::Local);
-        look.disk = Some(disk);
+        let mut found = Found::default();
         match scope {
-            Scope::All => walk::local(&mut look, disk, self.spill, (ROOT, String::new()), true)?,
+            Scope::All => self.look_at(disk, "", true, &mut found)?,
             Scope::Folders(folders) => {
                 for folder in folders {
-                    if let Some(node) = find_folder(&snapshot, folder)? {
-                        walk::local(&mut look, disk, self.spill, (node, folder.clone()), false)?;
-                    }
+                    self.look_at(disk, folder, false, &mut found)?;
                 }
             }
         }
-        let renamed = std::mem::take(&mut look.renamed);
-        for node in std::mem::take(&mut look.missing) {
-            let moved = |renamed: &Renamed| {
-                snapshot
-                    .get(&renamed.from)
-                    .map(|record| record.is_some_and(|record| record.node == node))
-            };
-            let mut is_renamed = false;
-            for rename in &renamed {
-                is_renamed |= moved(rename)?;
-            }
-            if !is_renamed && let Some(key) = snapshot.folder_key(node)? {
-                look.gone(&key)?;
-            }
-        }
-        batch.flush()?;
-        Ok(renamed)
+        self.conclude(found)
     }
 
     /// Looks at a folder whose row has been put under its new name, and at everything in it.
     pub fn local_renamed(&self, disk: &Disk, key: &Key) -> Result<Vec<Renamed>> {
+        let mut found = Found::default();
+        let path = self.trees.snapshot()?.path(key)?;
+        self.look_at(disk, &path, true, &mut found)?;
+        self.conclude(found)
+    }
+
+    /// Looks at a folder of the disk, and at everything or at what is new in it. What one look
+    /// finds, the next one knows.
+    fn look_at(&self, disk: &Disk, folder: &str, deep: bool, found: &mut Found) -> Result<()> {
         let snapshot = self.trees.snapshot()?;
-        let Some(record) = snapshot.get(key)? else { return Ok(Vec::new()) };
-        let path = snapshot.path(key)?;
+        let Some(node) = find_folder(&snapshot, folder)? else { return Ok(()) };
         let mut batch = self.trees.batch()?;
-        let mut look = self.look(&snapshot, &mut batch, Side::Local);
+        let mut look = self.look(&snapshot, &mut batch, Side::Local)?;
         look.disk = Some(disk);
-        walk::local(&mut look, disk, self.spill, (record.node, path), true)?;
-        let renamed = std::mem::take(&mut look.renamed);
-        let missing = std::mem::take(&mut look.missing);
-        for node in missing {
-            if let Some(key) = snapshot.folder_key(node)?
-                && !renamed.iter().any(|renamed| renamed.from == key)
-            {
+        look.found = std::mem::take(found);
+        walk::local(&mut look, disk, self.spill, (node, folder.into()), deep)?;
+        *found = look.found;
+        batch.flush()
+    }
+
+    /// Takes the folders that aren't in their place, and weren't renamed, as gone.
+    fn conclude(&self, found: Found) -> Result<Vec<Renamed>> {
+        let snapshot = self.trees.snapshot()?;
+        let mut batch = self.trees.batch()?;
+        let mut look = self.look(&snapshot, &mut batch, Side::Local)?;
+        let mut moved = Vec::new();
+        for renamed in &found.renamed {
+            moved.extend(snapshot.get(&renamed.from)?.map(|record| record.node));
+        }
+        for node in found.missing.into_iter().filter(|node| !moved.contains(node)) {
+            if let Some(key) = snapshot.folder_key(node)? {
                 look.gone(&key)?;
             }
         }
         batch.flush()?;
-        Ok(renamed)
+        Ok(found.renamed)
     }
 
     /// Takes a renamed folder as one that is gone and one that is new.
     pub fn local_remade(&self, disk: &Disk, renamed: &Renamed) -> Result<()> {
         let snapshot = self.trees.snapshot()?;
         let mut batch = self.trees.batch()?;
-        let mut look = self.look(&snapshot, &mut batch, Side::Local);
+        let mut look = self.look(&snapshot, &mut batch, Side::Local)?;
         look.gone(&renamed.from)?;
         let node = look.batch.new_node()?;
         let mut record = Record::new(node);
@@ -166,7 +171,7 @@ impl Observer<'_> {
     pub fn remote(&self, remote: &dyn Remote, listing: Listing) -> Result<()> {
         let snapshot = self.trees.snapshot()?;
         let mut batch = self.trees.batch()?;
-        let mut look = self.look(&snapshot, &mut batch, Side::Remote);
+        let mut look = self.look(&snapshot, &mut batch, Side::Remote)?;
         match listing {
             Listing::Flat => flat::remote(&mut look, remote)?,
             Listing::Folders => walk::remote(&mut look, remote, self.spill)?,
@@ -179,19 +184,19 @@ impl Observer<'_> {
         snapshot: &'a Snapshot,
         batch: &'a mut Batch<'t>,
         side: Side,
-    ) -> Look<'a, 't> {
-        Look {
+    ) -> Result<Look<'a, 't>> {
+        Ok(Look {
             snapshot,
             batch,
             names: self.names,
             side,
             disk: None,
             now: self.now,
-            missing: Vec::new(),
-            renamed: Vec::new(),
+            found: Found::default(),
+            problems: snapshot.problem_count()? > 0,
             progress: self.progress,
             cancel: self.cancel,
-        }
+        })
     }
 }
 
@@ -225,7 +230,7 @@ impl Look<'_, '_> {
     /// Where the folder of this inode was, if it is there no more: it was renamed.
     fn renamed_from(&self, inode: u64) -> Result<Option<Key>> {
         let Some(disk) = self.disk else { return Ok(None) };
-        if self.renamed.len() == MOST_RENAMES {
+        if self.found.renamed.len() == MOST_RENAMES {
             return Ok(None);
         }
         let Some(node) = self.snapshot.node_of_inode(inode)? else { return Ok(None) };
@@ -236,20 +241,21 @@ impl Look<'_, '_> {
             return Ok(None);
         }
         let still_there = match disk.stat(&self.snapshot.path(&key)?)? {
-            Some(Found::Folder(print)) => print.inode == inode,
+            // Another folder in its place takes over the row; files find their way by inode.
+            Some(local::Found::Folder(_)) => true,
             _ => false,
         };
-        let told = self.renamed.iter().any(|renamed| renamed.from == key);
+        let told = self.found.renamed.iter().any(|renamed| renamed.from == key);
         Ok((!still_there && !told).then_some(key))
     }
 
     /// Notes that a folder can't be read; what is in it counts as unchanged.
     ///
     /// # Errors
-    /// `RootLost` when it is the root.
+    /// The same, when it is the root.
     fn unreadable(&mut self, node: u64, key: Option<Key>, error: &Error) -> Result<()> {
         if node == ROOT {
-            return Err(Error::new(Kind::RootLost, error.reason(), "nothing can be told of it"));
+            return Err(error.clone());
         }
         // A folder that is new has no row yet: the next look notes it.
         let Some(key) = key else { return Ok(()) };
@@ -260,18 +266,44 @@ impl Look<'_, '_> {
             since: self.now,
             settled: false,
         };
-        self.batch.set_problem(key, Some(problem))
+        let known = self.snapshot.problem(&key)?;
+        let same = known.is_some_and(|known| Problem { since: self.now, ..known } == problem);
+        if same { Ok(()) } else { self.batch.set_problem(key, Some(problem)) }
+    }
+
+    /// Notes that a folder could be read, if it couldn't before.
+    fn readable(&mut self, node: u64) -> Result<()> {
+        if self.problems
+            && let Some(key) = self.snapshot.folder_key(node)?
+            && self.snapshot.problem(&key)?.is_some()
+        {
+            self.batch.set_problem(key, None)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets everything below a folder: it isn't synced any more, and all of it stays.
+    fn forget_below(&mut self, node: u64) -> Result<()> {
+        let mut folders = vec![node];
+        while let Some(folder) = folders.pop() {
+            for row in self.snapshot.children(folder)? {
+                let (key, record) = row?;
+                folders.extend(Some(record.node).filter(|node| *node != 0));
+                self.batch.put(key, Record::new(record.node))?;
+            }
+        }
+        Ok(())
     }
 }
 
 /// The rule by which an entry of the disk isn't synced.
-fn skip_of_disk(names: &NameCheck, path: &str, found: Found) -> Option<SkipReason> {
+fn skip_of_disk(names: &NameCheck, path: &str, found: local::Found) -> Option<SkipReason> {
     match found {
-        Found::File(print) => names.check(path, ItemKind::File, print.size),
-        Found::Folder(_) => names.check(path, ItemKind::Folder, 0),
-        Found::Mount => Some(SkipReason::MountPoint),
-        Found::Link => Some(SkipReason::SymbolicLink),
-        Found::Special => Some(SkipReason::SpecialFile),
+        local::Found::File(print) => names.check(path, ItemKind::File, print.size),
+        local::Found::Folder(_) => names.check(path, ItemKind::Folder, 0),
+        local::Found::Mount => Some(SkipReason::MountPoint),
+        local::Found::Link => Some(SkipReason::SymbolicLink),
+        local::Found::Special => Some(SkipReason::SpecialFile),
     }
 }
 
@@ -294,5 +326,8 @@ fn find_folder(snapshot: &Snapshot, path: &str) -> Result<Option<u64>> {
 
 /// Whether looking may go on elsewhere after this error of one folder.
 fn concerns_one_folder(error: &Error) -> bool {
-    !matches!(error.kind().reaction(), Reaction::Stop | Reaction::Ask)
+    match error.kind().reaction() {
+        Reaction::Stop | Reaction::Ask | Reaction::Wait => false,
+        Reaction::Skip | Reaction::Retry | Reaction::Replan => true,
+    }
 }

@@ -37,17 +37,8 @@ pub(super) fn local(
     deep: bool,
 ) -> Result<()> {
     let list = |look: &mut Look<'_, '_>, node: u64, path: &str| {
-        match list_disk(&look.names, disk, spill, path) {
-            Ok(entries) => Ok(Some(entries)),
-            // A folder that is gone by now is told by the one it was in.
-            Err(error) if error.kind() == Kind::NotFound && node != ROOT => Ok(None),
-            Err(error) if concerns_one_folder(&error) => {
-                let key = look.snapshot.folder_key(node)?;
-                look.unreadable(node, key, &error)?;
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+        let listed = list_disk(&look.names, disk, spill, path);
+        take_listed(look, node, listed)
     };
     walk(look, start, deep, &list, Sighting::Local)
 }
@@ -72,18 +63,31 @@ pub(super) fn remote(look: &mut Look<'_, '_>, remote: &dyn Remote, spill: &Path)
             let skip = skip_of_entry(&names, &join(path, name), &entry);
             sorter.push(Key::new(0, name, entry.kind).name, Told { print: entry.print, skip })
         });
-        match listed {
-            Ok(()) => sorter.finish().map(Some),
-            // Removed between the two listings: the next look tells.
-            Err(error) if error.kind() == Kind::NotFound && node != ROOT => Ok(None),
-            Err(error) => Err(error),
-        }
+        take_listed(look, node, listed.and_then(|()| sorter.finish()))
     };
     walk(look, (ROOT, String::new()), true, &list, Sighting::Remote)?;
     if !version.is_empty() {
         look.batch.set_fact(ROOT_VERSION, Some(version.as_str().as_bytes().to_vec()));
     }
     Ok(())
+}
+
+/// A folder that can't be listed counts as unchanged, whatever it was; the rest goes on.
+fn take_listed<P>(
+    look: &mut Look<'_, '_>,
+    node: u64,
+    listed: Result<Sorted<Told<P>>>,
+) -> Result<Listed<P>> {
+    match listed {
+        Ok(entries) => look.readable(node).map(|()| Some(entries)),
+        // A folder that is gone by now is told by the one it was in.
+        Err(error) if error.kind() == Kind::NotFound && node != ROOT => Ok(None),
+        Err(error) if concerns_one_folder(&error) => {
+            let key = look.snapshot.folder_key(node)?;
+            look.unreadable(node, key, &error).map(|()| None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn walk<P, L>(

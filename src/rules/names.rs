@@ -39,9 +39,11 @@ const RESERVED_BEGINNINGS: &[&str] = &["._", "~", ".synoppsdb"];
 /// Characters that no path may have. (`/` can't be in a name.)
 const RESERVED_CHARACTERS: &[char] = &[':', '\\'];
 
-/// What programs leave behind in a folder and make again by themselves: it mustn't keep a folder
-/// alive that a person removed.
-const LITTER: &[&str] = &[".ds_store", "desktop.ini", "thumbs.db", "@eadir", "icon\r"];
+/// Files that programs leave behind in a folder and make again by themselves: they mustn't keep a
+/// folder alive that a person removed.
+const LITTER: &[&str] = &[".ds_store", "desktop.ini", "thumbs.db", "icon\r"];
+/// The only folder of that kind: the NAS's thumbnails.
+const LITTER_FOLDER: &str = "@eadir";
 
 /// Why an item isn't synced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +71,14 @@ pub enum SkipReason {
     SymbolicLink,
     /// Neither file nor folder.
     SpecialFile,
+}
+
+impl SkipReason {
+    /// Whether only a look at the disk can tell this: what the service has can't be too large for it.
+    pub fn is_of_disk(&self) -> bool {
+        use SkipReason::*;
+        matches!(self, NotUtf8 | MountPoint | SymbolicLink | SpecialFile | TooLarge)
+    }
 }
 
 impl fmt::Display for SkipReason {
@@ -149,7 +159,10 @@ impl NameCheck {
 }
 
 /// Whether an item of this name, which isn't synced, may be removed with its folder.
-pub fn dies_with_folder(name: &str) -> bool {
+pub fn dies_with_folder(name: &str, kind: ItemKind) -> bool {
     let lower = name.to_lowercase();
-    LITTER.contains(&lower.as_str()) || lower.starts_with("._")
+    match kind {
+        ItemKind::File => LITTER.contains(&lower.as_str()) || lower.starts_with("._"),
+        ItemKind::Folder => lower == LITTER_FOLDER,
+    }
 }
