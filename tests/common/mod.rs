@@ -3,5 +3,8 @@
 
 pub mod bench;
 pub mod contract;
+pub mod dice;
 pub mod memory;
+pub mod pair;
 pub mod peers;
+pub mod relay;
