@@ -245,13 +245,14 @@ impl Pair {
         tree(stage.path())
     }
 
-    /// Uploads in parts that were begun and neither finished nor dropped.
-    pub fn unfinished_uploads(&self) -> Vec<Value> {
+    /// Keys of uploads in parts that were begun and neither finished nor dropped.
+    pub fn unfinished_uploads(&self) -> Vec<String> {
         let bucket = self.place.trim_end_matches("/docs");
         let told = self.rclone(&["backend", "list-multipart-uploads", bucket]);
         let told: Value = serde_json::from_str(&told).unwrap();
         let uploads = told.as_object().unwrap().values();
-        uploads.filter_map(Value::as_array).flatten().cloned().collect()
+        let uploads = uploads.filter_map(Value::as_array).flatten();
+        uploads.map(|upload| upload["Key"].as_str().unwrap().to_string()).collect()
     }
 
     // ---- both
