@@ -3,28 +3,13 @@
 //! lost, both sides end equal, and one more cycle does nothing.
 
 use crate::common::bench::{APPROVED, Bench};
+use crate::common::dice::Dice;
 use crate::common::memory::{DRIVE, FORGETFUL, Fault, How, STORE};
 use mooring::error::Kind;
 use mooring::model::Direction;
 use mooring::remote::Descriptor;
 use std::collections::BTreeSet;
 use std::fs;
-
-/// A small generator of numbers (xorshift64*), so that a seed tells a history.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % sides
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
-        if from.is_empty() { None } else { from.get(self.roll(from.len() as u64) as usize) }
-    }
-}
 
 struct History {
     dice: Dice,
@@ -187,7 +172,7 @@ impl History {
 
 fn run(seed: u64, descriptor: &'static Descriptor) {
     let mut history = History {
-        dice: Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
+        dice: Dice::new(seed),
         bench: Bench::new(descriptor, Direction::Both),
         log: Vec::new(),
         written: 0,

@@ -7,5 +7,8 @@ mod common;
 mod daemon;
 mod engine;
 mod histories;
+mod kills;
+mod peers_daemon;
+mod peers_sync;
 mod s3;
 mod webdav;

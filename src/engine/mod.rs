@@ -15,7 +15,7 @@ mod report;
 pub use report::{Intent, Report, Trouble};
 
 use crate::error::{Error, Kind, Reaction, Result};
-use crate::execute::{Down, Source, Up, Ways};
+use crate::execute::{Down, Source, Up, Ways, drop_upload};
 use crate::http::{Cancel, Counters, Http};
 use crate::local::{Disk, DiskWriter};
 use crate::model::{Direction, ItemKind, Nanos};
@@ -297,18 +297,21 @@ impl Engine {
         batch.reconsider()
     }
 
-    /// Removes arrivals that nobody waits for.
+    /// Removes what is left on both sides of transfers that nobody waits for.
     fn tidy(&self) -> Result<()> {
-        let Some(down) = self.ways.down() else { return Ok(()) };
         let mut batch = self.trees.batch()?;
         for note in self.trees.snapshot()?.transfers()? {
-            let (key, _) = note?;
+            let (key, row) = note?;
             let dirty = batch.get(&key)?.is_some_and(|record| !record.is_clean());
             if !dirty {
+                if let Some(up) = self.ways.up() {
+                    drop_upload(up, &row);
+                }
                 batch.set_transfer(key, None)?;
             }
         }
         batch.flush()?;
+        let Some(down) = self.ways.down() else { return Ok(()) };
         let unfinished = self.trees.snapshot()?.transfers()?.next().is_some();
         if unfinished { Ok(()) } else { down.writer.tidy(&|_| false) }
     }

@@ -19,7 +19,8 @@ const PATIENT_PASSES: u32 = 3;
 const COMMIT_AFTER: Duration = Duration::from_secs(1);
 /// Items left alone that are noted together.
 const LEAVE_TOGETHER: usize = 256;
-/// A transfer of at least this size may have left a note.
+/// An upload of at least this size may have left a note, which is of no use any more; other notes
+/// may stand for something on the service that is to be dropped with them.
 const NOTED_BYTES: u64 = 64 << 10;
 
 /// What a pass is to do, counted before it begins.
@@ -415,6 +416,9 @@ impl<'e> Pass<'e> {
             Done::Uploaded(synced) => {
                 self.report.uploaded += 1;
                 self.event("uploaded", path, synced.local.size, "")?;
+                if synced.local.size >= NOTED_BYTES {
+                    self.batch.set_transfer(key.clone(), None)?;
+                }
                 self.agree(key, record, synced)
             }
             Done::Downloaded(synced) => {
@@ -480,9 +484,6 @@ impl<'e> Pass<'e> {
     }
 
     fn agree(&mut self, key: Key, mut record: Record, synced: Synced) -> Result<()> {
-        if synced.local.size >= NOTED_BYTES {
-            self.batch.set_transfer(key.clone(), None)?;
-        }
         record.agree(synced);
         let folder = key.folder;
         self.batch.put(key, record)?;

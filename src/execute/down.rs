@@ -1,7 +1,7 @@
 //! Fetching files.
 
 use super::hashing::Hasher;
-use super::{BUFFER_BYTES, Context, Done, Down, Job, NOTE_FORMAT, missing_side};
+use super::{BUFFER_BYTES, Context, DOWNLOAD_FORMAT, Done, Down, Job, missing_side};
 use crate::error::{Error, Kind, Result};
 use crate::http::read_error;
 use crate::local::Arrival;
@@ -115,7 +115,7 @@ fn resume(
     each: &mut dyn FnMut(&[u8]),
 ) -> Result<u64> {
     let note = context.trees.snapshot()?.transfer(&job.key)?;
-    let noted = note.and_then(|row| decode::<(String, u64)>(NOTE_FORMAT, &row).ok());
+    let noted = note.and_then(|row| decode::<(String, u64)>(DOWNLOAD_FORMAT, &row).ok());
     let name = job.remote.as_ref().map(|print| arrival_name(job, print));
     let length = match noted {
         Some((noted_name, length)) if Some(&noted_name) == name.as_ref() => length,
@@ -153,7 +153,7 @@ fn keep_or_discard(
         Some(name) if again && length >= BUFFER_BYTES as u64 => {
             arrival.keep()?;
             let mut batch = context.trees.batch()?;
-            batch.set_transfer(job.key.clone(), Some(encode(NOTE_FORMAT, &(name, length))?))?;
+            batch.set_transfer(job.key.clone(), Some(encode(DOWNLOAD_FORMAT, &(name, length))?))?;
             batch.commit()
         }
         _ => arrival.discard(),

@@ -29,7 +29,9 @@ use std::sync::Arc;
 /// Bytes moved at once.
 const BUFFER_BYTES: usize = 64 << 10;
 /// First byte of an upload's note.
-const NOTE_FORMAT: u8 = 1;
+const UPLOAD_FORMAT: u8 = 1;
+/// First byte of a download's note.
+const DOWNLOAD_FORMAT: u8 = 2;
 
 /// What may write to the remote side.
 pub(crate) struct Up {
@@ -237,18 +239,46 @@ struct Note<'a> {
     print: LocalPrint,
 }
 
+impl Note<'_> {
+    /// Drops what the service has of an upload of the file as it was before.
+    fn drop_outdated(&self, up: &Up) -> Result<()> {
+        let Some(row) = self.trees.snapshot()?.transfer(self.key)? else { return Ok(()) };
+        if upload_note(&row).is_none_or(|(print, _)| print == self.print) {
+            return Ok(());
+        }
+        drop_upload(up, &row);
+        let mut batch = self.trees.batch()?;
+        batch.set_transfer(self.key.clone(), None)?;
+        batch.flush()
+    }
+}
+
 impl Resume for Note<'_> {
     fn load(&self) -> Option<Vec<u8>> {
         // A note that can't be read costs sending the file from its start.
         let row = self.trees.snapshot().ok()?.transfer(self.key).ok()??;
-        let (print, note): (LocalPrint, Vec<u8>) = decode(NOTE_FORMAT, &row).ok()?;
+        let (print, note) = upload_note(&row)?;
         (print == self.print).then_some(note)
     }
 
     fn save(&self, note: &[u8]) -> Result<()> {
-        let row = encode(NOTE_FORMAT, &(self.print, note))?;
+        let row = encode(UPLOAD_FORMAT, &(self.print, note))?;
         let mut batch = self.trees.batch()?;
         batch.set_transfer(self.key.clone(), Some(row))?;
         batch.commit()
+    }
+}
+
+/// An upload's note and the file's state that it is tied to; `None` when the row isn't one.
+fn upload_note(row: &[u8]) -> Option<(LocalPrint, Vec<u8>)> {
+    decode(UPLOAD_FORMAT, row).ok()
+}
+
+/// Drops what the service has of the upload that this row of the state is the note of, if it is.
+pub(crate) fn drop_upload(up: &Up, row: &[u8]) {
+    let Some((_, note)) = upload_note(row) else { return };
+    // What can't be dropped is left to the service, as what a lost state knew of.
+    if let Err(error) = up.remote.abandon(&note) {
+        tracing::debug!(reason = error.reason(), "an unfinished upload stays");
     }
 }

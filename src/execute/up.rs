@@ -30,6 +30,7 @@ pub(super) fn send(
     let transfer = context.progress.transfer(&job.path, print.size);
     let tee = Tee::new(&file, &transfer);
     let note = Note { trees: context.trees, key: &job.key, print };
+    note.drop_outdated(up)?;
     let expect = replaced.map_or(Expect::Absent, |print| Expect::Version(&print.version));
     let written = up.remote.write(&job.path, &tee, print.mtime, expect, &note);
     let entry = written.map_err(|error| match error.kind() {

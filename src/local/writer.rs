@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, LocalPrint, Nanos, split_path};
 use crate::rules::{WORK_FOLDER, dies_with_folder};
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::{Mode, fchmod, fstatat, futimens, mkdirat};
+use nix::sys::stat::{Mode, fchmod, fstat, fstatat, futimens, mkdirat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, linkat, unlinkat};
 use std::fs::File;
@@ -66,7 +66,13 @@ impl DiskWriter {
         }
         let folder = self.disk.open_folder(WORK_FOLDER).map_err(failed)?;
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let file = openat(&folder, name, flags, FILE_MODE).map_err(failed)?;
+        let open = || openat(&folder, name, flags, FILE_MODE).map_err(failed);
+        let mut file = open()?;
+        if fstat(&file).map_err(failed)?.st_nlink > 1 {
+            // A crash came right after it was put in place: it is a person's file by now.
+            unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir).map_err(failed)?;
+            file = open()?;
+        }
         Ok(Arrival { file: File::from(file), name: name.into(), writer: self.clone() })
     }
 
@@ -312,6 +318,10 @@ fn place(from: &OwnedFd, name: &str, to: &OwnedFd, new_name: &str) -> nix::Resul
     // A link fails when the name is taken, on every kernel and C library.
     match linkat(from, name, to, new_name, AtFlags::empty()) {
         Ok(()) => unlinkat(from, name, UnlinkatFlags::NoRemoveDir),
+        // A crash came between the two calls.
+        Err(nix::Error::EEXIST) if is_one_file(from, name, to, new_name) => {
+            unlinkat(from, name, UnlinkatFlags::NoRemoveDir)
+        }
         Err(nix::Error::EPERM | nix::Error::EOPNOTSUPP | nix::Error::EMLINK) => {
             // RACE: file systems without links (FAT) leave a window of microseconds in which a
             // file made under this name is replaced.
@@ -325,6 +335,16 @@ fn place(from: &OwnedFd, name: &str, to: &OwnedFd, new_name: &str) -> nix::Resul
     }
 }
 
+/// Whether both names are of the same file.
+fn is_one_file(folder: &OwnedFd, name: &str, other_folder: &OwnedFd, other_name: &str) -> bool {
+    let file = |folder, name: &str| {
+        let stat = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW);
+        stat.map(|stat| (stat.st_dev, stat.st_ino)).ok()
+    };
+    let one = file(folder, name);
+    one.is_some() && one == file(other_folder, other_name)
+}
+
 /// Makes a folder's entries durable.
 fn sync(folder: OwnedFd) -> nix::Result<()> {
     match File::from(folder).sync_all() {
@@ -332,5 +352,58 @@ fn sync(folder: OwnedFd) -> nix::Result<()> {
         // Some file systems can't, and need not.
         Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),
         Err(error) => Err(error.raw_os_error().map_or(nix::Error::EIO, nix::Error::from_raw)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// An empty folder that is removed at the end.
+    struct Root(std::path::PathBuf);
+
+    impl Drop for Root {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn root(name: &str) -> (Root, DiskWriter) {
+        let path = std::env::temp_dir().join(format!("mooring-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        let writer = DiskWriter::new(Disk::new(&path));
+        (Root(path), writer)
+    }
+
+    /// Killed between the two calls of [`place`], which leaves the file under both names.
+    #[test]
+    fn a_file_in_place_is_not_written_to_again() {
+        let (root, writer) = root("placed");
+        let mut arrival = writer.arrive("arrival").unwrap();
+        arrival.write_all(b"a person's by now").unwrap();
+        drop(arrival);
+        let (work, placed) = (root.0.join(WORK_FOLDER), root.0.join("file"));
+        fs::hard_link(work.join("arrival"), &placed).unwrap();
+        let mut arrival = writer.arrive("arrival").unwrap();
+        arrival.restart().unwrap();
+        arrival.write_all(b"new").unwrap();
+        assert_eq!(fs::read(&placed).unwrap(), b"a person's by now");
+        assert_eq!(fs::read(work.join("arrival")).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_rename_that_was_cut_short_goes_on() {
+        let (root, writer) = root("renamed");
+        fs::write(root.0.join("old"), "content").unwrap();
+        fs::hard_link(root.0.join("old"), root.0.join("new")).unwrap();
+        let Some(Found::File(print)) = writer.disk.stat("old").unwrap() else { panic!() };
+        writer.rename("old", "new", ItemKind::File, &print).unwrap();
+        assert!(!root.0.join("old").exists());
+        assert_eq!(fs::read(root.0.join("new")).unwrap(), b"content");
+        fs::write(root.0.join("old"), "another").unwrap();
+        let Some(Found::File(print)) = writer.disk.stat("old").unwrap() else { panic!() };
+        let error = writer.rename("old", "new", ItemKind::File, &print).unwrap_err();
+        assert_eq!(error.kind(), Kind::Exists);
     }
 }

@@ -110,6 +110,13 @@ pub trait Remote: Send + Sync {
         resume: &dyn Resume,
     ) -> Result<Entry>;
 
+    /// Drops what the service has of an upload that nobody will finish, by the last note that was
+    /// saved of it. A note that means nothing to this service is none.
+    fn abandon(&self, note: &[u8]) -> Result<()> {
+        let _ = note;
+        Ok(())
+    }
+
     /// Makes a folder whose parent is there. One that exists already is as good.
     ///
     /// For the root (an empty path) this makes it and its parents, as far as the settings of the

@@ -261,6 +261,7 @@ struct Note {
     size: u64,
     mtime: Nanos,
     part_size: u64,
+    /// Empty from before the upload is begun until its ID is known.
     upload: String,
 }
 
@@ -774,6 +775,11 @@ impl Store {
         let saved = resume.load().and_then(|note| postcard::from_bytes::<Note>(&note).ok());
         let saved = saved.filter(|it| it.key == key && it.size == size && it.mtime == mtime);
         let known = match saved {
+            Some(note) if note.upload.is_empty() => {
+                // What can't be dropped is left to the bucket's lifecycle rules.
+                let _ = self.drop_unnoted(what, key);
+                None
+            }
             // Not a note of ours if it asks for parts that can't be.
             Some(note) if note.part_size > 0 && size.div_ceil(note.part_size) <= MAX_PARTS => {
                 self.parts(what, &note)?.map(|parts| (note, parts))
@@ -783,12 +789,17 @@ impl Store {
         let (note, done) = match known {
             Some(known) => known,
             None => {
-                let upload = self.start_parts(what, key, mtime)?;
                 let part_size = self.part_size.max(size.div_ceil(MAX_PARTS).next_multiple_of(MIB));
-                let note = Note { key: key.into(), size, mtime, part_size, upload };
-                let bytes = postcard::to_stdvec(&note)
-                    .map_err(|error| Error::new(Kind::State, what, error))?;
-                resume.save(&bytes)?;
+                let upload = String::new();
+                let mut note = Note { key: key.into(), size, mtime, part_size, upload };
+                let save = |note: &Note| {
+                    let bytes = postcard::to_stdvec(note)
+                        .map_err(|error| Error::new(Kind::State, what, error))?;
+                    resume.save(&bytes)
+                };
+                save(&note)?;
+                note.upload = self.start_parts(what, key, mtime)?;
+                save(&note)?;
                 (note, HashMap::new())
             }
         };
@@ -796,11 +807,39 @@ impl Store {
             // Kept for another attempt only if it can go on; else it would cost storage forever.
             let keep = [Kind::Offline, Kind::Busy, Kind::Cancelled, Kind::SignIn, Kind::Untrusted];
             if !keep.contains(&error.kind()) {
-                let query = [("uploadId", note.upload.as_str())];
                 // What can't be dropped is left to the bucket's lifecycle rules.
-                let _ = self.send(what, &Ask::new("DELETE", key).query(&query)).map(Reply::drain);
+                let _ = self.drop_parts(what, key, &note.upload);
             }
         })
+    }
+
+    fn drop_parts(&self, what: &str, key: &str, upload: &str) -> Result<()> {
+        let query = [("uploadId", upload)];
+        match self.send(what, &Ask::new("DELETE", key).query(&query)) {
+            Ok(reply) => reply.drain(),
+            Err(fault) if &*fault.code == "NoSuchUpload" => {}
+            Err(fault) => return Err(fault.into()),
+        }
+        Ok(())
+    }
+
+    /// Drops an upload that was begun when a crash kept its ID from being noted.
+    fn drop_unnoted(&self, what: &str, key: &str) -> Result<()> {
+        let query = [("prefix", key), ("uploads", "")];
+        let reply = self.send(what, &Ask::new("GET", "").query(&query))?;
+        let (mut at, mut upload, mut found) = (String::new(), String::new(), Vec::new());
+        self.document(what, reply, "ListMultipartUploads", &mut |path, text| {
+            match path {
+                "Upload/Key" => at = text,
+                "Upload/UploadId" => upload = text,
+                "Upload" if at == key => found.push(std::mem::take(&mut upload)),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        // RACE: another program's upload of this very file is dropped, too. It fails then, and
+        // nothing of it is lost.
+        found.iter().try_for_each(|upload| self.drop_parts(what, key, upload))
     }
 
     fn start_parts(&self, what: &str, key: &str, mtime: Nanos) -> Result<String> {
@@ -1285,6 +1324,15 @@ impl Remote for Store {
         // A change from here on doesn't match the sums any more, and the service refuses it.
         content.unchanged()?;
         self.put(&what, &key, &body, mtime, expect)
+    }
+
+    fn abandon(&self, note: &[u8]) -> Result<()> {
+        let Ok(Note { key, upload, .. }) = postcard::from_bytes(note) else { return Ok(()) };
+        let what = format!("dropping an unfinished upload of {key}");
+        match upload.as_str() {
+            "" => self.drop_unnoted(&what, &key),
+            upload => self.drop_parts(&what, &key, upload),
+        }
     }
 
     /// Some services can't keep a folder of its own, which is no error: what is put into it

@@ -3,9 +3,12 @@
 
 pub mod bench;
 pub mod contract;
+pub mod dice;
 pub mod memory;
 pub mod mounts;
+pub mod pair;
 pub mod peers;
 pub mod program;
 pub mod proxy;
+pub mod relay;
 pub mod tls;

@@ -1,0 +1,356 @@
+//! A local folder and a folder on a real server, kept the same by the real program. A person works
+//! in the first, and with rclone in the second.
+
+use super::bench::TempFolder;
+use super::peers::{DavPeer, S3Peer};
+use super::relay::Relay;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Far longer than anything takes; whatever takes longer never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Files with their content, folders with `None`.
+pub type Tree = BTreeMap<String, Option<Vec<u8>>>;
+
+/// A server of either kind.
+#[derive(Clone, Copy)]
+pub enum Peer {
+    S3(&'static S3Peer),
+    Dav(&'static DavPeer),
+}
+
+pub struct Pair {
+    pub peer: Peer,
+    /// The local folder.
+    pub local: PathBuf,
+    /// The remote folder, to rclone.
+    place: String,
+    folder: TempFolder,
+}
+
+impl Peer {
+    pub fn name(self) -> &'static str {
+        match self {
+            Peer::S3(peer) => peer.name,
+            Peer::Dav(peer) => peer.name,
+        }
+    }
+
+    pub fn is_s3(self) -> bool {
+        matches!(self, Peer::S3(_))
+    }
+
+    /// Whether it keeps no empty folders: `rclone serve s3` has no markers.
+    pub fn forgets_folders(self) -> bool {
+        self.name() == "rclone-s3"
+    }
+
+    /// A relay in front of it.
+    pub fn relay(self) -> Relay {
+        Relay::before(match self {
+            Peer::S3(peer) => &peer.endpoint,
+            Peer::Dav(peer) => &peer.url,
+        })
+    }
+
+    fn rclone(self, args: &[&str]) -> Output {
+        // Empty folders are told and made as Mooring does.
+        match self {
+            Peer::S3(peer) if !self.forgets_folders() => {
+                peer.rclone(&[args, &["--s3-directory-markers"]].concat())
+            }
+            Peer::S3(peer) => peer.rclone(args),
+            Peer::Dav(peer) => peer.rclone(args),
+        }
+    }
+}
+
+impl Pair {
+    /// Both sides empty, with a task called `docs`; `flags` are those of `task add`.
+    pub fn new(peer: Peer, flags: &[&str]) -> Pair {
+        Pair::through(peer, None, flags)
+    }
+
+    /// The same by way of a relay.
+    pub fn through(peer: Peer, relay: Option<&Relay>, flags: &[&str]) -> Pair {
+        let folder = TempFolder::new();
+        let local = folder.path().join("local");
+        fs::create_dir(&local).unwrap();
+        let secret = folder.path().join("secret");
+        let seen = |url: &str| relay.map_or(url.into(), |relay| relay.url(url));
+        let key = match peer {
+            Peer::S3(_) => "secret-key",
+            Peer::Dav(_) => "password",
+        };
+        let (service, place, remote, values) = match peer {
+            Peer::S3(it) => {
+                fs::write(&secret, &it.secret_key).unwrap();
+                let bucket = it.new_bucket();
+                let values = vec![
+                    format!("endpoint={}", seen(&it.endpoint)),
+                    format!("region={}", it.region),
+                    format!("bucket={bucket}"),
+                    format!("access-key={}", it.access_key),
+                    "part-size=5".into(),
+                ];
+                ("s3", format!("peer:{bucket}/docs"), "/docs".to_string(), values)
+            }
+            Peer::Dav(it) => {
+                fs::write(&secret, &it.password).unwrap();
+                let root = it.new_folder();
+                let values = vec![format!("url={}", seen(&it.url)), format!("user={}", it.user)];
+                ("webdav", format!("peer:{root}/docs"), format!("/{root}/docs"), values)
+            }
+        };
+        let pair = Pair { peer, local, place, folder };
+        let secret = format!("{key}=@{}", secret.display());
+        let mut line = vec!["connection", "add", "cloud", "--service", service];
+        line.extend(["--secret", &secret, "--set", "poll=1"]);
+        line.extend(values.iter().flat_map(|value| ["--set", value]));
+        pair.done(&line);
+        let local = pair.local.to_str().unwrap();
+        let line = ["task", "add", "docs", "--connection", "cloud", "--remote", &remote];
+        pair.done(&[&line[..], &["--local", local], flags].concat());
+        pair
+    }
+
+    // ---- the program
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mooring"));
+        command.args(args).env("MOORING_STATE", self.folder.path().join("state"));
+        command.stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    #[track_caller]
+    pub fn done(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{}: {args:?}: {output:?}", self.peer.name());
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// One sync that has to succeed, and its report.
+    #[track_caller]
+    pub fn sync(&self) -> Value {
+        let report: Value = serde_json::from_str(&self.done(&["sync", "docs", "--json"])).unwrap();
+        assert_eq!(report["errors"], 0, "{}: {report}", self.peer.name());
+        report
+    }
+
+    /// Starts something that runs for a while.
+    pub fn start(&self, args: &[&str]) -> Running {
+        let mut command = self.command(args);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        Running { child: command.spawn().unwrap() }
+    }
+
+    /// Starts the daemon, and waits until it answers.
+    pub fn daemon(&self) -> Running {
+        let daemon = self.start(&["daemon"]);
+        eventually("the daemon answers", || self.status()["daemon"] == true);
+        daemon
+    }
+
+    pub fn status(&self) -> Value {
+        let output = self.run(&["status", "--json"]);
+        serde_json::from_slice(&output.stdout).unwrap_or_default()
+    }
+
+    // ---- the local side
+
+    pub fn write(&self, path: &str, bytes: impl AsRef<[u8]>) {
+        write(&self.local, path, bytes.as_ref());
+    }
+
+    pub fn read(&self, path: &str) -> Option<Vec<u8>> {
+        fs::read(self.local.join(path)).ok()
+    }
+
+    pub fn remove(&self, path: &str) {
+        fs::remove_file(self.local.join(path)).unwrap();
+    }
+
+    pub fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.local.join(from), self.local.join(to)).unwrap();
+    }
+
+    /// Makes the local folder that this is to be in.
+    pub fn make_folder_of(&self, path: &str) {
+        fs::create_dir_all(self.local.join(path).parent().unwrap()).unwrap();
+    }
+
+    pub fn local_tree(&self) -> Tree {
+        tree(&self.local)
+    }
+
+    // ---- the remote side
+
+    /// Runs rclone, to which `@` before a path is the remote folder.
+    pub fn try_rclone(&self, args: &[&str]) -> Output {
+        let place = |arg: &&str| match arg.strip_prefix('@') {
+            Some("") => self.place.clone(),
+            Some(path) => format!("{}/{path}", self.place),
+            None => arg.to_string(),
+        };
+        let args: Vec<String> = args.iter().map(place).collect();
+        self.peer.rclone(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    #[track_caller]
+    pub fn rclone(&self, args: &[&str]) -> String {
+        let output = self.try_rclone(args);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {args:?}: {errors}", self.peer.name());
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Puts files (and, with `None`, empty folders) into the remote folder.
+    pub fn put(&self, items: &[(&str, Option<&[u8]>)]) {
+        let stage = TempFolder::new();
+        for (path, content) in items {
+            match content {
+                Some(bytes) => write(stage.path(), path, bytes),
+                None => fs::create_dir_all(stage.path().join(path)).unwrap(),
+            }
+        }
+        let from = stage.path().to_str().unwrap();
+        self.rclone(&["copy", "--create-empty-src-dirs", "--ignore-times", from, "@"]);
+    }
+
+    /// A remote file's content; `None` when there is none.
+    pub fn remote(&self, path: &str) -> Option<Vec<u8>> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let listed = self.try_rclone(&["lsf", "--files-only", &format!("@{folder}")]);
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        let there = listed.lines().any(|line| line == name);
+        there.then(|| self.try_rclone(&["cat", &format!("@{path}")]).stdout)
+    }
+
+    pub fn remote_tree(&self) -> Tree {
+        let stage = TempFolder::new();
+        let to = stage.path().to_str().unwrap();
+        self.rclone(&["copy", "--create-empty-src-dirs", "@", to]);
+        tree(stage.path())
+    }
+
+    /// Keys of uploads in parts that were begun and neither finished nor dropped.
+    pub fn unfinished_uploads(&self) -> Vec<String> {
+        let bucket = self.place.trim_end_matches("/docs");
+        let told = self.rclone(&["backend", "list-multipart-uploads", bucket]);
+        let told: Value = serde_json::from_str(&told).unwrap();
+        let uploads = told.as_object().unwrap().values();
+        let uploads = uploads.filter_map(Value::as_array).flatten();
+        uploads.map(|upload| upload["Key"].as_str().unwrap().to_string()).collect()
+    }
+
+    // ---- both
+
+    /// Both sides have the same files, and the same folders where the server keeps them.
+    #[track_caller]
+    pub fn is_equal(&self) -> Tree {
+        let (mut local, mut remote) = (self.local_tree(), self.remote_tree());
+        if self.peer.forgets_folders() {
+            local.retain(|_, content| content.is_some());
+            remote.retain(|_, content| content.is_some());
+        }
+        let name = self.peer.name();
+        assert_eq!(outline(&local), outline(&remote), "{name}: the sides differ");
+        assert!(local == remote, "{name}: contents differ");
+        local
+    }
+}
+
+/// A running program, killed with the test.
+pub struct Running {
+    child: Child,
+}
+
+impl Running {
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        // It may have ended by itself.
+        let _ = Command::new("kill").args(["-s", signal, &pid]).stderr(Stdio::null()).status();
+    }
+
+    pub fn kill(mut self) {
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits for its end, and tells whether it succeeded and what it said.
+    pub fn end(mut self) -> (bool, String) {
+        let began = Instant::now();
+        while !self.has_ended() {
+            assert!(began.elapsed() < PATIENCE, "it doesn't end");
+            sleep(Duration::from_millis(10));
+        }
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap().success(), said)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Polls until it holds.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "never: {what}");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// Paths with sizes, to be shown.
+pub fn outline(tree: &Tree) -> Vec<(&str, Option<usize>)> {
+    tree.iter().map(|(path, content)| (path.as_str(), content.as_ref().map(Vec::len))).collect()
+}
+
+fn write(root: &Path, path: &str, bytes: &[u8]) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+fn tree(root: &Path) -> Tree {
+    let mut tree = Tree::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_string();
+            if path.is_dir() {
+                tree.insert(name, None);
+                folders.push(path);
+            } else {
+                tree.insert(name, Some(fs::read(path).unwrap()));
+            }
+        }
+    }
+    tree
+}

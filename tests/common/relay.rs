@@ -1,0 +1,128 @@
+//! A relay in front of a server: passes everything on, and counts.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// Requests that may change something on a server.
+const WRITES: &[&str] =
+    &["PUT", "POST", "DELETE", "MKCOL", "MOVE", "COPY", "PROPPATCH", "PATCH", "LOCK"];
+
+/// Listens on the loopback address until the process ends.
+pub struct Relay {
+    authority: String,
+    tally: Arc<Tally>,
+}
+
+#[derive(Default)]
+struct Tally {
+    /// The first line of each request.
+    requests: Mutex<Vec<String>>,
+    /// Bytes of both directions.
+    bytes: AtomicU64,
+}
+
+impl Relay {
+    /// In front of the server of this URL.
+    pub fn before(url: &str) -> Relay {
+        let server = authority(url).to_string();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let relay =
+            Relay { authority: listener.local_addr().unwrap().to_string(), tally: Arc::default() };
+        let tally = relay.tally.clone();
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, tally, server) = (client.unwrap(), tally.clone(), server.clone());
+                // Either end may hang up at any moment: that is what it is for.
+                thread::spawn(move || {
+                    let _ = pass(&client, &server, &tally);
+                    let _ = client.shutdown(Shutdown::Both);
+                });
+            }
+        });
+        relay
+    }
+
+    /// A URL of the server, by way of this relay.
+    pub fn url(&self, url: &str) -> String {
+        url.replacen(authority(url), &self.authority, 1)
+    }
+
+    /// Bytes that went through, in both directions.
+    pub fn bytes(&self) -> u64 {
+        self.tally.bytes.load(SeqCst)
+    }
+
+    /// The first line of every request so far.
+    pub fn requests(&self) -> Vec<String> {
+        self.tally.requests.lock().unwrap().clone()
+    }
+
+    /// The requests after the first `from` that may have changed something.
+    pub fn writes_since(&self, from: usize) -> Vec<String> {
+        let mut requests = self.requests().split_off(from);
+        requests.retain(|line| WRITES.contains(&line.split(' ').next().unwrap_or_default()));
+        requests
+    }
+}
+
+fn authority(url: &str) -> &str {
+    url.split('/').nth(2).unwrap()
+}
+
+fn pass(client: &TcpStream, server: &str, tally: &Arc<Tally>) -> std::io::Result<()> {
+    let server = TcpStream::connect(server)?;
+    let (mut answers, mut back) = (server.try_clone()?, client.try_clone()?);
+    let counted = tally.clone();
+    thread::spawn(move || {
+        let mut buffer = [0; 16 << 10];
+        while let Ok(count @ 1..) = answers.read(&mut buffer) {
+            counted.bytes.fetch_add(count as u64, SeqCst);
+            if back.write_all(&buffer[..count]).is_err() {
+                break;
+            }
+        }
+        let _ = back.shutdown(Shutdown::Both);
+    });
+    let ended = requests(&mut BufReader::new(client), &server, tally);
+    let _ = server.shutdown(Shutdown::Both);
+    ended
+}
+
+/// Passes on requests, each with a body of the length it tells.
+fn requests(
+    client: &mut BufReader<&TcpStream>,
+    mut server: &TcpStream,
+    tally: &Tally,
+) -> std::io::Result<()> {
+    loop {
+        let (mut head, mut length, mut line) = (Vec::new(), 0, Vec::new());
+        while line != b"\r\n" {
+            line.clear();
+            if client.read_until(b'\n', &mut line)? == 0 {
+                return Ok(());
+            }
+            head.extend_from_slice(&line);
+            let text = String::from_utf8_lossy(&line).to_ascii_lowercase();
+            if let Some(value) = text.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            assert!(!text.starts_with("transfer-encoding:"), "a request of unknown length");
+        }
+        let text = String::from_utf8_lossy(&head);
+        tally.requests.lock().unwrap().push(text.lines().next().unwrap_or_default().into());
+        tally.bytes.fetch_add(head.len() as u64, SeqCst);
+        server.write_all(&head)?;
+        let mut buffer = [0; 16 << 10];
+        let mut body = client.by_ref().take(length);
+        while let count @ 1.. = body.read(&mut buffer)? {
+            server.write_all(&buffer[..count])?;
+            tally.bytes.fetch_add(count as u64, SeqCst);
+        }
+        if body.limit() > 0 {
+            return Ok(());
+        }
+    }
+}
