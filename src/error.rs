@@ -245,7 +245,7 @@ impl Error {
         let kind = match cause.kind() {
             NotFound | NotADirectory => Kind::NotFound,
             AlreadyExists => Kind::Exists,
-            PermissionDenied | ReadOnlyFilesystem => Kind::Denied,
+            PermissionDenied => Kind::Denied,
             StorageFull | QuotaExceeded => Kind::DiskFull,
             InvalidFilename => Kind::BadName,
             FileTooLarge => Kind::TooLarge,

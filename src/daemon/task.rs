@@ -164,7 +164,7 @@ impl TaskRun {
 
     fn begin_anew(&mut self, now: Instant) {
         (self.hold, self.trouble, self.backoff) = (None, None, Backoff::default());
-        self.want(full_look(), now);
+        self.want(Look { retry: true, ..full_look() }, now);
     }
 
     /// Keeps it from working until a person acts.

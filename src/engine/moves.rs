@@ -99,9 +99,9 @@ impl Engine {
                 }
                 let job = Job {
                     path: snapshot.path(&from)?,
-                    local: None,
+                    local: snapshot.get(&key)?.and_then(|new| new.local_print().copied()),
                     remote: record.remote_print().cloned(),
-                    content: None,
+                    content: record.synced.as_ref().and_then(|synced| synced.content),
                     work: Work::Move(key, path),
                     key: from,
                 };
@@ -142,7 +142,12 @@ impl Engine {
             }
             Ok(_) => Ok(()),
             Err(error) => match error.kind().reaction() {
-                Reaction::Wait | Reaction::Ask | Reaction::Stop => Err(error),
+                Reaction::Wait if self.is_reachable() => Ok(()),
+                Reaction::Wait | Reaction::Ask | Reaction::Stop => {
+                    // What was moved until now is known.
+                    batch.flush()?;
+                    Err(error)
+                }
                 // Not possible: the file is sent to its new place and removed from the old one.
                 _ => {
                     tracing::debug!(path = outcome.path, reason = error.reason(), "not moved");

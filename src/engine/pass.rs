@@ -5,7 +5,7 @@ use super::{Engine, Intent, Look, Report, now};
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::execute::{Context, Done, Job, Outcome, Work, with_pool};
 use crate::local::Found;
-use crate::model::{ItemKind, Side, split_path};
+use crate::model::{ItemKind, RemotePrint, Side, split_path};
 use crate::plan::{self, Downward, Op, Step, Upward, View};
 use crate::rules::{Brake, Toll};
 use crate::store::{Batch, Event, Facet, Key, Problem, Record, Snapshot, Synced};
@@ -40,6 +40,7 @@ pub(super) struct Pass<'e> {
     pub look: &'e Look,
     pub number: u32,
     committed: Instant,
+    pub commits: u64,
     /// Something came of it.
     pub progress: bool,
     /// Ends the cycle once the running transfers are in.
@@ -67,6 +68,21 @@ impl Engine {
             self.recent.add(taken);
             if !progress {
                 break;
+            }
+        }
+        self.hold_waiting(report)
+    }
+
+    /// Tells a person of what still waits for an item of its name to go: it doesn't.
+    fn hold_waiting(&self, report: &mut Report) -> Result<()> {
+        let snapshot = self.trees.snapshot()?;
+        for key in snapshot.dirty(None)? {
+            let key = key?;
+            if let Some((_, Step::Wait)) = self.plan(&snapshot, &key)?
+                && snapshot.get(&key.twin())?.is_some()
+            {
+                let path = snapshot.path(&key)?;
+                report.hold(1, &path, &clash(&path));
             }
         }
         Ok(())
@@ -160,13 +176,33 @@ impl Engine {
         let snapshot = self.trees.snapshot()?;
         let Some(mut record) = snapshot.get(key)? else { return Ok(()) };
         let path = snapshot.path(key)?;
-        let found = self.disk().stat(&path)?.and_then(|found: Found| found.of_kind(key.kind()));
-        record.see_local(found);
-        let entry = self.remote.stat(&path, key.kind())?;
-        record.see_remote(entry.filter(|entry| entry.kind == key.kind()).map(|entry| entry.print));
+        let kind = key.kind();
+        let found = self.disk().stat(&path)?.and_then(|found: Found| found.of_kind(kind));
+        let entry = self.remote.stat(&path, kind)?.filter(|entry| entry.kind == kind);
+        match kind {
+            ItemKind::File => {
+                record.see_local(found);
+                record.see_remote(entry.map(|entry| entry.print));
+            }
+            // That a folder is gone concerns all that is in it, and a new version would stand for
+            // what nobody has looked at: both are for the next look to tell.
+            ItemKind::Folder => {
+                if found.is_some() {
+                    record.see_local(found);
+                }
+                if entry.is_some() && !record.is_on(Side::Remote) {
+                    record.see_remote(Some(RemotePrint::default()));
+                }
+            }
+        }
         let mut batch = self.trees.batch()?;
         batch.put(key.clone(), record)?;
         batch.flush()
+    }
+
+    /// Whether the service answers.
+    pub(super) fn is_reachable(&self) -> bool {
+        self.remote.stat("", ItemKind::Folder).is_ok()
     }
 
     /// Tells what the passes would do.
@@ -231,6 +267,7 @@ impl<'e> Pass<'e> {
             look,
             number,
             committed: Instant::now(),
+            commits: 0,
             progress: false,
             halt: None,
             no_up: false,
@@ -244,21 +281,32 @@ impl<'e> Pass<'e> {
     fn transfer(&mut self) -> Result<()> {
         let engine = self.engine;
         engine.progress.phase("transferring");
-        let snapshot = engine.trees.snapshot()?;
         with_pool(&context(engine), engine.transfers, |pool| {
-            for key in snapshot.dirty(None)? {
-                if self.halt.is_some() {
+            let mut after = None;
+            // A snapshot that is held keeps the state from using space again, so a fresh one is
+            // taken after each commit.
+            while self.halt.is_none() {
+                let snapshot = engine.trees.snapshot()?;
+                let commits = self.commits;
+                let mut keys = snapshot.dirty(after.as_ref())?;
+                for key in keys.by_ref() {
+                    let key = key?;
+                    after = Some(key.clone());
+                    if let Some((record, step)) = engine.plan(&snapshot, &key)?
+                        && let Some(job) = self.begin(&snapshot, key, record, step)?
+                        && let Some(outcome) = pool.submit(job)?
+                    {
+                        self.take(outcome)?;
+                    }
+                    while let Some(outcome) = pool.ready()? {
+                        self.take(outcome)?;
+                    }
+                    if self.halt.is_some() || self.commits != commits {
+                        break;
+                    }
+                }
+                if self.commits == commits {
                     break;
-                }
-                let key = key?;
-                let Some((record, step)) = engine.plan(&snapshot, &key)? else { continue };
-                if let Some(job) = self.begin(&snapshot, key, record, step)?
-                    && let Some(outcome) = pool.submit(job)?
-                {
-                    self.take(outcome)?;
-                }
-                while let Some(outcome) = pool.ready()? {
-                    self.take(outcome)?;
                 }
             }
             while let Some(outcome) = pool.wait()? {
@@ -277,6 +325,11 @@ impl<'e> Pass<'e> {
         mut record: Record,
         step: Step<Op>,
     ) -> Result<Option<Job>> {
+        if snapshot.folder_path(key.folder)?.is_none() {
+            // Its folder's row is lost, so nothing can be said of it; the next look finds it.
+            self.batch.put(key, Record::new(record.node))?;
+            return Ok(None);
+        }
         match step {
             Step::Wait => return Ok(None),
             Step::Do(op) if op.removes() => return Ok(None),
@@ -293,7 +346,11 @@ impl<'e> Pass<'e> {
                 return Ok(None);
             }
             Step::Forget => {
-                self.batch.put(key, Record::new(record.node))?;
+                // A folder's row stays as long as there are rows in it.
+                if record.node == 0 || !snapshot.any_child(record.node, |_, _| true)? {
+                    self.batch.put(key, Record::new(record.node))?;
+                    self.progress = true;
+                }
                 return Ok(None);
             }
             Step::Clash => {
@@ -404,6 +461,7 @@ impl<'e> Pass<'e> {
         if self.committed.elapsed() >= COMMIT_AFTER {
             self.batch.commit()?;
             self.committed = Instant::now();
+            self.commits += 1;
         }
         Ok(())
     }
@@ -536,6 +594,8 @@ impl<'e> Pass<'e> {
                 self.no_room = Some(self.no_room.map_or(size, |least| least.min(size)));
             }
             (Kind::QuotaFull, _) => self.no_up = true,
+            // One file's trouble if the service answers otherwise.
+            (Kind::Offline | Kind::Busy, _) if self.engine.is_reachable() => {}
             (_, Reaction::Wait | Reaction::Ask | Reaction::Stop) => {
                 // The first reason is the one to tell; those after it follow from it.
                 self.halt.get_or_insert(error);

@@ -83,48 +83,56 @@ impl Pass<'_> {
             Listing::Flat => MANY_AT_ONCE,
             Listing::Folders => FEW_AT_ONCE,
         };
-        let snapshot = engine.trees.snapshot()?;
         let mut doomed = Vec::new();
         let mut kept_folder = None;
         with_pool(&context(engine), engine.transfers, |pool| {
-            for key in snapshot.dirty(None)? {
-                if self.halted() {
-                    break;
-                }
-                let key = key?;
-                if key.kind() == ItemKind::Folder {
-                    continue;
-                }
-                let Some((record, step)) = engine.plan(&snapshot, &key)? else { continue };
-                let job = match step {
-                    Step::Do(Op::Down(Downward::Remove)) if local => Job {
-                        path: snapshot.path(&key)?,
-                        local: record.local_print().copied(),
-                        remote: None,
-                        content: None,
-                        work: Work::Step(Op::Down(Downward::Remove)),
-                        key,
-                    },
-                    Step::Do(Op::Up(Upward::Remove)) if remote => {
-                        if kept_folder != Some(key.folder) {
-                            kept_folder = Some(key.folder);
-                            engine.keep_remote_folder(&snapshot, key.folder)?;
-                        }
-                        let version = record.remote_print().map(|print| print.version.clone());
-                        doomed.push(Doomed {
-                            path: snapshot.path(&key)?,
-                            version: version.unwrap_or_default(),
-                            key,
-                        });
-                        if doomed.len() < together {
-                            continue;
-                        }
-                        purge_job(std::mem::take(&mut doomed))
+            let mut after = None;
+            while !self.halted() {
+                let snapshot = engine.trees.snapshot()?;
+                let commits = self.commits;
+                for key in snapshot.dirty(after.as_ref())? {
+                    let key = key?;
+                    after = Some(key.clone());
+                    if key.kind() == ItemKind::Folder {
+                        continue;
                     }
-                    _ => continue,
-                };
-                if let Some(outcome) = pool.submit(job)? {
-                    self.take(outcome)?;
+                    let Some((record, step)) = engine.plan(&snapshot, &key)? else { continue };
+                    let job = match step {
+                        Step::Do(Op::Down(Downward::Remove)) if local => Job {
+                            path: snapshot.path(&key)?,
+                            local: record.local_print().copied(),
+                            remote: None,
+                            content: None,
+                            work: Work::Step(Op::Down(Downward::Remove)),
+                            key,
+                        },
+                        Step::Do(Op::Up(Upward::Remove)) if remote => {
+                            if kept_folder != Some(key.folder) {
+                                kept_folder = Some(key.folder);
+                                engine.keep_remote_folder(&snapshot, key.folder)?;
+                            }
+                            let version = record.remote_print().map(|print| print.version.clone());
+                            doomed.push(Doomed {
+                                path: snapshot.path(&key)?,
+                                version: version.unwrap_or_default(),
+                                key,
+                            });
+                            if doomed.len() < together {
+                                continue;
+                            }
+                            purge_job(std::mem::take(&mut doomed))
+                        }
+                        _ => continue,
+                    };
+                    if let Some(outcome) = pool.submit(job)? {
+                        self.take(outcome)?;
+                    }
+                    if self.halted() || self.commits != commits {
+                        break;
+                    }
+                }
+                if self.commits == commits {
+                    break;
                 }
             }
             if !doomed.is_empty()

@@ -1,12 +1,13 @@
 //! Finding out whether two contents are the same, and keeping the loser when they aren't.
 
-use super::hashing::{fingerprint, read_all};
+use super::hashing::{Hasher, fingerprint, read_all};
 use super::{BUFFER_BYTES, Context, Done, Down, Job, Source, Up, down, missing_side, up};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::http::read_error;
 use crate::local::Disk;
 use crate::model::{LocalPrint, RemotePrint};
+use crate::remote::Entry;
 use crate::rules::conflict_name;
 use crate::store::Synced;
 use md5::{Digest, Md5};
@@ -27,9 +28,20 @@ enum Likeness {
 /// Reads a touched file to find out whether its content changed.
 pub(super) fn examine(context: &Context<'_>, disk: &Disk, job: &Job) -> Result<Done> {
     let print = job.local.ok_or_else(|| missing_side(job))?;
+    up::rest(context, &print)?;
     let file = disk.open(&job.path, &print)?;
     let content = fingerprint(&file, context.cancel)?;
     Ok(if job.content == Some(content) { Done::Untouched(print) } else { Done::Edited(print) })
+}
+
+/// Proves that the file that is now at `path` has the content that was agreed on where it was.
+pub(super) fn prove_moved(context: &Context<'_>, up: &Up, job: &Job, path: &str) -> Result<()> {
+    let print = job.local.ok_or_else(|| missing_side(job))?;
+    let file = up.disk.open(path, &print)?;
+    if job.content == Some(fingerprint(&file, context.cancel)?) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Changed, format!("moving {}", job.path), "its content is another"))
 }
 
 /// A two-way task: the local side keeps the name; what is only remote is kept next to it.
@@ -95,12 +107,7 @@ pub(super) fn resolve_up(context: &Context<'_>, up: &Up, job: &Job) -> Result<Do
                     Ok(_) => {}
                     // The same loser, kept by an attempt that a crash cut short.
                     Err(error) if error.kind() == Kind::Exists => {
-                        let there = source.stat(&kept)?;
-                        let mine = source.stat(&job.path)?;
-                        let same = matches!((&there, &mine), (Some(there), Some(mine))
-                            if there.print.size == mine.print.size
-                                && there.md5.is_some() && there.md5 == mine.md5);
-                        if !same {
+                        if !same_remote(context, &source, &job.path, &kept)? {
                             continue;
                         }
                     }
@@ -149,6 +156,7 @@ fn sides(job: &Job) -> Result<(LocalPrint, &RemotePrint)> {
 
 fn agreed(context: &Context<'_>, disk: &Disk, job: &Job) -> Result<Done> {
     let (local, remote) = sides(job)?;
+    up::rest(context, &local)?;
     let content = fingerprint(&disk.open(&job.path, &local)?, context.cancel)?;
     Ok(Done::Agreed(Synced { local, remote: remote.clone(), content: Some(content) }))
 }
@@ -187,6 +195,33 @@ fn compare(context: &Context<'_>, disk: &Disk, source: &Source, job: &Job) -> Re
     }
     file.unchanged()?;
     Ok(if remote.size == local.size { Likeness::Same } else { Likeness::Beginning })
+}
+
+/// Whether two files of the service have the same content.
+fn same_remote(context: &Context<'_>, source: &Source, a: &str, b: &str) -> Result<bool> {
+    let (Some(first), Some(second)) = (source.stat(a)?, source.stat(b)?) else { return Ok(false) };
+    if first.print.size != second.print.size {
+        return Ok(false);
+    }
+    if let (Some(first), Some(second)) = (first.md5, second.md5) {
+        return Ok(first == second);
+    }
+    let hash = |path: &str, entry: &Entry| {
+        let mut reader = source.read(path, &entry.print.version, 0)?.reader;
+        let mut hasher = Hasher::new();
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            context.cancel.check()?;
+            let count = reader
+                .read(&mut buffer)
+                .map_err(|error| read_error(&format!("comparing {path}"), error))?;
+            if count == 0 {
+                return Ok::<_, Error>(hasher.finish());
+            }
+            hasher.update(&buffer[..count]);
+        }
+    };
+    Ok(hash(a, &first)? == hash(b, &second)?)
 }
 
 fn read_exact_at(content: &dyn Content, buffer: &mut [u8], from: u64) -> Result<()> {

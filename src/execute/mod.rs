@@ -195,6 +195,7 @@ fn perform(context: &Context<'_>, job: &Job) -> Result<Done> {
         (Work::Move(to, path), Ways::Both(up, _) | Ways::Upload(up)) => {
             let version = job.remote.as_ref().map(|print| &print.version);
             let version = version.ok_or_else(|| missing_side(job))?;
+            compare::prove_moved(context, up, job, path)?;
             let entry = up.remote.rename(&job.path, path, ItemKind::File, version)?;
             Ok(Done::Moved { to: to.clone(), path: path.clone(), entry })
         }

@@ -51,7 +51,7 @@ pub(super) fn send(
 }
 
 /// Waits until the file's times are sure to betray the next write.
-fn rest(context: &Context<'_>, print: &LocalPrint) -> Result<()> {
+pub(super) fn rest(context: &Context<'_>, print: &LocalPrint) -> Result<()> {
     let needed = granularity(print);
     let changed = Duration::from_nanos(u64::try_from(print.ctime).unwrap_or(0));
     let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + changed);

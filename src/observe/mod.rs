@@ -11,7 +11,7 @@ mod level;
 mod sorter;
 mod walk;
 
-use crate::error::{Error, Reaction, Result};
+use crate::error::{Error, Kind, Reaction, Result};
 use crate::http::Cancel;
 use crate::local::{self, Disk};
 use crate::model::{ItemKind, LocalPrint, Nanos, RemotePrint, Side};
@@ -275,7 +275,9 @@ impl Look<'_, '_> {
     fn readable(&mut self, node: u64) -> Result<()> {
         if self.problems
             && let Some(key) = self.snapshot.folder_key(node)?
-            && self.snapshot.problem(&key)?.is_some()
+            && let Some(problem) = self.snapshot.problem(&key)?
+            // A clash of names isn't about reading.
+            && problem.kind != Kind::Approval.word()
         {
             self.batch.set_problem(key, None)?;
         }

@@ -509,32 +509,26 @@ impl Batch<'_> {
     }
 
     /// Puts every item that isn't clean on the list of those that need planning, because the
-    /// rules changed.
+    /// rules changed. What was left where it was removed from one side counts as never agreed on,
+    /// so that no change of the rules removes it; and what couldn't work may work now.
     pub fn reconsider(&mut self) -> Result<()> {
-        self.transact(Durability::None, |tx| {
-            let items = tx.open_table(ITEMS).map_err(state_error)?;
-            let mut dirty = tx.open_table(DIRTY).map_err(state_error)?;
-            for row in items.iter().map_err(state_error)? {
-                let (place, row) = row.map_err(state_error)?;
-                if !Record::decode(row.value())?.is_clean() {
-                    dirty.insert(place.value(), ()).map_err(state_error)?;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// Forgets what both sides agreed on, everywhere: they are compared anew, and nothing is
-    /// removed on either.
-    pub fn forget_agreements(&mut self) -> Result<()> {
         let snapshot = self.trees.snapshot()?;
         for row in snapshot.items.iter().map_err(state_error)? {
             let (place, row) = row.map_err(state_error)?;
             let mut record = Record::decode(row.value())?;
-            record.forget_agreement();
-            self.put(key_of(place.value()), record)?;
+            if record.is_clean() {
+                continue;
+            }
+            if record.is_on(Side::Local) != record.is_on(Side::Remote) {
+                record.forget_agreement();
+            }
+            let key = key_of(place.value());
+            if snapshot.problem(&key)?.is_some() {
+                self.set_problem(key.clone(), None)?;
+            }
+            self.put(key, record)?;
         }
-        Ok(())
+        self.flush()
     }
 
     fn open_tables(&mut self) -> Result<()> {
@@ -562,13 +556,14 @@ impl Batch<'_> {
         tx.set_quick_repair(durable);
         self.write_rows(&tx)?;
         more(&tx)?;
+        // Told while nobody else can write, so that another thread's commit can't undo it.
+        self.trees.loose.store(!durable, Relaxed);
         tx.commit().map_err(state_error)?;
         self.rows.clear();
         self.events.clear();
         self.problems.clear();
         self.transfers.clear();
         self.facts.clear();
-        self.trees.loose.store(!durable, Relaxed);
         Ok(())
     }
 
@@ -685,22 +680,28 @@ fn index_folder(
     nodes: &mut redb::Table<'_, u64, Place>,
     inodes: &mut redb::Table<'_, u64, u64>,
 ) -> Result<()> {
-    let inode = |record: &Record| record.local_print().map(|print| print.inode);
-    let before = old.and_then(inode);
-    let now = if record.is_void() { None } else { inode(record) };
+    let node = record.node;
     if record.is_void() {
-        nodes.remove(record.node).map_err(state_error)?;
-    } else if old.is_none_or(|old| old.node != record.node) {
-        nodes.insert(record.node, key.place()).map_err(state_error)?;
+        nodes.remove(node).map_err(state_error)?;
+        // A folder that was moved away kept its node findable until the move was dealt with.
+        let seen = old.and_then(|old| old.local_print()).map(|print| print.inode);
+        let agreed = old.and_then(|old| old.synced.as_ref()).map(|synced| synced.local.inode);
+        for inode in [seen, agreed].into_iter().flatten() {
+            let own = inodes.get(inode).map_err(state_error)?.map(|known| known.value());
+            if own == Some(node) {
+                inodes.remove(inode).map_err(state_error)?;
+            }
+        }
+        return Ok(());
     }
-    if before != now {
-        // A folder that was moved away keeps its node findable until the move is dealt with.
-        if let (Some(before), true) = (before, record.is_void()) {
-            inodes.remove(before).map_err(state_error)?;
-        }
-        if let Some(now) = now {
-            inodes.insert(now, record.node).map_err(state_error)?;
-        }
+    if old.is_none_or(|old| old.node != node) {
+        nodes.insert(node, key.place()).map_err(state_error)?;
+    }
+    let inode = |record: &Record| record.local_print().map(|print| print.inode);
+    if let Some(now) = inode(record)
+        && old.and_then(inode) != Some(now)
+    {
+        inodes.insert(now, node).map_err(state_error)?;
     }
     Ok(())
 }

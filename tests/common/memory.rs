@@ -19,6 +19,10 @@ pub struct Memory {
     /// It drops the empty keys that stand for folders.
     pub forgets_folders: bool,
     inner: Mutex<Inner>,
+    /// Called before every call is carried out, with its name and path.
+    pub hook: Mutex<Option<Box<dyn FnMut(&str) + Send>>>,
+    /// Calls of this "name path" always fail so.
+    pub broken: Mutex<Option<(String, Kind)>>,
 }
 
 #[derive(Default)]
@@ -27,6 +31,7 @@ struct Inner {
     next_version: u64,
     calls: Vec<String>,
     fault: Option<Fault>,
+    etags: bool,
 }
 
 #[derive(Clone)]
@@ -74,7 +79,9 @@ const STORE_FACTS: Descriptor = Descriptor {
 pub static FORGETFUL: Descriptor = Descriptor { name: "forgetful", ..STORE_FACTS };
 
 /// A drive: folders listed one by one, moved as a whole.
-pub static DRIVE: Descriptor = Descriptor {
+pub static DRIVE: Descriptor = DRIVE_FACTS;
+
+const DRIVE_FACTS: Descriptor = Descriptor {
     name: "drive",
     label: "Drive in memory",
     fields: &[],
@@ -89,10 +96,19 @@ pub static DRIVE: Descriptor = Descriptor {
     bucket: None,
 };
 
+/// A drive whose folders' versions change with every change below them (Nextcloud).
+pub static ETAGS: Descriptor = Descriptor { name: "etags", ..DRIVE_FACTS };
+
 impl Memory {
     pub fn new(descriptor: &'static Descriptor) -> Arc<Memory> {
         let forgets_folders = descriptor.name == FORGETFUL.name;
-        Arc::new(Memory { descriptor, forgets_folders, inner: Mutex::default() })
+        Arc::new(Memory {
+            descriptor,
+            forgets_folders,
+            inner: Mutex::new(Inner { etags: descriptor.name == ETAGS.name, ..Inner::default() }),
+            hook: Mutex::default(),
+            broken: Mutex::default(),
+        })
     }
 
     /// As another client would write.
@@ -150,6 +166,15 @@ impl Memory {
 
     /// Counts a call; tells whether its reply gets lost.
     fn call(&self, name: &str, path: &str) -> Result<bool> {
+        if let Some(hook) = &mut *self.hook.lock().unwrap() {
+            hook(&format!("{name} {path}"));
+        }
+        if let Some((call, kind)) = &*self.broken.lock().unwrap()
+            && *call == format!("{name} {path}")
+        {
+            self.lock().calls.push(format!("{name} {path}"));
+            return Err(Error::new(*kind, format!("{name} {path}"), "it is broken"));
+        }
         let mut inner = self.lock();
         inner.calls.push(format!("{name} {path}"));
         let Some(fault) = &mut inner.fault else { return Ok(false) };
@@ -186,7 +211,13 @@ impl Inner {
 
     fn entry(&self, path: &str) -> Option<Entry> {
         match self.items.get(path)? {
-            Item::Folder => Some(folder_entry()),
+            Item::Folder => {
+                let mut entry = folder_entry();
+                if self.etags {
+                    entry.print.version = self.subtree(path);
+                }
+                Some(entry)
+            }
             Item::File { bytes, version, mtime } => Some(Entry {
                 kind: ItemKind::File,
                 print: RemotePrint {
@@ -199,10 +230,23 @@ impl Inner {
         }
     }
 
+    fn subtree(&self, path: &str) -> Version {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let below = if path.is_empty() { String::new() } else { format!("{path}/") };
+        let mut hasher = DefaultHasher::new();
+        for (at, item) in self.items.iter().filter(|(at, _)| at.starts_with(&below)) {
+            at.hash(&mut hasher);
+            if let Item::File { version, .. } = item {
+                version.hash(&mut hasher);
+            }
+        }
+        Version::new(format!("{:016x}", hasher.finish()))
+    }
+
     fn check(&self, path: &str, version: &Version) -> Result<Entry> {
         match self.entry(path) {
             None => Err(Error::new(Kind::NotFound, path, "it isn't there")),
-            Some(entry) if entry.print.version != *version => {
+            Some(entry) if entry.kind == ItemKind::File && entry.print.version != *version => {
                 Err(Error::new(Kind::Changed, path, "it is of another version"))
             }
             Some(entry) => Ok(entry),
@@ -258,7 +302,14 @@ impl Remote for Memory {
 
     fn stat(&self, path: &str, _: ItemKind) -> Result<Option<Entry>> {
         let lost = self.call("stat", path)?;
-        let root = path.is_empty().then(folder_entry);
+        let root = path.is_empty().then(|| {
+            let mut entry = folder_entry();
+            let inner = self.lock();
+            if inner.etags {
+                entry.print.version = inner.subtree("");
+            }
+            entry
+        });
         reply(lost, root.or_else(|| self.lock().entry(path)))
     }
 
