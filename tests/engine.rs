@@ -596,3 +596,27 @@ fn a_new_folder_in_the_place_of_a_renamed_one_is_found_at_once() {
         assert!(!bench.sync(&EVERYTHING).unwrap().did_something());
     });
 }
+
+#[test]
+fn a_damaged_state_is_an_error_and_its_remedy_works() {
+    let bench = Bench::new(&DRIVE, Direction::Both);
+    for number in 0..200 {
+        bench.write(&format!("{}/{number}", number % 7), &[number as u8]);
+    }
+    bench.sync(&EVERYTHING).unwrap();
+    let file = bench.task.local.join("../state/tasks/1.redb");
+    let good = fs::read(&file).unwrap();
+    for at in (4096..good.len()).step_by(4096) {
+        let mut bad = good.clone();
+        bad[at..at + 64].iter_mut().for_each(|byte| *byte = !*byte);
+        fs::write(&file, &bad).unwrap();
+        let opened = bench.try_engine().and_then(|mut engine| engine.cycle(&EVERYTHING));
+        if let Err(error) = opened {
+            assert_eq!(error.kind(), Kind::State, "{error}");
+        }
+        assert_eq!(bench.memory.tree().len(), 207, "damage at {at} removed files");
+    }
+    fs::remove_file(&file).unwrap();
+    assert!(!bench.sync(&EVERYTHING).unwrap().did_something());
+    assert_eq!(bench.tree(), bench.memory.tree());
+}

@@ -1,4 +1,4 @@
-//! Adversarial review: each of these fails on 411c89a for the reason its comment gives.
+//! Ways in which something was lost, stuck or done twice once: each test is the story of one.
 
 use crate::common::bench::{APPROVED, Bench, EVERYTHING};
 use crate::common::memory::{DRIVE, ETAGS, Fault, How, STORE};
@@ -47,7 +47,7 @@ fn mount(bench: &Bench) {
 }
 
 #[test]
-fn r01_volume_lost_while_uploading_removes_nothing_remotely() {
+fn volume_lost_while_uploading_removes_nothing_remotely() {
     for descriptor in KINDS {
         let bench = Bench::new(descriptor, Direction::Both);
         for number in 0..9 {
@@ -65,7 +65,7 @@ fn r01_volume_lost_while_uploading_removes_nothing_remotely() {
 }
 
 #[test]
-fn r02_volume_lost_while_the_service_is_listed_removes_nothing_remotely() {
+fn volume_lost_while_the_service_is_listed_removes_nothing_remotely() {
     for descriptor in KINDS {
         let bench = Bench::new(descriptor, Direction::Both);
         for number in 0..9 {
@@ -80,7 +80,7 @@ fn r02_volume_lost_while_the_service_is_listed_removes_nothing_remotely() {
 }
 
 #[test]
-fn r03_volume_lost_while_downloading_does_not_lose_the_remote_files() {
+fn volume_lost_while_downloading_does_not_lose_the_remote_files() {
     for direction in [Direction::Both] {
         let bench = Bench::new(&DRIVE, direction);
         bench.write("anchor", b"anchor");
@@ -99,7 +99,7 @@ fn r03_volume_lost_while_downloading_does_not_lose_the_remote_files() {
 }
 
 #[test]
-fn r04_a_folder_that_begins_like_litter_is_not_litter() {
+fn a_folder_that_begins_like_litter_is_not_litter() {
     for descriptor in KINDS {
         let bench = Bench::new(descriptor, Direction::Both);
         bench.write("album/a", b"a");
@@ -115,7 +115,7 @@ fn r04_a_folder_that_begins_like_litter_is_not_litter() {
 }
 
 #[test]
-fn r05_a_file_put_into_a_folder_whose_litter_is_being_removed_stays() {
+fn a_file_put_into_a_folder_whose_litter_is_being_removed_stays() {
     let mut lost = 0;
     for _ in 0..5 {
         let bench = Bench::new(&DRIVE, Direction::Both);
@@ -145,7 +145,7 @@ fn r05_a_file_put_into_a_folder_whose_litter_is_being_removed_stays() {
 }
 
 #[test]
-fn r06_a_moved_file_with_other_content_of_the_same_size_and_time() {
+fn a_moved_file_with_other_content_of_the_same_size_and_time_is_sent() {
     for descriptor in KINDS {
         let bench = Bench::new(descriptor, Direction::Both);
         bench.write("a", b"aaaa");
@@ -164,7 +164,7 @@ fn r06_a_moved_file_with_other_content_of_the_same_size_and_time() {
 }
 
 #[test]
-fn r07_a_folder_replaced_by_another_is_looked_into() {
+fn a_folder_replaced_by_another_is_looked_into() {
     for descriptor in KINDS {
         let bench = Bench::new(descriptor, Direction::Both);
         bench.write("a/x", b"of a");
@@ -183,7 +183,7 @@ fn r07_a_folder_replaced_by_another_is_looked_into() {
 }
 
 #[test]
-fn r08_swapped_folders_are_looked_into() {
+fn swapped_folders_are_looked_into() {
     for descriptor in KINDS {
         let bench = Bench::new(descriptor, Direction::Both);
         bench.write("a/x", b"of a");
@@ -203,7 +203,7 @@ fn r08_swapped_folders_are_looked_into() {
 }
 
 #[test]
-fn r09_a_link_in_a_files_place_makes_no_conflict_copies() {
+fn a_link_in_a_files_place_makes_no_conflict_copies() {
     for descriptor in KINDS {
         let bench = Bench::new(descriptor, Direction::Both);
         bench.write("a", b"content");
@@ -224,7 +224,7 @@ fn r09_a_link_in_a_files_place_makes_no_conflict_copies() {
 }
 
 #[test]
-fn r10_an_item_skipped_on_one_side_writes_no_state_each_cycle() {
+fn an_item_skipped_on_one_side_writes_no_state_each_cycle() {
     for descriptor in KINDS {
         let bench = Bench::new(descriptor, Direction::Both);
         bench.memory.put("a", b"content");
@@ -241,7 +241,7 @@ fn r10_an_item_skipped_on_one_side_writes_no_state_each_cycle() {
 }
 
 #[test]
-fn r11_a_folder_known_but_absent_that_is_looked_at_with_its_parent() {
+fn a_folder_that_is_looked_at_with_its_parent_gets_one_row() {
     for descriptor in KINDS {
         let mut bench = Bench::new(descriptor, Direction::Both);
         bench.task.keep_removed = true;
@@ -262,7 +262,7 @@ fn r11_a_folder_known_but_absent_that_is_looked_at_with_its_parent() {
 }
 
 #[test]
-fn r12_one_unreadable_remote_folder_does_not_stop_the_rest() {
+fn one_unreadable_remote_folder_does_not_stop_the_rest() {
     let bench = Bench::new(&DRIVE, Direction::Both);
     bench.write("a/x", b"x");
     bench.write("b/y", b"y");
@@ -275,7 +275,7 @@ fn r12_one_unreadable_remote_folder_does_not_stop_the_rest() {
 }
 
 #[test]
-fn r13_one_file_that_cuts_the_connection_does_not_stop_the_rest() {
+fn one_file_that_cuts_the_connection_does_not_stop_the_rest() {
     for descriptor in KINDS {
         let bench = Bench::new(descriptor, Direction::Both);
         bench.sync(&EVERYTHING).unwrap();
@@ -291,7 +291,7 @@ fn r13_one_file_that_cuts_the_connection_does_not_stop_the_rest() {
 }
 
 #[test]
-fn r14_what_was_denied_is_tried_again_when_a_setting_changed() {
+fn what_was_denied_is_tried_again_when_a_setting_changed() {
     for descriptor in KINDS {
         let mut bench = Bench::new(descriptor, Direction::Both);
         bench.write("a", b"a");
@@ -305,7 +305,7 @@ fn r14_what_was_denied_is_tried_again_when_a_setting_changed() {
 }
 
 #[test]
-fn r15_a_loser_kept_remotely_is_kept_once() {
+fn a_loser_kept_remotely_is_kept_once() {
     for descriptor in KINDS {
         let bench = Bench::new(descriptor, Direction::Upload);
         bench.write("b", b"here");
@@ -332,7 +332,7 @@ fn r15_a_loser_kept_remotely_is_kept_once() {
 }
 
 #[test]
-fn r16_a_folder_that_fills_up_while_it_is_removed() {
+fn a_folder_that_fills_up_while_it_is_removed_stays() {
     let bench = Bench::new(&ETAGS, Direction::Both);
     bench.write("a/x", b"x");
     bench.sync(&EVERYTHING).unwrap();
@@ -358,7 +358,7 @@ fn r16_a_folder_that_fills_up_while_it_is_removed() {
 }
 
 #[test]
-fn r17_kept_removed_files_survive_the_end_of_the_setting() {
+fn kept_removed_files_survive_the_end_of_the_setting() {
     for descriptor in KINDS {
         let mut bench = Bench::new(descriptor, Direction::Both);
         bench.task.keep_removed = true;
@@ -380,7 +380,7 @@ fn r17_kept_removed_files_survive_the_end_of_the_setting() {
 }
 
 #[test]
-fn r19_a_forgotten_folder_leaves_no_rows_behind() {
+fn a_forgotten_folder_leaves_no_rows_behind() {
     let bench = Bench::new(&DRIVE, Direction::Both);
     bench.write("f/.DS_Store", b"litter");
     bench.write("f/x", b"x");
@@ -401,7 +401,7 @@ fn r19_a_forgotten_folder_leaves_no_rows_behind() {
 }
 
 #[test]
-fn r20_a_folder_that_goes_while_it_is_made_remotely() {
+fn a_folder_that_goes_while_it_is_made_remotely_stops_nothing() {
     let bench = Bench::new(&DRIVE, Direction::Both);
     bench.write("f/x", b"x");
     bench.write("g", b"g");
@@ -429,7 +429,7 @@ fn shuffle(bench: &Bench, moves: &[(&str, &str)]) {
 }
 
 #[test]
-fn r21_a_folder_moved_into_the_one_that_took_its_name() {
+fn a_folder_moved_into_the_one_that_took_its_name_is_found() {
     for descriptor in KINDS {
         let bench = Bench::new(descriptor, Direction::Both);
         bench.write("d/f", b"f");
@@ -446,7 +446,7 @@ fn r21_a_folder_moved_into_the_one_that_took_its_name() {
 }
 
 #[test]
-fn r22_a_renamed_folder_whose_name_is_taken_again_at_once() {
+fn a_renamed_folder_whose_name_is_taken_again_at_once_is_found() {
     for descriptor in KINDS {
         let bench = Bench::new(descriptor, Direction::Both);
         bench.write("photos/f", b"f");
@@ -464,7 +464,7 @@ fn r22_a_renamed_folder_whose_name_is_taken_again_at_once() {
 }
 
 #[test]
-fn r23_the_same_with_one_look_at_everything() {
+fn a_renamed_folder_whose_name_is_taken_again_is_found_by_one_look() {
     for descriptor in KINDS {
         let bench = Bench::new(descriptor, Direction::Both);
         bench.write("photos/f", b"f");
@@ -477,7 +477,7 @@ fn r23_the_same_with_one_look_at_everything() {
 }
 
 #[test]
-fn r24_the_same_twice() {
+fn a_renamed_folder_whose_name_is_taken_again_twice() {
     // Three folders in a ring, then nested.
     for descriptor in KINDS {
         let bench = Bench::new(descriptor, Direction::Both);
@@ -494,7 +494,7 @@ fn r24_the_same_twice() {
 }
 
 #[test]
-fn r25_seed_34_of_partial_looks() {
+fn folders_renamed_into_each_other_between_looks() {
     // h_drive_partial, seed 34, cut down: two swaps of a folder with one that took a moved one's place.
     for descriptor in KINDS {
         let bench = Bench::new(descriptor, Direction::Both);
@@ -520,7 +520,7 @@ fn r25_seed_34_of_partial_looks() {
 }
 
 #[test]
-fn r26_a_file_in_the_place_of_a_folder_that_got_something_new_is_held() {
+fn a_file_in_the_place_of_a_folder_that_got_something_new_is_held() {
     for descriptor in KINDS {
         let bench = Bench::new(descriptor, Direction::Both);
         bench.memory.put("c/b", b"b");
@@ -537,7 +537,7 @@ fn r26_a_file_in_the_place_of_a_folder_that_got_something_new_is_held() {
 }
 
 #[test]
-fn r27_seed_34_survives_a_restart() {
+fn folders_renamed_into_each_other_survive_a_restart() {
     let bench = Bench::new(&STORE, Direction::Both);
     bench.write("d/a/f", b"f");
     bench.write("b/g", b"g");
@@ -554,7 +554,7 @@ fn r27_seed_34_survives_a_restart() {
 }
 
 #[test]
-fn r28_a_folder_put_into_a_new_one_of_its_own_name() {
+fn a_folder_put_into_a_new_one_of_its_own_name_is_found() {
     for direction in [Direction::Both, Direction::Upload] {
         for descriptor in KINDS {
             for target in ["photos/2024", "photos/old/2024"] {

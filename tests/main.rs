@@ -6,7 +6,6 @@ mod command_line;
 mod common;
 mod daemon;
 mod engine;
-mod games;
 mod histories;
 mod kills;
 mod losses;

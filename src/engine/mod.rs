@@ -19,13 +19,15 @@ use crate::execute::{Down, Source, Up, Ways, drop_upload};
 use crate::http::{Cancel, Counters, Http};
 use crate::local::{Disk, DiskWriter};
 use crate::model::{Direction, ItemKind, Nanos};
-use crate::observe::{Observer, Scope};
+use crate::observe::{Observer, Renamed, Scope};
 use crate::progress::Progress;
 use crate::remote::{self, Descriptor, Remote, Service};
 use crate::rules::NameCheck;
 use crate::settings::Task;
 use crate::store::{Event, Trees, decode, encode};
+use std::cell::RefCell;
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -158,15 +160,15 @@ impl Engine {
         let before = self.counts();
         self.progress.reset();
         let mut report = Report::default();
-        let file = trees_file(&self.state, self.task.id);
-        let result = self.run(look, &mut report).map_err(|error| about_state(&file, error));
-        self.progress.phase("");
-        let ended = match &result {
-            Ok(()) => Ok(()),
-            Err(error) => self.note_end(error),
-        };
+        let result = self.guarded(|engine| {
+            let result = engine.run(look, &mut report);
+            match &result {
+                Ok(()) => result,
+                Err(error) => engine.note_end(error).and(result),
+            }
+        });
         self.unsure = result.is_err();
-        result.and(ended)?;
+        result?;
         let after = self.counts();
         report.requests = after[0] - before[0];
         report.bytes_up = after[1] - before[1];
@@ -178,33 +180,39 @@ impl Engine {
 
     /// Tells what a cycle would do, doing nothing on either side.
     pub fn preview(&mut self, each: &mut dyn FnMut(Intent) -> Result<()>) -> Result<Report> {
-        let result = self.look_ahead(each);
-        self.disk().release();
-        self.progress.phase("");
-        result
+        self.guarded(|engine| {
+            let mut report = Report::default();
+            engine.check_roots(false)?;
+            engine.observe_remote(&mut report)?;
+            let renamed = engine.observe_local(Scope::All, &mut report)?;
+            engine.preview_moves(&renamed, each)?;
+            engine.preview_steps(each, &mut report)?;
+            report.skipped = engine.trees.snapshot()?.skipped_count()?;
+            Ok(report)
+        })
     }
 
-    fn look_ahead(&mut self, each: &mut dyn FnMut(Intent) -> Result<()>) -> Result<Report> {
-        let mut report = Report::default();
-        self.check_roots(false)?;
-        self.observe_remote()?;
-        let renamed = self.observe_local(Scope::All)?;
-        self.preview_moves(&renamed, each)?;
-        self.preview_steps(each, &mut report)?;
-        report.skipped = self.trees.snapshot()?.skipped_count()?;
-        Ok(report)
+    /// Does some work, and lets go of the local folder after it. redb panics on some damaged
+    /// files: that ends the work, not the process.
+    fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let result = catch_unwind(AssertUnwindSafe(|| work(self)));
+        self.disk().release();
+        self.progress.phase("");
+        let damaged = |_| Err(Error::new(Kind::State, "the state", "it is damaged"));
+        let file = trees_file(&self.state, self.task.id);
+        result.unwrap_or_else(damaged).map_err(|error| about_state(&file, error))
     }
 
     fn run(&mut self, look: &Look, report: &mut Report) -> Result<()> {
         self.check_roots(true)?;
         self.check_revision()?;
         if look.remote || self.unsure {
-            self.observe_remote()?;
+            self.observe_remote(report)?;
         }
         let renamed = match &look.local {
-            _ if self.unsure => self.observe_local(Scope::All)?,
-            LocalLook::All => self.observe_local(Scope::All)?,
-            LocalLook::Folders(folders) => self.observe_local(Scope::Folders(folders))?,
+            _ if self.unsure => self.observe_local(Scope::All, report)?,
+            LocalLook::All => self.observe_local(Scope::All, report)?,
+            LocalLook::Folders(folders) => self.observe_local(Scope::Folders(folders), report)?,
             LocalLook::Nothing => Vec::new(),
         };
         self.rename_folders(renamed, report)?;
@@ -218,14 +226,19 @@ impl Engine {
         batch.commit()
     }
 
-    fn observe_local(&self, scope: Scope<'_>) -> Result<Vec<crate::observe::Renamed>> {
+    fn observe_local(&self, scope: Scope<'_>, report: &mut Report) -> Result<Vec<Renamed>> {
         self.progress.phase("observing");
-        self.observer().local(self.disk(), scope)
+        let observer = self.observer();
+        let renamed = observer.local(self.disk(), scope)?;
+        report.unread(&observer);
+        Ok(renamed)
     }
 
-    fn observe_remote(&self) -> Result<()> {
+    fn observe_remote(&self, report: &mut Report) -> Result<()> {
         self.progress.phase("observing");
-        let observed = self.observer().remote(self.remote.as_ref(), self.descriptor.listing);
+        let observer = self.observer();
+        let observed = observer.remote(self.remote.as_ref(), self.descriptor.listing);
+        report.unread(&observer);
         // Folders that vanish are told by those they were in; only of the root it is an error.
         observed.map_err(|error| match error.kind() {
             Kind::NotFound => error.meaning(Kind::RootLost),
@@ -241,6 +254,7 @@ impl Engine {
             progress: &self.progress,
             cancel: &self.cancel,
             now: now(),
+            unread: RefCell::default(),
         }
     }
 

@@ -685,7 +685,7 @@ fn bytes_of(op: Op, record: &Record) -> u64 {
     }
 }
 
-fn clash(path: &str) -> Error {
+pub(super) fn clash(path: &str) -> Error {
     Error::new(Kind::Approval, path, "one side has a file and the other a folder of this name")
         .remedy("rename one of them")
 }

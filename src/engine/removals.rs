@@ -1,7 +1,7 @@
 //! Removals: last of all, only what was planned as such with the whole side seen, and only past
 //! the brake.
 
-use super::pass::{Load, Pass, context};
+use super::pass::{Load, Pass, clash, context};
 use super::{Engine, TOLL_WINDOW};
 use crate::error::{Error, Kind, Result};
 use crate::execute::{Doomed, Job, Work, with_pool};
@@ -255,6 +255,15 @@ impl Pass<'_> {
             row.is_on(side) && row.skip.is_some() && !is_litter(child)
         })?;
         if !skipped_stays {
+            return Ok(false);
+        }
+        let other = match side {
+            Side::Local => Side::Remote,
+            Side::Remote => Side::Local,
+        };
+        if snapshot.get(&key.twin())?.is_some_and(|twin| twin.is_on(other)) {
+            let path = snapshot.path(key)?;
+            self.report.hold(1, &path, &clash(&path));
             return Ok(false);
         }
         match side {

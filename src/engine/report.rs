@@ -1,6 +1,7 @@
 //! What a cycle did, or would do.
 
 use crate::error::Error;
+use crate::observe::Observer;
 use crate::store::Problem;
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +71,13 @@ impl Report {
     pub(crate) fn fail(&mut self, path: &str, error: &Error) {
         self.errors += 1;
         self.list(path, error);
+    }
+
+    /// Counts and lists the folders that a look couldn't list.
+    pub(crate) fn unread(&mut self, observer: &Observer<'_>) {
+        for (path, error) in observer.unread.take() {
+            self.fail(&path, &error);
+        }
     }
 
     /// Counts and lists an item that failed before and isn't tried again.

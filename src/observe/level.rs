@@ -37,6 +37,11 @@ impl Level {
         })
     }
 
+    /// Not everything below could be told.
+    pub fn forget_version(&mut self) {
+        self.version = None;
+    }
+
     /// Takes in the next sighting. Tells where to go on if it is a folder worth looking into.
     pub fn meet(
         &mut self,

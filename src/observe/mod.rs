@@ -19,10 +19,14 @@ use crate::progress::Progress;
 use crate::remote::{Entry, Listing, Remote};
 use crate::rules::{NameCheck, SkipReason, WORK_FOLDER};
 use crate::store::{Batch, Key, Problem, ROOT, Record, Snapshot, Trees};
+use std::cell::RefCell;
 use std::path::Path;
 
 /// Renamed folders told apart in one look; more are taken as removed and made anew.
 const MOST_RENAMES: usize = 1000;
+
+/// Folders that couldn't be listed told apart in one look.
+const MOST_UNREAD: usize = 100;
 
 /// What was seen at a place.
 pub(crate) enum Sighting {
@@ -74,6 +78,7 @@ pub(crate) struct Look<'a, 't> {
     problems: bool,
     progress: &'a Progress,
     cancel: &'a Cancel,
+    unread: &'a RefCell<Vec<(String, Error)>>,
 }
 
 /// Where to look and by which rules.
@@ -90,6 +95,8 @@ pub(crate) struct Observer<'a> {
     pub cancel: &'a Cancel,
     /// The time to note with problems.
     pub now: Nanos,
+    /// The folders that couldn't be listed, as far as they fit.
+    pub unread: RefCell<Vec<(String, Error)>>,
 }
 
 impl Observer<'_> {
@@ -196,6 +203,7 @@ impl Observer<'_> {
             problems: snapshot.problem_count()? > 0,
             progress: self.progress,
             cancel: self.cancel,
+            unread: &self.unread,
         })
     }
 }
@@ -253,12 +261,16 @@ impl Look<'_, '_> {
     ///
     /// # Errors
     /// The same, when it is the root.
-    fn unreadable(&mut self, node: u64, key: Option<Key>, error: &Error) -> Result<()> {
+    fn unreadable(&mut self, node: u64, path: &str, error: &Error) -> Result<()> {
         if node == ROOT {
             return Err(error.clone());
         }
+        let mut unread = self.unread.borrow_mut();
+        if unread.len() < MOST_UNREAD {
+            unread.push((path.into(), error.clone()));
+        }
         // A folder that is new has no row yet: the next look notes it.
-        let Some(key) = key else { return Ok(()) };
+        let Some(key) = self.snapshot.folder_key(node)? else { return Ok(()) };
         let problem = Problem {
             kind: error.kind().word().into(),
             reason: error.reason(),

@@ -38,9 +38,9 @@ pub(super) fn local(
 ) -> Result<()> {
     let list = |look: &mut Look<'_, '_>, node: u64, path: &str| {
         let listed = list_disk(&look.names, disk, spill, path);
-        take_listed(look, node, listed)
+        take_listed(look, node, path, listed)
     };
-    walk(look, start, deep, &list, Sighting::Local)
+    walk(look, start, deep, &list, Sighting::Local).map(drop)
 }
 
 /// Looks at a service with a listing for each folder, leaving out folders whose version says that
@@ -63,10 +63,10 @@ pub(super) fn remote(look: &mut Look<'_, '_>, remote: &dyn Remote, spill: &Path)
             let skip = skip_of_entry(&names, &join(path, name), &entry);
             sorter.push(Key::new(0, name, entry.kind).name, Told { print: entry.print, skip })
         });
-        take_listed(look, node, listed.and_then(|()| sorter.finish()))
+        take_listed(look, node, path, listed.and_then(|()| sorter.finish()))
     };
-    walk(look, (ROOT, String::new()), true, &list, Sighting::Remote)?;
-    if !version.is_empty() {
+    let all = walk(look, (ROOT, String::new()), true, &list, Sighting::Remote)?;
+    if all && !version.is_empty() {
         look.batch.set_fact(ROOT_VERSION, Some(version.as_str().as_bytes().to_vec()));
     }
     Ok(())
@@ -76,6 +76,7 @@ pub(super) fn remote(look: &mut Look<'_, '_>, remote: &dyn Remote, spill: &Path)
 fn take_listed<P>(
     look: &mut Look<'_, '_>,
     node: u64,
+    path: &str,
     listed: Result<Sorted<Told<P>>>,
 ) -> Result<Listed<P>> {
     match listed {
@@ -83,25 +84,26 @@ fn take_listed<P>(
         // A folder that is gone by now is told by the one it was in.
         Err(error) if error.kind() == Kind::NotFound && node != ROOT => Ok(None),
         Err(error) if concerns_one_folder(&error) => {
-            let key = look.snapshot.folder_key(node)?;
-            look.unreadable(node, key, &error).map(|()| None)
+            look.unreadable(node, path, &error).map(|()| None)
         }
         Err(error) => Err(error),
     }
 }
 
+/// Tells whether everything could be listed.
 fn walk<P, L>(
     look: &mut Look<'_, '_>,
     (node, path): (u64, String),
     deep: bool,
     list: &L,
     sighting: fn(P) -> Sighting,
-) -> Result<()>
+) -> Result<bool>
 where
     P: Serialize + for<'de> Deserialize<'de>,
     L: Fn(&mut Look<'_, '_>, u64, &str) -> Result<Listed<P>>,
 {
-    let Some(entries) = list(look, node, &path)? else { return Ok(()) };
+    let Some(entries) = list(look, node, &path)? else { return Ok(false) };
+    let mut all = true;
     let mut frames = vec![Frame { level: Level::open(look, node, None)?, entries, path }];
     while let Some(frame) = frames.last_mut() {
         let Some(next) = frame.entries.next() else {
@@ -116,11 +118,18 @@ where
         let Some(Descent { node, version, .. }) = met.filter(|descent| deep || descent.new) else {
             continue;
         };
-        if let Some(entries) = list(look, node, &path)? {
-            frames.push(Frame { level: Level::open(look, node, version)?, entries, path });
+        match list(look, node, &path)? {
+            Some(entries) => {
+                frames.push(Frame { level: Level::open(look, node, version)?, entries, path });
+            }
+            None => {
+                // The version of no folder above stands for what wasn't told.
+                all = false;
+                frames.iter_mut().for_each(|frame| frame.level.forget_version());
+            }
         }
     }
-    Ok(())
+    Ok(all)
 }
 
 fn list_disk(

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -129,8 +130,11 @@ impl Trees {
         // Names of files are nobody else's business.
         let private = OpenOptions::new().append(true).create(true).mode(0o600).open(file);
         private.map_err(|error| Error::disk(format!("state {}", file.display()), error))?;
-        let db = Database::builder().set_cache_size(CACHE_BYTES).create(file);
-        let trees = Trees { db: db.map_err(state_error)?, loose: AtomicBool::new(false) };
+        // redb panics on some damaged files; they must end one task, not the process.
+        let opened = catch_unwind(|| Database::builder().set_cache_size(CACHE_BYTES).create(file));
+        let damaged = |_| Error::new(Kind::State, "the state", "it is damaged");
+        let db = opened.map_err(damaged)?.map_err(state_error)?;
+        let trees = Trees { db, loose: AtomicBool::new(false) };
         let mut batch = trees.batch()?;
         batch.open_tables()?;
         Ok(trees)

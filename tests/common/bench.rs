@@ -76,6 +76,11 @@ impl Bench {
 
     /// Opens the engine, as after a start.
     pub fn engine(&self) -> Engine {
+        self.try_engine().unwrap()
+    }
+
+    /// The same where the state may be damaged.
+    pub fn try_engine(&self) -> Result<Engine> {
         let service = Box::leak(Box::new(MemoryService(self.memory.clone())));
         Engine::open(Setup {
             task: &self.task,
@@ -86,7 +91,6 @@ impl Bench {
             history: 1000,
             cancel: Cancel::default(),
         })
-        .unwrap()
     }
 
     /// One cycle after a start.

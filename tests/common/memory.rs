@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+/// Something to do at a call, which it is told.
+pub type Hook = Box<dyn FnMut(&str) + Send>;
+
 /// A remote folder in memory.
 pub struct Memory {
     pub descriptor: &'static Descriptor,
@@ -20,7 +23,7 @@ pub struct Memory {
     pub forgets_folders: bool,
     inner: Mutex<Inner>,
     /// Called before every call is carried out, with its name and path.
-    pub hook: Mutex<Option<Box<dyn FnMut(&str) + Send>>>,
+    pub hook: Mutex<Option<Hook>>,
     /// Calls of this "name path" always fail so.
     pub broken: Mutex<Option<(String, Kind)>>,
 }
