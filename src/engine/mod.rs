@@ -7,24 +7,31 @@
 //! In memory at any time: one batch of changed rows, the buffers of the running transfers, and
 //! counters. Nothing else grows with what there is to do.
 
+mod folders;
 mod moves;
 mod pass;
+mod planning;
+mod preview;
 mod removals;
 mod report;
 
 pub use report::{Intent, Report, Trouble};
 
+use pass::Pass;
+use report::clash;
+
 use crate::error::{Error, Kind, Reaction, Result};
-use crate::execute::{Down, Source, Up, Ways, drop_upload};
+use crate::execute::{Context, Down, Source, Up, Ways, drop_upload};
 use crate::http::{Cancel, Counters, Http};
 use crate::local::{Disk, DiskWriter};
-use crate::model::{Direction, ItemKind, Nanos};
+use crate::model::{Direction, ItemKind, Nanos, RemotePrint, Side};
 use crate::observe::{Observer, Renamed, Scope};
+use crate::plan::Step;
 use crate::progress::Progress;
 use crate::remote::{self, Descriptor, Remote, Service};
 use crate::rules::NameCheck;
 use crate::settings::Task;
-use crate::store::{Event, Trees, decode, encode};
+use crate::store::{Event, Key, Trees, decode, encode};
 use std::cell::RefCell;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,6 +40,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
+/// Passes in one cycle. Each deals with what the one before brought up; three are usual.
+const MOST_PASSES: u32 = 6;
 /// First byte of the stored identity of the local root.
 const ROOT_FORMAT: u8 = 1;
 /// Fact: the identity of the local root.
@@ -224,6 +233,84 @@ impl Engine {
         let mut batch = self.trees.batch()?;
         batch.trim_history(self.history)?;
         batch.commit()
+    }
+
+    /// Makes passes until nothing more comes of them.
+    pub(super) fn passes(&mut self, look: &Look, report: &mut Report) -> Result<()> {
+        for number in 0..MOST_PASSES {
+            self.progress.phase("planning");
+            let load = self.load()?;
+            self.progress.expect(load.files, load.bytes);
+            // Only the first pass judges removals: later ones see fewer of the same.
+            let mut pass = Pass::new(self, look, report, number)?;
+            pass.transfer()?;
+            let taken = pass.remove(&load)?;
+            let progress = pass.end()?;
+            self.recent.add(taken);
+            if !progress {
+                break;
+            }
+        }
+        self.hold_waiting(report)
+    }
+
+    /// Tells a person of what still waits for an item of its name to go: it doesn't.
+    fn hold_waiting(&self, report: &mut Report) -> Result<()> {
+        let snapshot = self.trees.snapshot()?;
+        for key in snapshot.dirty(None)? {
+            let key = key?;
+            if let Some((_, Step::Wait)) = self.plan(&snapshot, &key)?
+                && snapshot.get(&key.twin())?.is_some()
+            {
+                let path = snapshot.path(&key)?;
+                report.hold(1, &path, &clash(&path));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at both sides of one item again, because it isn't what it was planned against.
+    fn refresh(&self, key: &Key) -> Result<()> {
+        let snapshot = self.trees.snapshot()?;
+        let Some(mut record) = snapshot.get(key)? else { return Ok(()) };
+        let path = snapshot.path(key)?;
+        let kind = key.kind();
+        let found = self.disk().stat(&path)?.and_then(|found| found.of_kind(kind));
+        let entry = self.remote.stat(&path, kind)?.filter(|entry| entry.kind == kind);
+        match kind {
+            ItemKind::File => {
+                record.see_local(found);
+                record.see_remote(entry.map(|entry| entry.print));
+            }
+            // That a folder is gone concerns all that is in it, and a new version would stand for
+            // what nobody has looked at: both are for the next look to tell.
+            ItemKind::Folder => {
+                if found.is_some() {
+                    record.see_local(found);
+                }
+                if entry.is_some() && !record.is_on(Side::Remote) {
+                    record.see_remote(Some(RemotePrint::default()));
+                }
+            }
+        }
+        let mut batch = self.trees.batch()?;
+        batch.put(key.clone(), record)?;
+        batch.flush()
+    }
+
+    /// Whether the service answers.
+    fn is_reachable(&self) -> bool {
+        self.remote.stat("", ItemKind::Folder).is_ok()
+    }
+
+    /// What jobs are given.
+    fn context(&self) -> Context<'_> {
+        Context {
+            ways: &self.ways,
+            trees: &self.trees,
+            progress: &self.progress,
+            cancel: &self.cancel,
+        }
     }
 
     fn observe_local(&self, scope: Scope<'_>, report: &mut Report) -> Result<Vec<Renamed>> {

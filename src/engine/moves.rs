@@ -1,10 +1,9 @@
 //! What was renamed or moved on the disk is renamed or moved on the service, not sent again.
 
-use super::pass::context;
-use super::{Engine, Intent, Report, now};
-use crate::error::{Error, Kind, Reaction, Result};
+use super::{Engine, Report, now};
+use crate::error::{Reaction, Result};
 use crate::execute::{Done, Job, Outcome, Work, with_pool};
-use crate::model::{ItemKind, RemotePrint, Side, Version};
+use crate::model::{ItemKind, Side, Version};
 use crate::observe::Renamed;
 use crate::remote::Moves;
 use crate::store::{Batch, Event, Facet, Key, Record, Snapshot, Synced};
@@ -55,7 +54,7 @@ impl Engine {
     }
 
     /// The paths of a folder's rename that the service can follow; `None` when it can't.
-    fn tree_move(&self, rename: &Renamed) -> Result<Option<(String, String)>> {
+    pub(super) fn tree_move(&self, rename: &Renamed) -> Result<Option<(String, String)>> {
         if self.ways.up().is_none()
             || self.descriptor.moves != Moves::Trees
             || self.task.keep_removed
@@ -85,7 +84,7 @@ impl Engine {
         let snapshot = self.trees.snapshot()?;
         let mut batch = self.trees.batch()?;
         let mut kept = None;
-        with_pool(&context(self), self.transfers, |pool| {
+        with_pool(&self.context(), self.transfers, |pool| {
             for key in snapshot.dirty(None)? {
                 let key = key?;
                 let Some((from, record)) = moved_from(&snapshot, &key)? else { continue };
@@ -160,7 +159,7 @@ impl Engine {
 
     /// Notes the files that are gone from the disk but not from the service, by their inode.
     /// Tells whether there are any.
-    fn note_departures(&self) -> Result<bool> {
+    pub(super) fn note_departures(&self) -> Result<bool> {
         let snapshot = self.trees.snapshot()?;
         let mut found = false;
         let departures = snapshot.dirty(None)?.filter_map(|key| {
@@ -178,115 +177,9 @@ impl Engine {
         self.trees.batch()?.depart(departures)?;
         Ok(found)
     }
-
-    /// Tells the moves that a cycle would make.
-    pub(super) fn preview_moves(
-        &mut self,
-        renamed: &[Renamed],
-        each: &mut dyn FnMut(Intent) -> Result<()>,
-    ) -> Result<()> {
-        for rename in renamed {
-            match self.tree_move(rename)? {
-                Some((from, to)) => each(move_intent(&from, &to))?,
-                None => self.observer().local_remade(self.disk(), rename)?,
-            }
-        }
-        let possible = self.ways.up().is_some() && !self.task.keep_removed;
-        let any = possible && self.note_departures()?;
-        let snapshot = self.trees.snapshot()?;
-        // From here on, only what was found as moved counts as departed.
-        let moves = snapshot.dirty(None)?.filter(|_| any).filter_map(|key| {
-            let found = key.and_then(|key| {
-                let Some((from, record)) = moved_from(&snapshot, &key)? else { return Ok(None) };
-                each(move_intent(&snapshot.path(&from)?, &snapshot.path(&key)?))?;
-                Ok(departed_inode(&record).map(|inode| (inode, from)))
-            });
-            found.transpose()
-        });
-        self.trees.batch()?.depart(moves)
-    }
-
-    /// Makes sure that a folder is on the service, and those it is in. Tells whether it is:
-    /// not if a file has the name of one of them.
-    pub(super) fn ensure_remote_folder(&self, batch: &mut Batch<'_>, node: u64) -> Result<bool> {
-        let Some((key, mut record)) = self.folder(batch, node)? else { return Ok(true) };
-        if record.is_on(Side::Remote) {
-            return Ok(true);
-        }
-        if is_on(batch, &key.twin(), Side::Remote)?
-            || !self.ensure_remote_folder(batch, key.folder)?
-        {
-            return Ok(false);
-        }
-        // A folder that comes into being with what is put in it needs no making.
-        if self.descriptor.folders_implied {
-            return Ok(true);
-        }
-        let Some(up) = self.ways.up() else { return Ok(false) };
-        up.remote.make_folder(&self.trees.snapshot()?.path(&key)?)?;
-        record.see_remote(Some(RemotePrint::default()));
-        settle_folder(&mut record);
-        batch.put(key, record)?;
-        Ok(true)
-    }
-
-    /// Makes sure that a folder is on the disk, and those it is in. Tells whether it is: not if
-    /// a file has the name of one of them.
-    pub(super) fn ensure_local_folder(&self, batch: &mut Batch<'_>, node: u64) -> Result<bool> {
-        let Some((key, mut record)) = self.folder(batch, node)? else { return Ok(true) };
-        if record.is_on(Side::Local) {
-            return Ok(true);
-        }
-        if is_on(batch, &key.twin(), Side::Local)?
-            || !self.ensure_local_folder(batch, key.folder)?
-        {
-            return Ok(false);
-        }
-        let Some(down) = self.ways.down() else { return Ok(false) };
-        let print = down.writer.make_folder(&self.trees.snapshot()?.path(&key)?)?;
-        record.see_local(Some(print));
-        settle_folder(&mut record);
-        batch.put(key, record)?;
-        Ok(true)
-    }
-
-    /// Something was put into a folder of the service: it and those it is in are there now.
-    pub(super) fn folders_appeared(&self, batch: &mut Batch<'_>, node: u64) -> Result<()> {
-        let mut node = node;
-        while let Some((key, mut record)) = self.folder(batch, node)? {
-            if record.is_on(Side::Remote) {
-                break;
-            }
-            record.see_remote(Some(RemotePrint::default()));
-            settle_folder(&mut record);
-            node = key.folder;
-            batch.put(key, record)?;
-        }
-        Ok(())
-    }
-
-    /// A folder's row by its node; `None` for the root.
-    fn folder(&self, batch: &Batch<'_>, node: u64) -> Result<Option<(Key, Record)>> {
-        match self.trees.snapshot()?.folder_key(node)? {
-            Some(key) => Ok(batch.get(&key)?.map(|record| (key, record))),
-            None => Ok(None),
-        }
-    }
 }
 
-/// Agrees on a folder that both sides have.
-pub(super) fn settle_folder(record: &mut Record) {
-    if let (Some(local), Some(remote)) = (record.local_print(), record.remote_print()) {
-        let synced = Synced { local: *local, remote: remote.clone(), content: None };
-        record.agree(synced);
-    }
-}
-
-fn is_on(batch: &Batch<'_>, key: &Key, side: Side) -> Result<bool> {
-    Ok(batch.get(key)?.is_some_and(|record| record.is_on(side)))
-}
-
-fn departed_inode(record: &Record) -> Option<u64> {
+pub(super) fn departed_inode(record: &Record) -> Option<u64> {
     let gone = record.node == 0
         && record.local == Facet::Gone
         && record.remote == Facet::AsSynced
@@ -318,10 +211,6 @@ fn taken(snapshot: &Snapshot, key: &Key) -> Result<bool> {
     Ok(snapshot.get(key)?.is_some_and(|record| record.is_on(Side::Remote)))
 }
 
-pub(super) fn move_intent(from: &str, to: &str) -> Intent {
-    Intent { action: "move", path: format!("{from} -> {to}"), bytes: 0 }
-}
-
 fn moved(from: &str, to: &str) -> Event {
     Event {
         time: now(),
@@ -330,9 +219,4 @@ fn moved(from: &str, to: &str) -> Event {
         bytes: 0,
         detail: format!("to {to}"),
     }
-}
-
-/// The item's folder is unknown to the state, which a crash can't bring about.
-pub(super) fn lost_row(path: &str) -> Error {
-    Error::new(Kind::State, format!("the state of {path}"), "its row is missing")
 }

@@ -1,18 +1,16 @@
 //! Passes over the items that aren't clean: plan each, carry it out, take in what came of it.
 
-use super::moves::{lost_row, moved_from, settle_folder};
-use super::{Engine, Intent, Look, Report, now};
+use super::folders::settle_folder;
+use super::planning::bytes_of;
+use super::report::clash;
+use super::{Engine, Look, Report, now};
 use crate::error::{Error, Kind, Reaction, Result};
-use crate::execute::{Context, Done, Job, Outcome, Work, with_pool};
-use crate::local::Found;
-use crate::model::{ItemKind, RemotePrint, Side, split_path};
-use crate::plan::{self, Downward, Op, Step, Upward, View};
-use crate::rules::{Brake, Toll};
+use crate::execute::{Done, Job, Outcome, Work, with_pool};
+use crate::model::{ItemKind, Side, split_path};
+use crate::plan::{Downward, Op, Step, Upward};
 use crate::store::{Batch, Event, Facet, Key, Problem, Record, Snapshot, Synced};
 use std::time::{Duration, Instant};
 
-/// Passes in one cycle. Each deals with what the one before brought up; three are usual.
-const MOST_PASSES: u32 = 6;
 /// From this pass on, an item that still changes under our hands counts as failed.
 const PATIENT_PASSES: u32 = 3;
 /// Longest time that finished work isn't durable.
@@ -22,15 +20,6 @@ const LEAVE_TOGETHER: usize = 256;
 /// An upload of at least this size may have left a note, which is of no use any more; other notes
 /// may stand for something on the service that is to be dropped with them.
 const NOTED_BYTES: u64 = 64 << 10;
-
-/// What a pass is to do, counted before it begins.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Load {
-    files: u64,
-    bytes: u64,
-    pub local: Toll,
-    pub remote: Toll,
-}
 
 /// A pass under way.
 pub(super) struct Pass<'e> {
@@ -53,208 +42,8 @@ pub(super) struct Pass<'e> {
     ensured: Option<(Side, u64)>,
 }
 
-impl Engine {
-    /// Makes passes until nothing more comes of them.
-    pub(super) fn passes(&mut self, look: &Look, report: &mut Report) -> Result<()> {
-        for number in 0..MOST_PASSES {
-            self.progress.phase("planning");
-            let load = self.load()?;
-            self.progress.expect(load.files, load.bytes);
-            // Only the first pass judges removals: later ones see fewer of the same.
-            let mut pass = Pass::new(self, look, report, number)?;
-            pass.transfer()?;
-            let taken = pass.remove(&load)?;
-            let progress = pass.end()?;
-            self.recent.add(taken);
-            if !progress {
-                break;
-            }
-        }
-        self.hold_waiting(report)
-    }
-
-    /// Tells a person of what still waits for an item of its name to go: it doesn't.
-    fn hold_waiting(&self, report: &mut Report) -> Result<()> {
-        let snapshot = self.trees.snapshot()?;
-        for key in snapshot.dirty(None)? {
-            let key = key?;
-            if let Some((_, Step::Wait)) = self.plan(&snapshot, &key)?
-                && snapshot.get(&key.twin())?.is_some()
-            {
-                let path = snapshot.path(&key)?;
-                report.hold(1, &path, &clash(&path));
-            }
-        }
-        Ok(())
-    }
-
-    /// Counts what is to do.
-    fn load(&self) -> Result<Load> {
-        let snapshot = self.trees.snapshot()?;
-        let mut load = Load::default();
-        for key in snapshot.dirty(None)? {
-            self.cancel.check()?;
-            let Some((record, step)) = self.plan(&snapshot, &key?)? else { continue };
-            if record.node != 0 {
-                continue;
-            }
-            match step {
-                Step::Do(Op::Up(Upward::Remove)) => load.remote.removals += 1,
-                Step::Do(Op::Down(Downward::Remove)) => load.local.removals += 1,
-                Step::Do(op) => {
-                    load.files += 1;
-                    load.bytes += bytes_of(op, &record);
-                }
-                _ => {}
-            }
-        }
-        load.local.known = snapshot.known_files(Side::Local)?;
-        load.remote.known = snapshot.known_files(Side::Remote)?;
-        // What is to be removed on one side is gone from the other, and known to both before.
-        Ok(load)
-    }
-
-    /// Plans an item; `None` when it is gone from the state or skipped.
-    pub(super) fn plan(
-        &self,
-        snapshot: &Snapshot,
-        key: &Key,
-    ) -> Result<Option<(Record, Step<Op>)>> {
-        let Some(record) = snapshot.get(key)? else { return Ok(None) };
-        if record.skip.is_some() {
-            return Ok(None);
-        }
-        let twin = snapshot.get(&key.twin())?;
-        let twin_stays = match &twin {
-            Some(twin) if twin.skip.is_none() => {
-                let step = self.direct(&self.view(snapshot, twin, None, false)?);
-                !matches!(step, Step::Do(op) if op.removes())
-            }
-            other => other.is_some(),
-        };
-        let view = self.view(snapshot, &record, twin.as_ref(), twin_stays)?;
-        let step = self.direct(&view);
-        Ok(Some((record, step)))
-    }
-
-    fn view<'r>(
-        &self,
-        snapshot: &Snapshot,
-        record: &'r Record,
-        twin: Option<&Record>,
-        twin_stays: bool,
-    ) -> Result<View<'r>> {
-        let made_by_children = record.node != 0
-            && self.descriptor.folders_implied
-            && record.is_on(Side::Local)
-            && !record.is_on(Side::Remote)
-            && snapshot.any_child(record.node, |_, child| {
-                child.skip.is_none() && child.is_on(Side::Local)
-            })?;
-        Ok(View {
-            record,
-            twin_local: twin.is_some_and(|twin| twin.is_on(Side::Local)),
-            twin_remote: twin.is_some_and(|twin| twin.is_on(Side::Remote)),
-            twin_stays,
-            made_by_children,
-            keep_removed: self.task.keep_removed,
-        })
-    }
-
-    /// The planner of the task's direction.
-    fn direct(&self, view: &View<'_>) -> Step<Op> {
-        use crate::execute::Ways;
-        match &self.ways {
-            Ways::Both(..) => plan::both(view),
-            Ways::Upload(_) => plan::upload(view).map(Op::Up),
-            Ways::Download(_) => plan::download(view).map(Op::Down),
-        }
-    }
-
-    /// Looks at both sides of one item again, because it isn't what it was planned against.
-    pub(super) fn refresh(&self, key: &Key) -> Result<()> {
-        let snapshot = self.trees.snapshot()?;
-        let Some(mut record) = snapshot.get(key)? else { return Ok(()) };
-        let path = snapshot.path(key)?;
-        let kind = key.kind();
-        let found = self.disk().stat(&path)?.and_then(|found: Found| found.of_kind(kind));
-        let entry = self.remote.stat(&path, kind)?.filter(|entry| entry.kind == kind);
-        match kind {
-            ItemKind::File => {
-                record.see_local(found);
-                record.see_remote(entry.map(|entry| entry.print));
-            }
-            // That a folder is gone concerns all that is in it, and a new version would stand for
-            // what nobody has looked at: both are for the next look to tell.
-            ItemKind::Folder => {
-                if found.is_some() {
-                    record.see_local(found);
-                }
-                if entry.is_some() && !record.is_on(Side::Remote) {
-                    record.see_remote(Some(RemotePrint::default()));
-                }
-            }
-        }
-        let mut batch = self.trees.batch()?;
-        batch.put(key.clone(), record)?;
-        batch.flush()
-    }
-
-    /// Whether the service answers.
-    pub(super) fn is_reachable(&self) -> bool {
-        self.remote.stat("", ItemKind::Folder).is_ok()
-    }
-
-    /// Tells what the passes would do.
-    pub(super) fn preview_steps(
-        &self,
-        each: &mut dyn FnMut(Intent) -> Result<()>,
-        report: &mut Report,
-    ) -> Result<()> {
-        self.progress.phase("planning");
-        let load = self.load()?;
-        for (side, toll) in [(Side::Local, load.local), (Side::Remote, load.remote)] {
-            if toll.brake() == Brake::Held {
-                report.hold(toll.removals, "", &super::removals::approval(side, toll));
-            }
-        }
-        let snapshot = self.trees.snapshot()?;
-        for key in snapshot.dirty(None)? {
-            let key = key?;
-            let Some((record, step)) = self.plan(&snapshot, &key)? else { continue };
-            let moved = match record.synced.as_ref() {
-                None => moved_from(&snapshot, &key)?.is_some(),
-                Some(synced) => snapshot.departed(synced.local.inode)?.as_ref() == Some(&key),
-            };
-            let path = snapshot.path(&key)?;
-            let bytes = match step {
-                Step::Do(op) => bytes_of(op, &record),
-                _ => record.local_print().map_or(0, |print| print.size),
-            };
-            let action = match step {
-                _ if moved => continue,
-                Step::Examine | Step::Do(Op::Merge) => "compare",
-                Step::Do(Op::Up(Upward::Create | Upward::Replace)) => "upload",
-                Step::Do(Op::Down(Downward::Create | Downward::Replace)) => "download",
-                Step::Do(Op::Up(Upward::Resolve) | Op::Down(Downward::Resolve)) => "compare",
-                Step::Do(Op::Up(Upward::MakeFolder)) => "make-folder-remote",
-                Step::Do(Op::Down(Downward::MakeFolder)) => "make-folder-local",
-                Step::Do(Op::Up(Upward::Remove | Upward::RemoveFolder)) => "delete-remote",
-                Step::Do(Op::Down(Downward::Remove | Downward::RemoveFolder)) => "delete-local",
-                Step::Clash => {
-                    report.hold(1, &path, &clash(&path));
-                    continue;
-                }
-                Step::Nothing | Step::Wait | Step::Settle | Step::Forget => continue,
-            };
-            each(Intent { action, path, bytes })?;
-        }
-        Ok(())
-    }
-}
-
 impl<'e> Pass<'e> {
-    fn new(
+    pub fn new(
         engine: &'e Engine,
         look: &'e Look,
         report: &'e mut Report,
@@ -278,10 +67,10 @@ impl<'e> Pass<'e> {
     }
 
     /// Everything but removals.
-    fn transfer(&mut self) -> Result<()> {
+    pub fn transfer(&mut self) -> Result<()> {
         let engine = self.engine;
         engine.progress.phase("transferring");
-        with_pool(&context(engine), engine.transfers, |pool| {
+        with_pool(&engine.context(), engine.transfers, |pool| {
             let mut after = None;
             // A snapshot that is held keeps the state from using space again, so a fresh one is
             // taken after each commit.
@@ -537,7 +326,9 @@ impl<'e> Pass<'e> {
                 }
                 Ok(())
             }
-            Done::Moved { .. } => Err(lost_row(path)),
+            Done::Moved { .. } => {
+                Err(Error::new(Kind::State, path, "a move was told where none was asked for"))
+            }
         }
     }
 
@@ -657,35 +448,9 @@ impl<'e> Pass<'e> {
         self.halt.is_some()
     }
 
-    fn end(mut self) -> Result<bool> {
+    pub fn end(mut self) -> Result<bool> {
         self.stop_if_halted()?;
         self.batch.flush()?;
         Ok(self.progress)
     }
-}
-
-/// What jobs of this engine are given.
-pub(super) fn context(engine: &Engine) -> Context<'_> {
-    Context {
-        ways: &engine.ways,
-        trees: &engine.trees,
-        progress: &engine.progress,
-        cancel: &engine.cancel,
-    }
-}
-
-fn bytes_of(op: Op, record: &Record) -> u64 {
-    let local = record.local_print().map_or(0, |print| print.size);
-    let remote = record.remote_print().map_or(0, |print| print.size);
-    match op {
-        Op::Up(Upward::Create | Upward::Replace | Upward::Resolve) => local,
-        Op::Down(Downward::Create | Downward::Replace | Downward::Resolve) => remote,
-        Op::Merge => local.max(remote),
-        Op::Up(_) | Op::Down(_) => 0,
-    }
-}
-
-pub(super) fn clash(path: &str) -> Error {
-    Error::new(Kind::Approval, path, "one side has a file and the other a folder of this name")
-        .remedy("rename one of them")
 }

@@ -1,9 +1,11 @@
 //! Removals: last of all, only what was planned as such with the whole side seen, and only past
 //! the brake.
 
-use super::pass::{Load, Pass, clash, context};
-use super::{Engine, TOLL_WINDOW};
-use crate::error::{Error, Kind, Result};
+use super::TOLL_WINDOW;
+use super::pass::Pass;
+use super::planning::Load;
+use super::report::{approval, clash};
+use crate::error::Result;
 use crate::execute::{Doomed, Job, Work, with_pool};
 use crate::model::{ItemKind, Side, Version};
 use crate::plan::{Downward, Op, Step, Upward};
@@ -85,7 +87,7 @@ impl Pass<'_> {
         };
         let mut doomed = Vec::new();
         let mut kept_folder = None;
-        with_pool(&context(engine), engine.transfers, |pool| {
+        with_pool(&engine.context(), engine.transfers, |pool| {
             let mut after = None;
             while !self.halted() {
                 let snapshot = engine.trees.snapshot()?;
@@ -315,51 +317,6 @@ impl Pass<'_> {
     }
 }
 
-impl Engine {
-    /// On a service where a folder is there only because something is in it: marks the folder
-    /// before the last thing leaves it, if the folder stays.
-    pub(super) fn keep_remote_folder(&self, snapshot: &Snapshot, folder: u64) -> Result<()> {
-        if !self.descriptor.folders_implied {
-            return Ok(());
-        }
-        let Some(key) = snapshot.folder_key(folder)? else { return Ok(()) };
-        let Some(mut record) = snapshot.get(&key)? else { return Ok(()) };
-        let kept = snapshot
-            .any_child(folder, |_, record| record.is_on(Side::Remote) && !is_leaving(record))?;
-        if kept || !record.is_on(Side::Local) || self.mark_remote_folder(&snapshot.path(&key)?)? {
-            return Ok(());
-        }
-        record.forget_agreement();
-        record.see_remote(None);
-        let mut batch = self.trees.batch()?;
-        batch.put(key, record)?;
-        batch.flush()
-    }
-
-    /// Makes a folder on a service where it is there only because something is in it. Tells
-    /// whether the service keeps it.
-    pub(super) fn mark_remote_folder(&self, path: &str) -> Result<bool> {
-        let Some(up) = self.ways.up() else { return Ok(false) };
-        up.remote.make_folder(path)?;
-        Ok(up.remote.keeps_folders())
-    }
-}
-
-/// Why removals wait.
-pub(super) fn approval(side: Side, toll: Toll) -> Error {
-    let Toll { removals, known } = toll;
-    let (side, other) = match side {
-        Side::Local => ("local", "remote"),
-        Side::Remote => ("remote", "local"),
-    };
-    let what = format!("removing {removals} of {known} {side} files");
-    let cause = format!("so many are gone from the {other} folder at once");
-    Error::new(Kind::Approval, what, cause).remedy(
-        "if they were meant to be removed, sync the task with --approve-deletions; \
-         if not, bring them back",
-    )
-}
-
 fn purge_job(doomed: Vec<Doomed>) -> Job {
     Job {
         key: Key { folder: 0, name: String::new() },
@@ -369,11 +326,6 @@ fn purge_job(doomed: Vec<Doomed>) -> Job {
         content: None,
         work: Work::Purge(doomed),
     }
-}
-
-/// Whether a row's item is about to be removed from the service.
-fn is_leaving(record: &Record) -> bool {
-    record.skip.is_none() && record.is_on(Side::Remote) && !record.is_on(Side::Local)
 }
 
 fn is_litter(key: &Key) -> bool {

@@ -1,7 +1,9 @@
 //! What a cycle did, or would do.
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
+use crate::model::Side;
 use crate::observe::Observer;
+use crate::rules::Toll;
 use crate::store::Problem;
 use serde::{Deserialize, Serialize};
 
@@ -123,4 +125,25 @@ impl Report {
             + self.conflicts
             > 0
     }
+}
+
+/// Why removals wait.
+pub(super) fn approval(side: Side, toll: Toll) -> Error {
+    let Toll { removals, known } = toll;
+    let (side, other) = match side {
+        Side::Local => ("local", "remote"),
+        Side::Remote => ("remote", "local"),
+    };
+    let what = format!("removing {removals} of {known} {side} files");
+    let cause = format!("so many are gone from the {other} folder at once");
+    Error::new(Kind::Approval, what, cause).remedy(
+        "if they were meant to be removed, sync the task with --approve-deletions; \
+         if not, bring them back",
+    )
+}
+
+/// Why a file and a folder of one name wait.
+pub(super) fn clash(path: &str) -> Error {
+    Error::new(Kind::Approval, path, "one side has a file and the other a folder of this name")
+        .remedy("rename one of them")
 }

@@ -1,0 +1,114 @@
+//! What is to do about each item: the planner given what it has to know.
+
+use super::Engine;
+use crate::error::Result;
+use crate::execute::Ways;
+use crate::model::Side;
+use crate::plan::{self, Downward, Op, Step, Upward, View};
+use crate::rules::Toll;
+use crate::store::{Key, Record, Snapshot};
+
+/// What a pass is to do, counted before it begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Load {
+    pub files: u64,
+    pub bytes: u64,
+    pub local: Toll,
+    pub remote: Toll,
+}
+
+impl Engine {
+    /// Counts what is to do.
+    pub(super) fn load(&self) -> Result<Load> {
+        let snapshot = self.trees.snapshot()?;
+        let mut load = Load::default();
+        for key in snapshot.dirty(None)? {
+            self.cancel.check()?;
+            let Some((record, step)) = self.plan(&snapshot, &key?)? else { continue };
+            if record.node != 0 {
+                continue;
+            }
+            match step {
+                Step::Do(Op::Up(Upward::Remove)) => load.remote.removals += 1,
+                Step::Do(Op::Down(Downward::Remove)) => load.local.removals += 1,
+                Step::Do(op) => {
+                    load.files += 1;
+                    load.bytes += bytes_of(op, &record);
+                }
+                _ => {}
+            }
+        }
+        load.local.known = snapshot.known_files(Side::Local)?;
+        load.remote.known = snapshot.known_files(Side::Remote)?;
+        // What is to be removed on one side is gone from the other, and known to both before.
+        Ok(load)
+    }
+
+    /// Plans an item; `None` when it is gone from the state or skipped.
+    pub(super) fn plan(
+        &self,
+        snapshot: &Snapshot,
+        key: &Key,
+    ) -> Result<Option<(Record, Step<Op>)>> {
+        let Some(record) = snapshot.get(key)? else { return Ok(None) };
+        if record.skip.is_some() {
+            return Ok(None);
+        }
+        let twin = snapshot.get(&key.twin())?;
+        let twin_stays = match &twin {
+            Some(twin) if twin.skip.is_none() => {
+                let step = self.direct(&self.view(snapshot, twin, None, false)?);
+                !matches!(step, Step::Do(op) if op.removes())
+            }
+            other => other.is_some(),
+        };
+        let view = self.view(snapshot, &record, twin.as_ref(), twin_stays)?;
+        let step = self.direct(&view);
+        Ok(Some((record, step)))
+    }
+
+    fn view<'r>(
+        &self,
+        snapshot: &Snapshot,
+        record: &'r Record,
+        twin: Option<&Record>,
+        twin_stays: bool,
+    ) -> Result<View<'r>> {
+        let made_by_children = record.node != 0
+            && self.descriptor.folders_implied
+            && record.is_on(Side::Local)
+            && !record.is_on(Side::Remote)
+            && snapshot.any_child(record.node, |_, child| {
+                child.skip.is_none() && child.is_on(Side::Local)
+            })?;
+        Ok(View {
+            record,
+            twin_local: twin.is_some_and(|twin| twin.is_on(Side::Local)),
+            twin_remote: twin.is_some_and(|twin| twin.is_on(Side::Remote)),
+            twin_stays,
+            made_by_children,
+            keep_removed: self.task.keep_removed,
+        })
+    }
+
+    /// The planner of the task's direction.
+    fn direct(&self, view: &View<'_>) -> Step<Op> {
+        match &self.ways {
+            Ways::Both(..) => plan::both(view),
+            Ways::Upload(_) => plan::upload(view).map(Op::Up),
+            Ways::Download(_) => plan::download(view).map(Op::Down),
+        }
+    }
+}
+
+/// Bytes that a step transfers.
+pub(super) fn bytes_of(op: Op, record: &Record) -> u64 {
+    let local = record.local_print().map_or(0, |print| print.size);
+    let remote = record.remote_print().map_or(0, |print| print.size);
+    match op {
+        Op::Up(Upward::Create | Upward::Replace | Upward::Resolve) => local,
+        Op::Down(Downward::Create | Downward::Replace | Downward::Resolve) => remote,
+        Op::Merge => local.max(remote),
+        Op::Up(_) | Op::Down(_) => 0,
+    }
+}

@@ -1,0 +1,91 @@
+//! What a cycle would do, told without doing it.
+
+use super::moves::{departed_inode, moved_from};
+use super::planning::bytes_of;
+use super::report::{approval, clash};
+use super::{Engine, Intent, Report};
+use crate::error::Result;
+use crate::model::Side;
+use crate::observe::Renamed;
+use crate::plan::{Downward, Op, Step, Upward};
+use crate::rules::Brake;
+
+impl Engine {
+    /// Tells the moves that a cycle would make.
+    pub(super) fn preview_moves(
+        &mut self,
+        renamed: &[Renamed],
+        each: &mut dyn FnMut(Intent) -> Result<()>,
+    ) -> Result<()> {
+        for rename in renamed {
+            match self.tree_move(rename)? {
+                Some((from, to)) => each(move_intent(&from, &to))?,
+                None => self.observer().local_remade(self.disk(), rename)?,
+            }
+        }
+        let possible = self.ways.up().is_some() && !self.task.keep_removed;
+        let any = possible && self.note_departures()?;
+        let snapshot = self.trees.snapshot()?;
+        // From here on, only what was found as moved counts as departed.
+        let moves = snapshot.dirty(None)?.filter(|_| any).filter_map(|key| {
+            let found = key.and_then(|key| {
+                let Some((from, record)) = moved_from(&snapshot, &key)? else { return Ok(None) };
+                each(move_intent(&snapshot.path(&from)?, &snapshot.path(&key)?))?;
+                Ok(departed_inode(&record).map(|inode| (inode, from)))
+            });
+            found.transpose()
+        });
+        self.trees.batch()?.depart(moves)
+    }
+
+    /// Tells what the passes would do.
+    pub(super) fn preview_steps(
+        &self,
+        each: &mut dyn FnMut(Intent) -> Result<()>,
+        report: &mut Report,
+    ) -> Result<()> {
+        self.progress.phase("planning");
+        let load = self.load()?;
+        for (side, toll) in [(Side::Local, load.local), (Side::Remote, load.remote)] {
+            if toll.brake() == Brake::Held {
+                report.hold(toll.removals, "", &approval(side, toll));
+            }
+        }
+        let snapshot = self.trees.snapshot()?;
+        for key in snapshot.dirty(None)? {
+            let key = key?;
+            let Some((record, step)) = self.plan(&snapshot, &key)? else { continue };
+            let moved = match record.synced.as_ref() {
+                None => moved_from(&snapshot, &key)?.is_some(),
+                Some(synced) => snapshot.departed(synced.local.inode)?.as_ref() == Some(&key),
+            };
+            let path = snapshot.path(&key)?;
+            let bytes = match step {
+                Step::Do(op) => bytes_of(op, &record),
+                _ => record.local_print().map_or(0, |print| print.size),
+            };
+            let action = match step {
+                _ if moved => continue,
+                Step::Examine | Step::Do(Op::Merge) => "compare",
+                Step::Do(Op::Up(Upward::Create | Upward::Replace)) => "upload",
+                Step::Do(Op::Down(Downward::Create | Downward::Replace)) => "download",
+                Step::Do(Op::Up(Upward::Resolve) | Op::Down(Downward::Resolve)) => "compare",
+                Step::Do(Op::Up(Upward::MakeFolder)) => "make-folder-remote",
+                Step::Do(Op::Down(Downward::MakeFolder)) => "make-folder-local",
+                Step::Do(Op::Up(Upward::Remove | Upward::RemoveFolder)) => "delete-remote",
+                Step::Do(Op::Down(Downward::Remove | Downward::RemoveFolder)) => "delete-local",
+                Step::Clash => {
+                    report.hold(1, &path, &clash(&path));
+                    continue;
+                }
+                Step::Nothing | Step::Wait | Step::Settle | Step::Forget => continue,
+            };
+            each(Intent { action, path, bytes })?;
+        }
+        Ok(())
+    }
+}
+
+fn move_intent(from: &str, to: &str) -> Intent {
+    Intent { action: "move", path: format!("{from} -> {to}"), bytes: 0 }
+}
