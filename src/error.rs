@@ -251,7 +251,13 @@ impl Error {
             FileTooLarge => Kind::TooLarge,
             _ => Kind::Disk,
         };
-        Error::new(kind, what, cause)
+        // A volume that is mounted so only for a while settles nothing for good.
+        let read_only = cause.kind() == ReadOnlyFilesystem;
+        let error = Error::new(kind, what, cause);
+        if read_only {
+            return error.remedy("give Mooring permission to write there, or mount it for writing");
+        }
+        error
     }
 
     /// Somebody asked to stop.

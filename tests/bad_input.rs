@@ -378,7 +378,7 @@ fn an_unknown_authority_is_untrusted_until_it_is_set() {
         let proxy = Proxy::start_tls(place.address(), config.clone());
         home.link(&place, &format!("https://{}", proxy.address), place.secret(), &[]);
         home.write("file", "local");
-        let words = ["isn't trusted", "set the connection's ca to"];
+        let words = ["isn't trusted", "--set ca=@"];
         home.run("connection test cloud").ended(3).said(&words);
         home.sync().ended(3).said(&words);
         assert_eq!((home.files().len(), place.files().len()), (1, 0));
