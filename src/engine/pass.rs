@@ -114,11 +114,11 @@ impl<'e> Pass<'e> {
         mut record: Record,
         step: Step<Op>,
     ) -> Result<Option<Job>> {
-        if snapshot.folder_path(key.folder)?.is_none() {
+        let Some(path) = snapshot.known_path(&key)? else {
             // Its folder's row is lost, so nothing can be said of it; the next look finds it.
             self.batch.put(key, Record::new(record.node))?;
             return Ok(None);
-        }
+        };
         match step {
             Step::Wait => return Ok(None),
             Step::Do(op) if op.removes() => return Ok(None),
@@ -143,7 +143,6 @@ impl<'e> Pass<'e> {
                 return Ok(None);
             }
             Step::Clash => {
-                let path = snapshot.path(&key)?;
                 if self.number == 0 {
                     self.report.hold(1, &path, &clash(&path));
                 }
@@ -152,7 +151,6 @@ impl<'e> Pass<'e> {
             }
             Step::Examine | Step::Do(_) => {}
         }
-        let path = snapshot.path(&key)?;
         if let Some(problem) = snapshot.problem(&key)? {
             if self.number > 0 {
                 // It failed in this cycle already.

@@ -236,11 +236,17 @@ impl Snapshot {
     /// # Errors
     /// `State` when its folder is unknown, which no committed state allows.
     pub fn path(&self, key: &Key) -> Result<String> {
-        let folder = self.folder_path(key.folder)?.ok_or_else(|| {
+        self.known_path(key)?.ok_or_else(|| {
             Error::new(Kind::State, format!("the folder of {}", key.plain()), "it is unknown")
-        })?;
-        let slash = if folder.is_empty() { "" } else { "/" };
-        Ok(format!("{folder}{slash}{}", key.plain()))
+        })
+    }
+
+    /// An item's path from the root on; `None` when its folder is unknown.
+    pub fn known_path(&self, key: &Key) -> Result<Option<String>> {
+        Ok(self.folder_path(key.folder)?.map(|folder| {
+            let slash = if folder.is_empty() { "" } else { "/" };
+            format!("{folder}{slash}{}", key.plain())
+        }))
     }
 
     /// The node of the folder that had this inode when it was last seen.
