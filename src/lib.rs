@@ -18,7 +18,7 @@
 //!
 //! | room | what it owns | whom it knows |
 //! |---|---|---|
-//! | [`error`], [`model`], [`content`], [`progress`] | plain values: what went wrong, what was seen, what is sent, how far it is | nobody |
+//! | [`error`], [`model`], [`content`], [`hash`], [`progress`] | plain values: what went wrong, what was seen, what is sent and its hash, how far it is | nobody |
 //! | [`rules`] | names, conflict names, the brake: pure | values, descriptors |
 //! | [`plan`] | the planner: pure | values, records |
 //! | [`store`] | redb: items with their facets, history | values, rules' reasons |
@@ -54,6 +54,7 @@ pub mod demo;
 pub mod engine;
 pub mod error;
 pub(crate) mod execute;
+pub mod hash;
 pub mod http;
 pub mod local;
 pub mod logs;

@@ -65,11 +65,29 @@ pub struct RemotePrint {
     pub version: Version,
     /// Time of the last change of the content where the service keeps it and told it.
     pub mtime: Option<Nanos>,
+    /// What the service calls the item wherever it is moved to and however it is renamed; empty
+    /// where it has no such name.
+    pub id: Box<str>,
 }
 
 impl RemotePrint {
+    /// The size of a file that isn't known before it is read, as of an online document that the
+    /// service turns into a file.
+    pub const UNSIZED: u64 = u64::MAX;
+
+    /// A file on a service without ids.
+    pub fn file(size: u64, version: Version, mtime: Option<Nanos>) -> Self {
+        RemotePrint { size, version, mtime, id: Box::default() }
+    }
+
+    /// A folder of this id.
+    pub fn folder(id: impl Into<Box<str>>) -> Self {
+        RemotePrint { id: id.into(), ..RemotePrint::default() }
+    }
+
     /// Whether both prints are of the same content. Times don't count: a service may keep them
-    /// or not, and a listing may leave out what a single look tells.
+    /// or not, and a listing may leave out what a single look tells. Ids don't either: a file
+    /// that was replaced by its twin is the same file.
     pub fn same(&self, other: &RemotePrint) -> bool {
         self.size == other.size && self.version == other.version
     }

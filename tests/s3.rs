@@ -1,14 +1,16 @@
 //! The S3 adapter on real servers, and on stubs where a server has to misbehave.
 
+use crate::common::by_path::ByPath;
 use crate::common::contract::{self, Bytes, Flaw, Notes, pattern};
 use crate::common::peers::{S3Peer, moto, rclone_s3, s3_peers, swift};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use mooring::content::Content;
 use mooring::error::{Error, Kind, Result};
+use mooring::hash::Hash;
 use mooring::http::{Cancel, Http, HttpOptions};
 use mooring::model::{ItemKind, Nanos, Version};
-use mooring::remote::{Entry, Expect, Remote, Removal, Resume, Settings};
+use mooring::remote::{Entry, Expect, Place, Removal, Resume, Settings};
 use mooring::services;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -21,7 +23,7 @@ const TIME: Nanos = 1_600_000_000_123_456_789;
 
 /// An opened remote and its client, which counts.
 struct Opened {
-    remote: Arc<dyn Remote>,
+    remote: ByPath,
     http: Http,
 }
 
@@ -70,7 +72,7 @@ fn open(settings: &[(&str, &str)], root: &str, idle: Duration) -> Opened {
     let http = Http::new(&options, Cancel::default()).unwrap();
     let service = services::find("s3").unwrap();
     let remote = service.open(&Settings(settings.collect()), http.clone(), root).unwrap();
-    Opened { remote, http }
+    Opened { remote: ByPath::new(remote), http }
 }
 
 fn open_at(peer: &S3Peer, endpoint: &str, bucket: &str, root: &str) -> Opened {
@@ -122,7 +124,7 @@ fn keeps_the_contract(peer: &S3Peer, adjust: fn(&mut contract::Server)) {
     let descriptor = services::find("s3").unwrap().descriptor();
     let mut server = contract::Server::of(descriptor);
     adjust(&mut server);
-    contract::run_on(&*opened.remote, descriptor, &server);
+    contract::run_on(opened.remote, descriptor, &server);
 }
 
 #[test]
@@ -265,7 +267,7 @@ fn rclone_and_we_read_each_others_times() {
         std::fs::remove_file(&file).unwrap();
         let entry = opened.remote.stat("theirs", ItemKind::File).unwrap().unwrap();
         assert_eq!(entry.print.mtime, Some(1_500_000_000_250_000_000), "{}", peer.name);
-        assert_eq!(entry.md5.map(|md5| md5[0]), Some(0xce), "{}", peer.name);
+        assert!(matches!(entry.hash, Some(Hash::Md5([0xce, ..]))), "{}", peer.name);
     }
 }
 
@@ -283,18 +285,18 @@ fn a_batch_takes_few_requests_and_only_what_is_planned() {
     let mut items: Vec<Removal<'_>> = (0..60)
         .step_by(2)
         .map(|n| Removal {
-            path: &names[n],
+            place: Place::at(&names[n]),
             kind: ItemKind::File,
             version: &entries[n].print.version,
         })
         .collect();
-    items.push(Removal { path: &missing, kind: ItemKind::File, version: &old });
+    items.push(Removal { place: Place::at(&missing), kind: ItemKind::File, version: &old });
     items.reverse();
     let mut kinds = Vec::new();
     let requests = opened.requests(|| {
         opened.remote.remove(&items, &mut |index, result| {
             if let Err(error) = result {
-                kinds.push((items[index].path, error.kind()));
+                kinds.push((items[index].place.path, error.kind()));
             }
         });
     });
@@ -607,13 +609,13 @@ fn what_kms_encrypts_has_no_md5() {
         opened.create("a", b"").unwrap();
         let mut md5s = Vec::new();
         let list = opened.remote.list("", &mut |_, entry| {
-            md5s.push(entry.md5.is_some());
+            md5s.push(entry.hash.is_some());
             Ok(())
         });
         list.unwrap();
         assert_eq!(md5s, [known]);
         let seen = opened.remote.stat("a", ItemKind::File).unwrap().unwrap();
-        assert_eq!(seen.md5.is_some(), known);
+        assert_eq!(seen.hash.is_some(), known);
     }
 }
 
@@ -704,7 +706,7 @@ fn a_bucket_in_the_host_is_found_through_a_proxy() {
     let service = services::find("s3").unwrap();
     let remote =
         service.open(&Settings(settings.into_iter().collect()), http.clone(), "in here").unwrap();
-    let opened = Opened { remote, http };
+    let opened = Opened { remote: ByPath::new(remote), http };
     opened.remote.test().unwrap();
     opened.create("a file", b"content").unwrap();
     assert_eq!(opened.keys(), ["a file"]);

@@ -3,17 +3,18 @@
 
 mod nextcloud;
 
+use crate::common::by_path::ByPath;
 use crate::common::contract::{self, Bytes, Flaw, Notes, Server};
 use crate::common::peers::{self, DavPeer};
 use mooring::error::{Kind, Reaction, Result};
+use mooring::hash::Hash;
 use mooring::http::{Cancel, Http, HttpOptions};
-use mooring::model::{ItemKind, Version};
-use mooring::remote::{Descriptor, Entry, Expect, Remote, Removal, Settings};
+use mooring::model::{ItemKind, Version, from_hex};
+use mooring::remote::{Descriptor, Entry, Expect, Place, Removal, Settings};
 use mooring::services;
 use nextcloud::Nextcloud;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// More than the adapter sends twice to find out what a server does; it knows no parts.
@@ -66,7 +67,7 @@ fn nextcloud_passes() {
     let mut server = Server { large: LARGE, ..Server::of(descriptor()) };
     server.keeps_mtime = true;
     let remote = open(&nextcloud.url, "user", "password", "contract");
-    contract::run_on(&*remote, descriptor(), &server);
+    contract::run_on(remote, descriptor(), &server);
 }
 
 #[test]
@@ -83,14 +84,14 @@ fn nextcloud_tells_a_change_anywhere_by_the_root() {
     }
     let (root, a, c) = (version(""), version("a"), version("c"));
     assert!(!root.is_empty(), "a folder has no version");
-    let written = write(&*remote, "a/b/file", b"bytes").unwrap();
+    let written = write(remote, "a/b/file", b"bytes").unwrap();
     assert_eq!(written.print.mtime, Some(SOME_TIME));
     assert_ne!(version(""), root);
     assert_ne!(version("a"), a);
     assert_eq!(version("c"), c);
-    let listed = list(&*remote, "a/b");
-    let md5 = "4b3a6218bb3e3a7303e8a171a60fcf92";
-    assert_eq!(listed[0].1.md5.map(|md5| mooring::model::to_hex(&md5)), Some(md5.to_string()));
+    let listed = list(remote, "a/b");
+    let md5 = from_hex("4b3a6218bb3e3a7303e8a171a60fcf92").unwrap().try_into().unwrap();
+    assert_eq!(listed[0].1.hash, Some(Hash::Md5(md5)));
 }
 
 #[test]
@@ -105,7 +106,7 @@ fn nextcloud_refuses_in_its_own_words() {
         ("huge", Kind::TooLarge, Reaction::Skip),
         ("missing/file", Kind::NotFound, Reaction::Replan),
     ] {
-        let error = write(&*remote, path, b"bytes").unwrap_err();
+        let error = write(remote, path, b"bytes").unwrap_err();
         assert_eq!((error.kind(), error.kind().reaction()), (kind, reaction), "{error}");
         assert!(error.reason().contains(path), "{error}");
     }
@@ -117,9 +118,9 @@ fn nextcloud_refuses_in_its_own_words() {
 fn a_lost_reply_is_no_conflict() {
     let nextcloud = Nextcloud::start();
     let remote = open(&nextcloud.url, "user", "password", "");
-    write(&*remote, "first", b"teaches what the server can").unwrap();
+    write(remote, "first", b"teaches what the server can").unwrap();
     nextcloud.lose_next_reply_to_put();
-    let entry = write(&*remote, "file", b"bytes").unwrap();
+    let entry = write(remote, "file", b"bytes").unwrap();
     assert_eq!(remote.stat("file", ItemKind::File).unwrap().unwrap().print, entry.print);
 
     nextcloud.lose_next_reply_to_put();
@@ -151,11 +152,11 @@ fn a_wrong_password_is_told() {
 fn a_name_that_the_server_hides_is_refused() {
     let peer = peers::nginx();
     let remote = open(&peer.url, &peer.user, &peer.password, &peer.new_folder());
-    write(&*remote, "file", b"bytes").unwrap();
+    write(remote, "file", b"bytes").unwrap();
     let version = remote.stat("file", ItemKind::File).unwrap().unwrap().print.version;
     let refused = [
-        write(&*remote, ".hidden", b"bytes").map(drop),
-        remote.make_folder(".hidden"),
+        write(remote, ".hidden", b"bytes").map(drop),
+        remote.make_folder(".hidden").map(drop),
         remote.rename("file", ".hidden", ItemKind::File, &version).map(drop),
         remote.copy("file", ".hidden", &version).map(drop),
     ];
@@ -184,7 +185,7 @@ fn rclone_reads_what_we_write_and_we_what_it_writes() {
         let remote = open(&peer.url, &peer.user, &peer.password, &folder);
         let bytes = contract::pattern(200_000, 9);
         for (path, bytes) in [("ours é+&%25.txt", &bytes[..]), ("empty", b"")] {
-            write(&*remote, path, bytes).unwrap();
+            write(remote, path, bytes).unwrap();
             let output = peer.rclone(&["cat", &format!("peer:{folder}/{path}")]);
             assert!(output.status.success(), "{}: {output:?}", peer.name);
             assert!(output.stdout == bytes, "{}: rclone reads other bytes", peer.name);
@@ -197,7 +198,7 @@ fn rclone_reads_what_we_write_and_we_what_it_writes() {
             peer.rclone(&["copy", local.to_str().unwrap(), &format!("peer:{folder}/from rclone")]);
         std::fs::remove_dir_all(&local).unwrap();
         assert!(output.status.success(), "{}: {output:?}", peer.name);
-        let listed = list(&*remote, "from rclone/their folder");
+        let listed = list(remote, "from rclone/their folder");
         assert_eq!(listed.len(), 1, "{}: {listed:?}", peer.name);
         let (name, entry) = &listed[0];
         assert_eq!(name, "their #1?.bin", "{}", peer.name);
@@ -292,9 +293,13 @@ fn a_path_that_would_lead_elsewhere_is_refused() {
     let nextcloud = Nextcloud::start();
     let remote = open(&nextcloud.url, "user", "password", "");
     for path in ["..", "a/../b", "./a", "a//b"] {
-        let error = write(&*remote, path, b"bytes").unwrap_err();
+        let error = write(remote, path, b"bytes").unwrap_err();
         assert_eq!(error.kind(), Kind::BadName, "{error}");
-        let removal = Removal { path, kind: ItemKind::Folder, version: &Version::default() };
+        let removal = Removal {
+            place: Place::at(path),
+            kind: ItemKind::Folder,
+            version: &Version::default(),
+        };
         remote.remove(&[removal], &mut |_, result| {
             assert_eq!(result.unwrap_err().kind(), Kind::BadName);
         });
@@ -306,36 +311,30 @@ fn passes(peer: &DavPeer, expect: fn(&mut Server)) {
     expect(&mut server);
     let root = format!("{}/root é + %20 #1", peer.new_folder());
     let remote = open(&peer.url, &peer.user, &peer.password, &root);
-    contract::run_on(&*remote, descriptor(), &server);
+    contract::run_on(remote, descriptor(), &server);
 }
 
 fn descriptor() -> &'static Descriptor {
     services::find("webdav").unwrap().descriptor()
 }
 
-fn open(url: &str, user: &str, password: &str, root: &str) -> Arc<dyn Remote> {
+fn open(url: &str, user: &str, password: &str, root: &str) -> ByPath {
     let http = Http::new(&HttpOptions::default(), Cancel::default()).unwrap();
     open_with(http, url, user, password, root).unwrap()
 }
 
-fn open_with(
-    http: Http,
-    url: &str,
-    user: &str,
-    password: &str,
-    root: &str,
-) -> Result<Arc<dyn Remote>> {
+fn open_with(http: Http, url: &str, user: &str, password: &str, root: &str) -> Result<ByPath> {
     let settings = [("url", url), ("user", user), ("password", password)];
     let settings = settings.map(|(key, value)| (key.to_string(), value.to_string()));
-    services::find("webdav").unwrap().open(&Settings(settings.into()), http, root)
+    services::find("webdav").unwrap().open(&Settings(settings.into()), http, root).map(ByPath::new)
 }
 
-fn write(remote: &dyn Remote, path: &str, bytes: &[u8]) -> Result<Entry> {
+fn write(remote: ByPath, path: &str, bytes: &[u8]) -> Result<Entry> {
     let content = Bytes::with(bytes, Flaw::None);
     remote.write(path, &content, SOME_TIME, Expect::Absent, &Notes::default())
 }
 
-fn list(remote: &dyn Remote, folder: &str) -> Vec<(String, Entry)> {
+fn list(remote: ByPath, folder: &str) -> Vec<(String, Entry)> {
     let mut all = Vec::new();
     let listed = remote.list(folder, &mut |name, entry| {
         all.push((name.to_string(), entry));

@@ -3,6 +3,7 @@
 //! Scripts rely on the names here. Fields may be added, not renamed.
 
 use crate::error::Result;
+use crate::hash::HashKind;
 use crate::model::{Direction, Nanos, Side};
 use crate::remote::{Descriptor, Field, FieldKind, Listing, Moves, Needed};
 use crate::settings::{Book, Connection, Globals, Task};
@@ -83,7 +84,7 @@ impl ServiceView {
             }
             .into(),
             keeps_mtime: descriptor.keeps_mtime,
-            hash: descriptor.hash.into(),
+            hash: descriptor.hash.map_or("", HashKind::label).into(),
             max_size: descriptor.max_size,
             max_path: descriptor.max_path,
             forbidden_characters: descriptor.names.characters.into(),

@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::error::Result;
 use crate::model::{RemotePrint, Side};
+use crate::remote::Place;
 use crate::store::{Batch, Key, Record, Snapshot, Synced};
 
 impl Engine {
@@ -23,8 +24,10 @@ impl Engine {
             return Ok(true);
         }
         let Some(up) = self.ways.up() else { return Ok(false) };
-        up.remote.make_folder(&self.trees.snapshot()?.path(&key)?)?;
-        record.see_remote(Some(RemotePrint::default()));
+        let path = self.trees.snapshot()?.path(&key)?;
+        let folder = self.folder_id(batch, key.folder)?;
+        let made = up.remote.make_folder(Place { path: &path, id: "", folder: &folder })?;
+        record.see_remote(Some(RemotePrint::folder(made.print.id)));
         settle_folder(&mut record);
         batch.put(key, record)?;
         Ok(true)
@@ -65,6 +68,12 @@ impl Engine {
         Ok(())
     }
 
+    /// What the service calls a folder; empty for the root, and where it has no such name.
+    pub(super) fn folder_id(&self, batch: &Batch<'_>, node: u64) -> Result<Box<str>> {
+        let folder = self.folder(batch, node)?;
+        Ok(folder.map_or_else(Box::default, |(_, record)| record.remote_id().into()))
+    }
+
     /// A folder's row by its node; `None` for the root.
     fn folder(&self, batch: &Batch<'_>, node: u64) -> Result<Option<(Key, Record)>> {
         match self.trees.snapshot()?.folder_key(node)? {
@@ -97,7 +106,7 @@ impl Engine {
     /// whether the service keeps it.
     pub(super) fn mark_remote_folder(&self, path: &str) -> Result<bool> {
         let Some(up) = self.ways.up() else { return Ok(false) };
-        up.remote.make_folder(path)?;
+        up.remote.make_folder(Place::at(path))?;
         Ok(up.remote.keeps_folders())
     }
 }

@@ -8,6 +8,7 @@
 //! counters. Nothing else grows with what there is to do.
 
 mod folders;
+mod lookout;
 mod moves;
 mod pass;
 mod planning;
@@ -25,13 +26,13 @@ use crate::execute::{Context, Down, Source, Up, Ways, drop_upload};
 use crate::http::{Cancel, Counters, Http};
 use crate::local::{Disk, DiskWriter};
 use crate::model::{Direction, ItemKind, Nanos, RemotePrint, Side};
-use crate::observe::{Observer, Renamed, Scope};
+use crate::observe::{Observer, RenamedHere, Scope};
 use crate::plan::Step;
 use crate::progress::Progress;
-use crate::remote::{self, Descriptor, Remote, Service};
+use crate::remote::{self, Descriptor, Place, Remote, Service};
 use crate::rules::NameCheck;
 use crate::settings::Task;
-use crate::store::{Event, Key, Trees, decode, encode};
+use crate::store::{Batch, Event, Key, Snapshot, Trees, decode, encode};
 use std::cell::RefCell;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,7 +47,7 @@ const MOST_PASSES: u32 = 6;
 const ROOT_FORMAT: u8 = 1;
 /// Fact: the identity of the local root.
 const LOCAL_ROOT: &str = "local-root";
-/// Fact: the remote root has been there.
+/// Fact: the remote root has been there, and the id it had.
 const REMOTE_ROOT: &str = "remote-root-seen";
 /// Fact: the revision of the task's settings that the items were planned by.
 const REVISION: &str = "revision";
@@ -69,6 +70,11 @@ pub struct Engine {
     cancel: Cancel,
     /// A cycle ended early: the next one looks at everything.
     unsure: bool,
+    /// Where the service's change feed is to be gone on with; in the state once there is something
+    /// to write anyway.
+    cursor: Option<String>,
+    /// The remote root proved to be the one that was linked.
+    proved: bool,
     recent: removals::Recent,
 }
 
@@ -149,6 +155,8 @@ impl Engine {
             progress: Arc::default(),
             cancel,
             unsure: false,
+            cursor: None,
+            proved: false,
             recent: removals::Recent::default(),
         })
     }
@@ -190,14 +198,11 @@ impl Engine {
     /// Tells what a cycle would do, doing nothing on either side.
     pub fn preview(&mut self, each: &mut dyn FnMut(Intent) -> Result<()>) -> Result<Report> {
         self.guarded(|engine| {
-            let mut report = Report::default();
-            engine.check_roots(false)?;
-            engine.observe_remote(&mut report)?;
-            let renamed = engine.observe_local(Scope::All, &mut report)?;
-            engine.preview_moves(&renamed, each)?;
-            engine.preview_steps(each, &mut report)?;
-            report.skipped = engine.trees.snapshot()?.skipped_count()?;
-            Ok(report)
+            let trees = engine.trees.clone();
+            let cursor = engine.cursor.clone();
+            let report = trees.trial(|| engine.look_ahead(each));
+            engine.cursor = cursor;
+            report
         })
     }
 
@@ -215,7 +220,8 @@ impl Engine {
     fn run(&mut self, look: &Look, report: &mut Report) -> Result<()> {
         self.check_roots(true)?;
         self.check_revision()?;
-        if look.remote || self.unsure {
+        // With a feed it costs a request, and spares conflicts with what is there by now.
+        if look.remote || self.unsure || self.remote.feed().is_some() {
             self.observe_remote(report)?;
         }
         let renamed = match &look.local {
@@ -276,7 +282,10 @@ impl Engine {
         let path = snapshot.path(key)?;
         let kind = key.kind();
         let found = self.disk().stat(&path)?.and_then(|found| found.of_kind(kind));
-        let entry = self.remote.stat(&path, kind)?.filter(|entry| entry.kind == kind);
+        let mut batch = self.trees.batch()?;
+        let folder = self.folder_id(&batch, key.folder)?;
+        let place = Place { path: &path, id: record.remote_id(), folder: &folder };
+        let entry = self.remote.stat(place, kind)?.filter(|entry| entry.kind == kind);
         match kind {
             ItemKind::File => {
                 record.see_local(found);
@@ -288,19 +297,18 @@ impl Engine {
                 if found.is_some() {
                     record.see_local(found);
                 }
-                if entry.is_some() && !record.is_on(Side::Remote) {
-                    record.see_remote(Some(RemotePrint::default()));
+                if let Some(entry) = entry.filter(|_| !record.is_on(Side::Remote)) {
+                    record.see_remote(Some(RemotePrint::folder(entry.print.id)));
                 }
             }
         }
-        let mut batch = self.trees.batch()?;
         batch.put(key.clone(), record)?;
         batch.flush()
     }
 
     /// Whether the service answers.
     fn is_reachable(&self) -> bool {
-        self.remote.stat("", ItemKind::Folder).is_ok()
+        self.remote.stat(Place::default(), ItemKind::Folder).is_ok()
     }
 
     /// What jobs are given.
@@ -309,28 +317,17 @@ impl Engine {
             ways: &self.ways,
             trees: &self.trees,
             progress: &self.progress,
+            hash: self.descriptor.hash,
             cancel: &self.cancel,
         }
     }
 
-    fn observe_local(&self, scope: Scope<'_>, report: &mut Report) -> Result<Vec<Renamed>> {
+    fn observe_local(&self, scope: Scope<'_>, report: &mut Report) -> Result<Vec<RenamedHere>> {
         self.progress.phase("observing");
         let observer = self.observer();
         let renamed = observer.local(self.disk(), scope)?;
         report.unread(&observer);
         Ok(renamed)
-    }
-
-    fn observe_remote(&self, report: &mut Report) -> Result<()> {
-        self.progress.phase("observing");
-        let observer = self.observer();
-        let observed = observer.remote(self.remote.as_ref(), self.descriptor.listing);
-        report.unread(&observer);
-        // Folders that vanish are told by those they were in; only of the root it is an error.
-        observed.map_err(|error| match error.kind() {
-            Kind::NotFound => error.meaning(Kind::RootLost),
-            _ => error,
-        })
     }
 
     fn observer(&self) -> Observer<'_> {
@@ -352,8 +349,9 @@ impl Engine {
     /// Proves that both roots are the ones that the task was linked with.
     fn check_roots(&mut self, link: bool) -> Result<()> {
         let id = self.disk().hold()?;
-        let snapshot = self.trees.snapshot()?;
-        let mut batch = self.trees.batch()?;
+        let trees = self.trees.clone();
+        let snapshot = trees.snapshot()?;
+        let mut batch = trees.batch()?;
         match snapshot.fact(LOCAL_ROOT)? {
             None => batch.set_fact(LOCAL_ROOT, Some(encode(ROOT_FORMAT, &id)?)),
             Some(known) if decode::<crate::local::RootId>(ROOT_FORMAT, &known)? == id => {}
@@ -365,26 +363,52 @@ impl Engine {
                     ));
             }
         }
-        // A service that keeps folders tells by itself when the root is lost; here it is made
-        // when a task is new.
-        if !self.descriptor.folders_implied && snapshot.fact(REMOTE_ROOT)?.is_none() {
-            let there = self.remote.stat("", ItemKind::Folder)?.is_some();
-            match (there, self.ways.up()) {
-                (true, _) => {}
-                (false, Some(up)) if link => up.remote.make_folder("")?,
-                (false, Some(_)) => return Ok(()),
-                (false, None) => {
-                    return Err(Error::new(
-                        Kind::RootLost,
-                        format!("remote folder /{}", self.task.remote),
-                        "it isn't there",
-                    )
-                    .remedy("correct the task's remote folder"));
-                }
-            }
-            batch.set_fact(REMOTE_ROOT, Some(vec![1]));
+        if !self.descriptor.folders_implied {
+            self.check_remote_root(&snapshot, &mut batch, link)?;
         }
         batch.flush()
+    }
+
+    /// A service that keeps folders tells by itself when the root is lost; here it is made when a
+    /// task is new. Where the root has an id, it has to be the same one whenever the task is
+    /// opened: another account may have a folder of the same name.
+    fn check_remote_root(
+        &mut self,
+        snapshot: &Snapshot,
+        batch: &mut Batch<'_>,
+        link: bool,
+    ) -> Result<()> {
+        let known = snapshot.fact(REMOTE_ROOT)?;
+        // A root without an id is known by its first item, if at all.
+        if self.proved || known.as_deref() == Some(&[]) {
+            return Ok(());
+        }
+        let what = format!("remote folder /{}", self.task.remote);
+        let root = match (self.remote.stat(Place::default(), ItemKind::Folder)?, self.ways.up()) {
+            (Some(root), _) => root,
+            (None, Some(up)) if link && known.is_none() => {
+                up.remote.make_folder(Place::default())?
+            }
+            (None, Some(_)) if known.is_none() => return Ok(()),
+            (None, _) => {
+                return Err(Error::new(Kind::RootLost, what, "it isn't there")
+                    .remedy("make it again, or correct the task's remote folder"));
+            }
+        };
+        let id = root.print.id.as_bytes();
+        match known {
+            Some(known) if known != id => {
+                return Err(Error::new(Kind::RootLost, what, "it isn't the one that was linked")
+                    .remedy(
+                        "sign in with the account that it was linked with; if it was really \
+                         replaced, set the task's remote folder anew",
+                    ));
+            }
+            Some(_) => {}
+            None => batch.set_fact(REMOTE_ROOT, Some(id.to_vec())),
+        }
+        self.proved = true;
+        Ok(())
     }
 
     /// Plans everything anew when the task's settings changed.

@@ -1,11 +1,13 @@
-//! What was renamed or moved on the disk is renamed or moved on the service, not sent again.
+//! What was renamed or moved on one side is renamed or moved on the other, not transferred again.
 
-use super::{Engine, Report, now};
+use super::preview::move_intent;
+use super::{Engine, Intent, Report, now};
 use crate::error::{Reaction, Result};
-use crate::execute::{Done, Job, Outcome, Work, with_pool};
-use crate::model::{ItemKind, Side, Version};
-use crate::observe::Renamed;
-use crate::remote::Moves;
+use crate::execute::{Done, Job, Outcome, Target, Work, with_pool};
+use crate::local::Found;
+use crate::model::{ItemKind, LocalPrint, RemotePrint, Side, Version};
+use crate::observe::{RenamedHere, RenamedThere};
+use crate::remote::{Moves, Place};
 use crate::store::{Batch, Event, Facet, Key, Record, Snapshot, Synced};
 
 impl Engine {
@@ -13,7 +15,7 @@ impl Engine {
     /// where that can't be, they count as removed and made anew.
     pub(super) fn rename_folders(
         &mut self,
-        mut renamed: Vec<Renamed>,
+        mut renamed: Vec<RenamedHere>,
         report: &mut Report,
     ) -> Result<()> {
         while let Some(rename) = renamed.pop() {
@@ -35,26 +37,32 @@ impl Engine {
         Ok(())
     }
 
-    fn rename_folder(&mut self, rename: &Renamed) -> Result<bool> {
+    fn rename_folder(&mut self, rename: &RenamedHere) -> Result<bool> {
         let Some((from, to)) = self.tree_move(rename)? else { return Ok(false) };
         let Some(up) = self.ways.up() else { return Ok(false) };
         let mut batch = self.trees.batch()?;
         if !self.ensure_remote_folder(&mut batch, rename.to.folder)? {
             return Ok(false);
         }
-        up.remote.rename(&from, &to, ItemKind::Folder, &Version::default())?;
+        let known = batch.get(&rename.from)?;
+        let old_folder = self.folder_id(&batch, rename.from.folder)?;
+        let new_folder = self.folder_id(&batch, rename.to.folder)?;
+        let id = known.as_ref().map_or("", Record::remote_id);
+        let old = Place { path: &from, id, folder: &old_folder };
+        let new = Place { path: &to, id: "", folder: &new_folder };
+        up.remote.rename(old, new, ItemKind::Folder, &Version::default())?;
         batch.rename_folder(&rename.from, rename.to.clone())?;
         if let Some(mut record) = batch.get(&rename.to)? {
             record.see_local(Some(rename.print));
             batch.put(rename.to.clone(), record)?;
         }
-        batch.event(moved(&from, &to))?;
+        batch.event(moved_event(&from, &to))?;
         batch.commit()?;
         Ok(true)
     }
 
     /// The paths of a folder's rename that the service can follow; `None` when it can't.
-    pub(super) fn tree_move(&self, rename: &Renamed) -> Result<Option<(String, String)>> {
+    pub(super) fn tree_move(&self, rename: &RenamedHere) -> Result<Option<(String, String)>> {
         if self.ways.up().is_none()
             || self.descriptor.moves != Moves::Trees
             || self.task.keep_removed
@@ -74,12 +82,109 @@ impl Engine {
         Ok(Some((snapshot.path(&rename.from)?, to)))
     }
 
-    /// Moves files on the service that were moved on the disk: gone from one place, and there in
-    /// another with the same inode, size and time.
+    /// Renames a folder on the disk that was renamed on the service, with everything in it, and puts
+    /// its row under the new name. Tells whether it could; otherwise it counts as removed and new.
+    pub(super) fn follow_folder(&self, rename: &RenamedThere, report: &mut Report) -> Result<bool> {
+        let Some((from, to)) = self.tree_follow(rename)? else { return Ok(false) };
+        let Some(down) = self.ways.down() else { return Ok(false) };
+        let mut batch = self.trees.batch()?;
+        let known = batch.get(&rename.from)?.and_then(|record| record.local_print().copied());
+        let Some(print) = known else { return Ok(false) };
+        if !self.ensure_local_folder(&mut batch, rename.to.folder)? {
+            return Ok(false);
+        }
+        let moved = match down.writer.rename(&from, &to, ItemKind::Folder, &print) {
+            Ok(moved) => moved,
+            Err(error) => match (error.kind().reaction(), self.renamed_before(&to, &print)?) {
+                (Reaction::Wait | Reaction::Ask | Reaction::Stop, _) => return Err(error),
+                (_, Some(moved)) => moved,
+                _ => return Ok(false),
+            },
+        };
+        self.rename_row(&mut batch, rename, moved)?;
+        report.moved += 1;
+        batch.event(moved_event(&from, &to))?;
+        batch.commit()?;
+        Ok(true)
+    }
+
+    /// Does in the state what [`Engine::follow_folder`] would do on the disk, too.
+    pub(super) fn foresee_folder(
+        &self,
+        rename: &RenamedThere,
+        each: &mut dyn FnMut(Intent) -> Result<()>,
+    ) -> Result<bool> {
+        let Some((from, to)) = self.tree_follow(rename)? else { return Ok(false) };
+        let mut batch = self.trees.batch()?;
+        let known = batch.get(&rename.from)?.and_then(|record| record.local_print().copied());
+        let Some(print) = known else { return Ok(false) };
+        self.rename_row(&mut batch, rename, print)?;
+        batch.flush()?;
+        each(move_intent(&from, &to))?;
+        Ok(true)
+    }
+
+    /// The state of a folder at `to` if it is the one of `print`: a crash came between its rename
+    /// and the note of it.
+    fn renamed_before(&self, to: &str, print: &LocalPrint) -> Result<Option<LocalPrint>> {
+        Ok(match self.disk().stat(to)? {
+            Some(Found::Folder(there)) if there.inode == print.inode => Some(there),
+            _ => None,
+        })
+    }
+
+    fn rename_row(
+        &self,
+        batch: &mut Batch<'_>,
+        rename: &RenamedThere,
+        print: LocalPrint,
+    ) -> Result<()> {
+        batch.rename_folder(&rename.from, rename.to.clone())?;
+        if let Some(mut record) = batch.get(&rename.to)? {
+            record.see_local(Some(print));
+            record.see_remote(Some(rename.print.clone()));
+            batch.put(rename.to.clone(), record)?;
+        }
+        Ok(())
+    }
+
+    /// The paths of a folder's rename that the disk can follow; `None` when it can't.
+    fn tree_follow(&self, rename: &RenamedThere) -> Result<Option<(String, String)>> {
+        if self.ways.down().is_none() || self.task.keep_removed {
+            return Ok(None);
+        }
+        let snapshot = self.trees.snapshot()?;
+        let Some(record) = snapshot.get(&rename.from)? else { return Ok(None) };
+        let Some(to) = snapshot.known_path(&rename.to)? else { return Ok(None) };
+        let skipped = self.names.check(&to, ItemKind::Folder, 0).is_some();
+        let twin = snapshot.get(&rename.to.twin())?;
+        let taken =
+            snapshot.get(&rename.to)?.is_some() || twin.is_some_and(|twin| twin.is_on(Side::Local));
+        if !record.is_on(Side::Local) || skipped || taken {
+            return Ok(None);
+        }
+        Ok(Some((snapshot.path(&rename.from)?, to)))
+    }
+
+    /// Moves files on either side that were moved on the other: on the disk, gone from one place
+    /// and there in another with the same inode, size and time; on the service, with the same id.
     pub(super) fn move_files(&mut self, report: &mut Report) -> Result<()> {
-        if self.ways.up().is_none() || self.task.keep_removed || !self.note_departures()? {
+        if self.task.keep_removed {
             return Ok(());
         }
+        for way in [Way::Up, Way::Down] {
+            let open = match way {
+                Way::Up => self.ways.up().is_some(),
+                Way::Down => self.ways.down().is_some(),
+            };
+            if open && self.note_departures(way)? {
+                self.move_files_one_way(way, report)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn move_files_one_way(&self, way: Way, report: &mut Report) -> Result<()> {
         self.progress.phase("planning");
         let snapshot = self.trees.snapshot()?;
         let mut batch = self.trees.batch()?;
@@ -87,21 +192,37 @@ impl Engine {
         with_pool(&self.context(), self.transfers, |pool| {
             for key in snapshot.dirty(None)? {
                 let key = key?;
-                let Some((from, record)) = moved_from(&snapshot, &key)? else { continue };
-                let path = snapshot.path(&key)?;
-                if !self.ensure_remote_folder(&mut batch, key.folder)? {
+                let Some((from, record)) = moved_from(&snapshot, &key, way)? else { continue };
+                let ready = match way {
+                    Way::Up => self.ensure_remote_folder(&mut batch, key.folder)?,
+                    Way::Down => self.ensure_local_folder(&mut batch, key.folder)?,
+                };
+                if !ready {
                     continue;
                 }
-                if kept != Some(from.folder) {
+                if way == Way::Up && kept != Some(from.folder) {
                     kept = Some(from.folder);
                     self.keep_remote_folder(&snapshot, from.folder)?;
                 }
+                let target = Target {
+                    path: snapshot.path(&key)?,
+                    folder_id: self.folder_id(&batch, key.folder)?,
+                    key: key.clone(),
+                };
+                let local = match way {
+                    Way::Up => snapshot.get(&key)?.and_then(|new| new.local_print().copied()),
+                    Way::Down => record.local_print().copied(),
+                };
                 let job = Job {
                     path: snapshot.path(&from)?,
-                    local: snapshot.get(&key)?.and_then(|new| new.local_print().copied()),
+                    folder_id: self.folder_id(&batch, from.folder)?,
+                    local,
                     remote: record.remote_print().cloned(),
                     content: record.synced.as_ref().and_then(|synced| synced.content),
-                    work: Work::Move(key, path),
+                    work: match way {
+                        Way::Up => Work::MoveUp(target),
+                        Way::Down => Work::MoveDown(target),
+                    },
                     key: from,
                 };
                 if let Some(outcome) = pool.submit(job)? {
@@ -121,97 +242,179 @@ impl Engine {
         outcome: Outcome,
         report: &mut Report,
     ) -> Result<()> {
-        match outcome.result {
-            Ok(Done::Moved { to, path, entry }) => {
-                let old = batch.get(&outcome.key)?;
-                let new = batch.get(&to)?;
-                if let (Some(old), Some(mut new)) = (old, new)
-                    && let (Some(synced), Some(local)) = (old.synced, new.local_print().copied())
-                {
-                    new.agree(Synced { local, remote: entry.print, content: synced.content });
-                    let folder = to.folder;
-                    batch.put(to, new)?;
-                    batch.put(outcome.key, Record::new(0))?;
-                    if self.descriptor.folders_implied {
-                        self.folders_appeared(batch, folder)?;
-                    }
+        let to = match outcome.result {
+            Ok(Done::MovedUp(to, entry)) => {
+                self.settle_move(batch, &outcome.key, &to.key, |old, new| {
+                    let local = new.local_print().copied()?;
+                    Some(Synced { local, remote: entry.print, content: old.content })
+                })?;
+                if self.descriptor.folders_implied {
+                    self.folders_appeared(batch, to.key.folder)?;
                 }
-                report.moved += 1;
-                batch.event(moved(&outcome.path, &path))
+                to
             }
-            Ok(_) => Ok(()),
-            Err(error) => match error.kind().reaction() {
-                Reaction::Wait if self.is_reachable() => Ok(()),
-                Reaction::Wait | Reaction::Ask | Reaction::Stop => {
-                    // What was moved until now is known.
-                    batch.flush()?;
-                    Err(error)
-                }
-                // Not possible: the file is sent to its new place and removed from the old one.
-                _ => {
-                    tracing::debug!(path = outcome.path, reason = error.reason(), "not moved");
-                    batch.flush()?;
-                    self.refresh(&outcome.key)
-                }
-            },
-        }
+            Ok(Done::MovedDown(to, local)) => {
+                self.settle_move(batch, &outcome.key, &to.key, |old, new| {
+                    let id = new.remote_id().into();
+                    let remote = RemotePrint { id, ..old.remote };
+                    Some(Synced { local, remote, content: old.content })
+                })?;
+                to
+            }
+            Ok(_) => return Ok(()),
+            Err(error) => {
+                return match error.kind().reaction() {
+                    Reaction::Wait if self.is_reachable() => Ok(()),
+                    Reaction::Wait | Reaction::Ask | Reaction::Stop => {
+                        // What was moved until now is known.
+                        batch.flush()?;
+                        Err(error)
+                    }
+                    // Not possible: the file is transferred to its new place and removed from the
+                    // old one.
+                    _ => {
+                        tracing::debug!(path = outcome.path, reason = error.reason(), "not moved");
+                        batch.flush()?;
+                        self.refresh(&outcome.key)
+                    }
+                };
+            }
+        };
+        report.moved += 1;
+        batch.event(moved_event(&outcome.path, &to.path))
     }
 
-    /// Notes the files that are gone from the disk but not from the service, by their inode.
-    /// Tells whether there are any.
-    pub(super) fn note_departures(&self) -> Result<bool> {
+    /// Puts the agreement on a moved file under its new place. What changed besides is news still.
+    fn settle_move(
+        &self,
+        batch: &mut Batch<'_>,
+        from: &Key,
+        to: &Key,
+        agreement: impl FnOnce(Synced, &Record) -> Option<Synced>,
+    ) -> Result<()> {
+        let (Some(old), Some(mut new)) = (batch.get(from)?, batch.get(to)?) else { return Ok(()) };
+        let remote = new.remote_print().cloned();
+        let Some(synced) = old.synced.and_then(|synced| agreement(synced, &new)) else {
+            return Ok(());
+        };
+        batch.put(from.clone(), Record::new(0))?;
+        new.agree(synced);
+        if let Some(remote) = remote {
+            new.see_remote(Some(remote));
+        }
+        batch.put(to.clone(), new)
+    }
+
+    /// Notes the files that are gone from one side but not from the other, by what they are known
+    /// again by. Tells whether there are any.
+    pub(super) fn note_departures(&self, way: Way) -> Result<bool> {
         let snapshot = self.trees.snapshot()?;
-        let mut found = false;
-        let departures = snapshot.dirty(None)?.filter_map(|key| {
-            let departure = key.and_then(|key| {
-                let record = snapshot.get(&key)?;
-                Ok(record.and_then(|record| Some((departed_inode(&record)?, key))))
-            });
-            found |= matches!(departure, Ok(Some(_)));
-            departure.transpose()
-        });
-        let mut departures = departures.peekable();
+        let mut departures = snapshot
+            .dirty(None)?
+            .filter_map(|key| {
+                let departure = key.and_then(|key| {
+                    let record = snapshot.get(&key)?.filter(|record| departed(record, way));
+                    Ok(record.map(|record| (key, record)))
+                });
+                departure.transpose()
+            })
+            .peekable();
         if departures.peek().is_none() {
             return Ok(false);
         }
-        self.trees.batch()?.depart(departures)?;
-        Ok(found)
+        self.note_departed(way, departures)?;
+        Ok(true)
+    }
+
+    /// Notes these files as gone from their place, and no others.
+    pub(super) fn note_departed(
+        &self,
+        way: Way,
+        files: impl Iterator<Item = Result<(Key, Record)>>,
+    ) -> Result<()> {
+        let mut batch = self.trees.batch()?;
+        match way {
+            Way::Up => batch.depart(files.map(|file| {
+                let (key, record) = file?;
+                Ok((record.synced.map_or(0, |synced| synced.local.inode), key))
+            })),
+            Way::Down => batch.depart_remote(files.map(|file| {
+                let (key, record) = file?;
+                Ok((record.remote_id().into(), key))
+            })),
+        }
     }
 }
 
-pub(super) fn departed_inode(record: &Record) -> Option<u64> {
-    let gone = record.node == 0
-        && record.local == Facet::Gone
-        && record.remote == Facet::AsSynced
-        && record.skip.is_none();
-    record.synced.as_ref().filter(|_| gone).map(|synced| synced.local.inode)
+/// Which side follows the other's moves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The service follows the disk.
+    Up,
+    /// The disk follows the service.
+    Down,
 }
 
-/// Where a file that is new on the disk was before, if it was moved there.
-pub(super) fn moved_from(snapshot: &Snapshot, key: &Key) -> Result<Option<(Key, Record)>> {
+/// Whether a file is gone from the side that is followed, and as agreed on the other.
+fn departed(record: &Record, way: Way) -> bool {
+    let gone = match way {
+        Way::Up => record.local == Facet::Gone && record.remote == Facet::AsSynced,
+        Way::Down => {
+            record.remote == Facet::Gone
+                && record.local == Facet::AsSynced
+                && !record.remote_id().is_empty()
+        }
+    };
+    gone && record.node == 0 && record.skip.is_none() && record.synced.is_some()
+}
+
+/// Where a file that is new on the side that is followed was before, if it was moved there.
+pub(super) fn moved_from(
+    snapshot: &Snapshot,
+    key: &Key,
+    way: Way,
+) -> Result<Option<(Key, Record)>> {
     if key.kind() == ItemKind::Folder {
         return Ok(None);
     }
+    let (followed, following) = match way {
+        Way::Up => (Side::Local, Side::Remote),
+        Way::Down => (Side::Remote, Side::Local),
+    };
     let Some(record) = snapshot.get(key)? else { return Ok(None) };
-    let new = record.synced.is_none() && !record.is_on(Side::Remote) && record.skip.is_none();
-    let Some(print) = record.local_print().filter(|_| new) else { return Ok(None) };
-    let Some(from) = snapshot.departed(print.inode)? else { return Ok(None) };
-    let Some(old) = snapshot.get(&from)? else { return Ok(None) };
-    let same = departed_inode(&old) == Some(print.inode)
-        && old.synced.as_ref().is_some_and(|synced| {
-            synced.local.size == print.size && synced.local.mtime == print.mtime
-        });
-    if !same || taken(snapshot, &key.twin())? {
+    let new = record.synced.is_none()
+        && record.is_on(followed)
+        && !record.is_on(following)
+        && record.skip.is_none();
+    if !new {
         return Ok(None);
     }
-    Ok(Some((from, old)))
+    let from = match (way, record.local_print()) {
+        (Way::Up, Some(print)) => snapshot.departed(print.inode)?,
+        (Way::Up, None) => None,
+        (Way::Down, _) if record.remote_id().is_empty() => None,
+        (Way::Down, _) => snapshot.departed_id(record.remote_id())?,
+    };
+    let Some(from) = from else { return Ok(None) };
+    let Some(old) = snapshot.get(&from)?.filter(|old| departed(old, way)) else { return Ok(None) };
+    let same = match (way, &old.synced, record.local_print()) {
+        (Way::Up, Some(synced), Some(print)) => {
+            synced.local.inode == print.inode
+                && synced.local.size == print.size
+                && synced.local.mtime == print.mtime
+        }
+        (Way::Down, ..) => old.remote_id() == record.remote_id(),
+        _ => false,
+    };
+    let taken = snapshot.get(&key.twin())?.is_some_and(|twin| twin.is_on(following));
+    Ok((same && !taken).then_some((from, old)))
 }
 
 fn taken(snapshot: &Snapshot, key: &Key) -> Result<bool> {
     Ok(snapshot.get(key)?.is_some_and(|record| record.is_on(Side::Remote)))
 }
 
-fn moved(from: &str, to: &str) -> Event {
+fn moved_event(from: &str, to: &str) -> Event {
     Event {
         time: now(),
         action: "moved".into(),

@@ -5,7 +5,7 @@ use super::planning::bytes_of;
 use super::report::clash;
 use super::{Engine, Look, Report, now};
 use crate::error::{Error, Kind, Reaction, Result};
-use crate::execute::{Done, Job, Outcome, Work, with_pool};
+use crate::execute::{Done, Job, Outcome, Sent, Work, with_pool};
 use crate::model::{ItemKind, Side, split_path};
 use crate::plan::{Downward, Op, Step, Upward};
 use crate::store::{Batch, Event, Facet, Key, Problem, Record, Snapshot, Synced};
@@ -20,6 +20,10 @@ const LEAVE_TOGETHER: usize = 256;
 /// An upload of at least this size may have left a note, which is of no use any more; other notes
 /// may stand for something on the service that is to be dropped with them.
 const NOTED_BYTES: u64 = 64 << 10;
+
+/// What the history says of an upload that replaced a version nobody here had seen.
+const OVERTAKEN: &str =
+    "the other version, saved at the same moment, is kept among the versions on the service";
 
 /// A pass under way.
 pub(super) struct Pass<'e> {
@@ -165,6 +169,7 @@ impl<'e> Pass<'e> {
             Ok(false) => Ok(None),
             Ok(true) => Ok(Some(Job {
                 path,
+                folder_id: self.engine.folder_id(&self.batch, key.folder)?,
                 local: record.local_print().copied(),
                 remote: record.remote_print().cloned(),
                 content: record.synced.as_ref().and_then(|synced| synced.content),
@@ -258,9 +263,13 @@ impl<'e> Pass<'e> {
         let mut record = record.unwrap_or_else(|| Record::new(0));
         self.progress = true;
         match done {
-            Done::Uploaded(synced) => {
+            Done::Uploaded(Sent { synced, overtook }) => {
                 self.report.uploaded += 1;
                 self.event("uploaded", path, synced.local.size, "")?;
+                if overtook {
+                    self.report.conflicts += 1;
+                    self.event("conflict", path, 0, OVERTAKEN)?;
+                }
                 if synced.local.size >= NOTED_BYTES {
                     self.batch.set_transfer(key.clone(), None)?;
                 }
@@ -324,7 +333,7 @@ impl<'e> Pass<'e> {
                 }
                 Ok(())
             }
-            Done::Moved { .. } => {
+            Done::MovedUp(..) | Done::MovedDown(..) => {
                 Err(Error::new(Kind::State, path, "a move was told where none was asked for"))
             }
         }

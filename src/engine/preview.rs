@@ -1,12 +1,12 @@
 //! What a cycle would do, told without doing it.
 
-use super::moves::{departed_inode, moved_from};
+use super::moves::{Way, moved_from};
 use super::planning::bytes_of;
 use super::report::{approval, clash};
 use super::{Engine, Intent, Report};
 use crate::error::Result;
 use crate::model::Side;
-use crate::observe::Renamed;
+use crate::observe::RenamedHere;
 use crate::plan::{Downward, Op, Step, Upward};
 use crate::rules::Brake;
 
@@ -14,7 +14,7 @@ impl Engine {
     /// Tells the moves that a cycle would make.
     pub(super) fn preview_moves(
         &mut self,
-        renamed: &[Renamed],
+        renamed: &[RenamedHere],
         each: &mut dyn FnMut(Intent) -> Result<()>,
     ) -> Result<()> {
         for rename in renamed {
@@ -23,19 +23,25 @@ impl Engine {
                 None => self.observer().local_remade(self.disk(), rename)?,
             }
         }
-        let possible = self.ways.up().is_some() && !self.task.keep_removed;
-        let any = possible && self.note_departures()?;
-        let snapshot = self.trees.snapshot()?;
-        // From here on, only what was found as moved counts as departed.
-        let moves = snapshot.dirty(None)?.filter(|_| any).filter_map(|key| {
-            let found = key.and_then(|key| {
-                let Some((from, record)) = moved_from(&snapshot, &key)? else { return Ok(None) };
-                each(move_intent(&snapshot.path(&from)?, &snapshot.path(&key)?))?;
-                Ok(departed_inode(&record).map(|inode| (inode, from)))
+        for (way, open) in
+            [(Way::Up, self.ways.up().is_some()), (Way::Down, self.ways.down().is_some())]
+        {
+            let any = open && !self.task.keep_removed && self.note_departures(way)?;
+            let snapshot = self.trees.snapshot()?;
+            // From here on, only what was found as moved counts as departed.
+            let moves = snapshot.dirty(None)?.filter(|_| any).filter_map(|key| {
+                let found = key.and_then(|key| {
+                    let from = moved_from(&snapshot, &key, way)?;
+                    if let Some((from, _)) = &from {
+                        each(move_intent(&snapshot.path(from)?, &snapshot.path(&key)?))?;
+                    }
+                    Ok(from)
+                });
+                found.transpose()
             });
-            found.transpose()
-        });
-        self.trees.batch()?.depart(moves)
+            self.note_departed(way, moves)?;
+        }
+        Ok(())
     }
 
     /// Tells what the passes would do.
@@ -56,8 +62,14 @@ impl Engine {
             let key = key?;
             let Some((record, step)) = self.plan(&snapshot, &key)? else { continue };
             let moved = match record.synced.as_ref() {
-                None => moved_from(&snapshot, &key)?.is_some(),
-                Some(synced) => snapshot.departed(synced.local.inode)?.as_ref() == Some(&key),
+                None => {
+                    moved_from(&snapshot, &key, Way::Up)?.is_some()
+                        || moved_from(&snapshot, &key, Way::Down)?.is_some()
+                }
+                Some(synced) => {
+                    snapshot.departed(synced.local.inode)?.as_ref() == Some(&key)
+                        || snapshot.departed_id(record.remote_id())?.as_ref() == Some(&key)
+                }
             };
             let path = snapshot.path(&key)?;
             let bytes = match step {
@@ -86,6 +98,6 @@ impl Engine {
     }
 }
 
-fn move_intent(from: &str, to: &str) -> Intent {
+pub(super) fn move_intent(from: &str, to: &str) -> Intent {
     Intent { action: "move", path: format!("{from} -> {to}"), bytes: 0 }
 }

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::execute::{Doomed, Job, Work, with_pool};
 use crate::model::{ItemKind, Side, Version};
 use crate::plan::{Downward, Op, Step, Upward};
-use crate::remote::{Listing, Removal};
+use crate::remote::{Listing, Place, Removal};
 use crate::rules::{Brake, Toll, dies_with_folder};
 use crate::store::{Key, Record, Snapshot};
 use std::time::Instant;
@@ -102,6 +102,7 @@ impl Pass<'_> {
                     let job = match step {
                         Step::Do(Op::Down(Downward::Remove)) if local => Job {
                             path: snapshot.path(&key)?,
+                            folder_id: Box::default(),
                             local: record.local_print().copied(),
                             remote: None,
                             content: None,
@@ -116,6 +117,8 @@ impl Pass<'_> {
                             let version = record.remote_print().map(|print| print.version.clone());
                             doomed.push(Doomed {
                                 path: snapshot.path(&key)?,
+                                id: record.remote_id().into(),
+                                folder_id: engine.folder_id(&self.batch, key.folder)?,
                                 version: version.unwrap_or_default(),
                                 key,
                             });
@@ -204,13 +207,19 @@ impl Pass<'_> {
                 return self.blocked(snapshot, key, record, Side::Remote);
             }
             let version = row.remote_print().map(|print| print.version.clone());
-            litter.push((format!("{path}/{}", child.plain()), version.unwrap_or_default()));
+            let place = (format!("{path}/{}", child.plain()), row.remote_id().to_owned());
+            litter.push((place, version.unwrap_or_default()));
         }
         engine.keep_remote_folder(snapshot, key.folder)?;
         let none = Version::default();
-        let folder = Removal { path, kind: ItemKind::Folder, version: &none };
-        let files =
-            litter.iter().map(|(path, version)| Removal { path, kind: ItemKind::File, version });
+        let above = engine.folder_id(&self.batch, key.folder)?;
+        let own = Place { path, id: record.remote_id(), folder: &above };
+        let folder = Removal { place: own, kind: ItemKind::Folder, version: &none };
+        let files = litter.iter().map(|((path, id), version)| Removal {
+            place: Place { path, id, folder: own.id },
+            kind: ItemKind::File,
+            version,
+        });
         let mut result = Ok(());
         for removal in files.chain(std::iter::once(folder)) {
             up.remote.remove(&[removal], &mut |_, told| result = told);
@@ -321,6 +330,7 @@ fn purge_job(doomed: Vec<Doomed>) -> Job {
     Job {
         key: Key { folder: 0, name: String::new() },
         path: String::new(),
+        folder_id: Box::default(),
         local: None,
         remote: None,
         content: None,

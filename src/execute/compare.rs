@@ -4,13 +4,13 @@ use super::hashing::{Hasher, fingerprint, read_all};
 use super::{BUFFER_BYTES, Context, Done, Down, Job, Source, Up, down, missing_side, up};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
+use crate::hash::HashSum;
 use crate::http::read_error;
 use crate::local::Disk;
 use crate::model::{LocalPrint, RemotePrint};
-use crate::remote::Entry;
+use crate::remote::{Entry, Place};
 use crate::rules::conflict_name;
 use crate::store::Synced;
-use md5::{Digest, Md5};
 use std::io::Read;
 
 /// Names tried for a loser before giving up.
@@ -103,11 +103,11 @@ pub(super) fn resolve_up(context: &Context<'_>, up: &Up, job: &Job) -> Result<Do
         Likeness::Different => {
             for attempt in 0..NAMES {
                 let kept = loser_name(&job.path, remote.mtime, &remote.version, attempt);
-                match up.remote.copy(&job.path, &kept, &remote.version) {
+                match up.remote.copy(job.place(), job.beside(&kept), &remote.version) {
                     Ok(_) => {}
                     // The same loser, kept by an attempt that a crash cut short.
                     Err(error) if error.kind() == Kind::Exists => {
-                        if !same_remote(context, &source, &job.path, &kept)? {
+                        if !same_remote(context, &source, job.place(), job.beside(&kept))? {
                             continue;
                         }
                     }
@@ -169,15 +169,14 @@ fn compare(context: &Context<'_>, disk: &Disk, source: &Source, job: &Job) -> Re
     }
     let file = disk.open(&job.path, &local)?;
     if remote.size == local.size
-        && let Some(Some(told)) = source.stat(&job.path)?.map(|entry| entry.md5)
+        && let Some(Some(told)) = source.stat(job.place())?.map(|entry| entry.hash)
     {
-        let mut md5 = Md5::new();
-        read_all(&file, context.cancel, &mut |bytes| md5.update(bytes))?;
-        let same = told[..] == md5.finalize()[..];
-        return Ok(if same { Likeness::Same } else { Likeness::Different });
+        let mut sum = HashSum::new(told.kind());
+        read_all(&file, context.cancel, &mut |bytes| sum.update(bytes))?;
+        return Ok(if told == sum.finish() { Likeness::Same } else { Likeness::Different });
     }
     let what = format!("comparing {}", job.path);
-    let mut download = source.read(&job.path, &remote.version, 0)?;
+    let mut download = source.read(job.place(), &remote.version, 0)?;
     let mut theirs = vec![0; BUFFER_BYTES];
     let mut ours = vec![0; BUFFER_BYTES];
     let mut at = 0;
@@ -198,16 +197,17 @@ fn compare(context: &Context<'_>, disk: &Disk, source: &Source, job: &Job) -> Re
 }
 
 /// Whether two files of the service have the same content.
-fn same_remote(context: &Context<'_>, source: &Source, a: &str, b: &str) -> Result<bool> {
+fn same_remote(context: &Context<'_>, source: &Source, a: Place<'_>, b: Place<'_>) -> Result<bool> {
     let (Some(first), Some(second)) = (source.stat(a)?, source.stat(b)?) else { return Ok(false) };
     if first.print.size != second.print.size {
         return Ok(false);
     }
-    if let (Some(first), Some(second)) = (first.md5, second.md5) {
+    if let (Some(first), Some(second)) = (first.hash, second.hash) {
         return Ok(first == second);
     }
-    let hash = |path: &str, entry: &Entry| {
-        let mut reader = source.read(path, &entry.print.version, 0)?.reader;
+    let hash = |place: Place<'_>, entry: &Entry| {
+        let path = place.path;
+        let mut reader = source.read(place, &entry.print.version, 0)?.reader;
         let mut hasher = Hasher::new();
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {

@@ -3,11 +3,11 @@
 use super::hashing::Hasher;
 use super::{BUFFER_BYTES, Context, DOWNLOAD_FORMAT, Done, Down, Job, missing_side};
 use crate::error::{Error, Kind, Result};
+use crate::hash::HashSum;
 use crate::http::read_error;
 use crate::local::Arrival;
 use crate::model::{Fingerprint, LocalPrint, RemotePrint, to_hex};
 use crate::store::{Synced, decode, encode};
-use md5::{Digest, Md5};
 use ring::digest::{SHA256, digest};
 use std::io::{Read, Write};
 
@@ -48,19 +48,21 @@ pub(super) struct Fetched {
 pub(super) fn fetch(context: &Context<'_>, down: &Down, job: &Job) -> Result<(Arrival, Fetched)> {
     let planned = job.remote.as_ref().ok_or_else(|| missing_side(job))?;
     let mut arrival = down.writer.arrive(&arrival_name(job, planned))?;
-    let transfer = context.progress.transfer(&job.path, planned.size);
+    let sized = planned.size != RemotePrint::UNSIZED;
+    let transfer = context.progress.transfer(&job.path, if sized { planned.size } else { 0 });
     let mut hasher = Hasher::new();
-    let mut md5 = Md5::new();
-    let mut at = resume(context, job, &mut arrival, &mut |bytes| {
+    let mut service_hash = context.hash.map(HashSum::new);
+    let mut hash = |bytes: &[u8]| {
         hasher.update(bytes);
-        md5.update(bytes);
-    })?;
+        service_hash.iter_mut().for_each(|sum| sum.update(bytes));
+    };
+    let mut at = resume(context, job, &mut arrival, &mut hash)?;
     transfer.advance(at);
 
     let what = format!("downloading {}", job.path);
     let result = (|| {
-        let mut source = down.remote.read(&job.path, &planned.version, at)?;
-        if source.entry.print.size != planned.size {
+        let mut source = down.remote.read(job.place(), &planned.version, at)?;
+        if sized && source.entry.print.size != planned.size {
             let told = source.entry.print.size;
             let cause = format!("it was listed with {} bytes and has {told}", planned.size);
             return Err(Error::new(Kind::Changed, what.clone(), cause));
@@ -70,14 +72,16 @@ pub(super) fn fetch(context: &Context<'_>, down: &Down, job: &Job) -> Result<(Ar
             context.cancel.check()?;
             let count =
                 source.reader.read(&mut buffer).map_err(|error| read_error(&what, error))?;
+            if count == 0 && !sized {
+                break;
+            }
             if count == 0 {
                 let cause = format!("{at} of {} bytes came", planned.size);
                 return Err(Error::new(Kind::Offline, what.clone(), cause));
             }
             let count = count.min(usize::try_from(planned.size - at).unwrap_or(count));
             arrival.write_all(&buffer[..count]).map_err(|error| Error::disk(&what, error))?;
-            hasher.update(&buffer[..count]);
-            md5.update(&buffer[..count]);
+            hash(&buffer[..count]);
             transfer.advance(count as u64);
             at += count as u64;
         }
@@ -90,9 +94,11 @@ pub(super) fn fetch(context: &Context<'_>, down: &Down, job: &Job) -> Result<(Ar
             return Err(error);
         }
     };
-    if entry.md5.is_some_and(|told| told[..] != md5.finalize()[..]) {
+    if let (Some(told), Some(sum)) = (entry.hash, service_hash)
+        && told != sum.finish()
+    {
         arrival.discard()?;
-        return Err(Error::new(Kind::Integrity, what, "its bytes don't have the service's MD5"));
+        return Err(Error::new(Kind::Integrity, what, "its bytes don't have the service's hash"));
     }
     let mut remote = planned.clone();
     remote.mtime = entry.print.mtime.or(remote.mtime);

@@ -16,13 +16,14 @@ mod up;
 pub(crate) use pool::with_pool;
 
 use crate::error::{Error, Kind, Result};
+use crate::hash::HashKind;
 use crate::http::Cancel;
 use crate::local::{Disk, DiskWriter};
 use crate::model::ItemKind;
 use crate::model::{Fingerprint, LocalPrint, RemotePrint, Version};
 use crate::plan::{Downward, Op, Upward};
 use crate::progress::Progress;
-use crate::remote::{Download, Entry, Remote, Removal, Resume};
+use crate::remote::{Download, Entry, Place, Remote, Removal, Resume};
 use crate::store::{Key, Synced, Trees, decode, encode};
 use std::sync::Arc;
 
@@ -55,12 +56,12 @@ impl Source {
         Source(remote)
     }
 
-    fn stat(&self, path: &str) -> Result<Option<Entry>> {
-        self.0.stat(path, ItemKind::File)
+    fn stat(&self, place: Place<'_>) -> Result<Option<Entry>> {
+        self.0.stat(place, ItemKind::File)
     }
 
-    fn read(&self, path: &str, version: &Version, from: u64) -> Result<Download> {
-        self.0.read(path, version, from)
+    fn read(&self, place: Place<'_>, version: &Version, from: u64) -> Result<Download> {
+        self.0.read(place, version, from)
     }
 }
 
@@ -99,6 +100,8 @@ pub(crate) struct Context<'a> {
     pub ways: &'a Ways,
     pub trees: &'a Trees,
     pub progress: &'a Progress,
+    /// How the service hashes what it has.
+    pub hash: Option<HashKind>,
     pub cancel: &'a Cancel,
 }
 
@@ -106,6 +109,8 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Job {
     pub key: Key,
     pub path: String,
+    /// What the service calls the folder it is in.
+    pub folder_id: Box<str>,
     /// The local side as it was planned; `None` when absent.
     pub local: Option<LocalPrint>,
     /// The remote side as it was planned; `None` when absent.
@@ -115,21 +120,54 @@ pub(crate) struct Job {
     pub work: Work,
 }
 
+impl Job {
+    /// Where the item is on the service.
+    fn place(&self) -> Place<'_> {
+        let id = self.remote.as_ref().map_or("", |print| &print.id);
+        Place { path: &self.path, id, folder: &self.folder_id }
+    }
+
+    /// Another path in the same folder.
+    fn beside<'a>(&'a self, path: &'a str) -> Place<'a> {
+        Place { path, id: "", folder: &self.folder_id }
+    }
+}
+
 /// What to do.
 pub(crate) enum Work {
     Step(Op),
     Examine,
-    /// Move it on the remote side to this path.
-    Move(Key, String),
+    /// Move it on the remote side to where it is on the disk.
+    MoveUp(Target),
+    /// Move it on the disk to where it is on the remote side.
+    MoveDown(Target),
     /// Remove these from the remote side.
     Purge(Vec<Doomed>),
+}
+
+/// Where a file is to be moved.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub key: Key,
+    pub path: String,
+    /// What the service calls the folder.
+    pub folder_id: Box<str>,
 }
 
 /// A remote file to remove.
 pub(crate) struct Doomed {
     pub key: Key,
     pub path: String,
+    pub id: Box<str>,
+    pub folder_id: Box<str>,
     pub version: Version,
+}
+
+impl Doomed {
+    fn removal(&self) -> Removal<'_> {
+        let place = Place { path: &self.path, id: &self.id, folder: &self.folder_id };
+        Removal { place, kind: ItemKind::File, version: &self.version }
+    }
 }
 
 /// What became of a job.
@@ -141,7 +179,7 @@ pub(crate) struct Outcome {
 
 /// What a job did.
 pub(crate) enum Done {
-    Uploaded(Synced),
+    Uploaded(Sent),
     Downloaded(Synced),
     /// Both sides were the same already.
     Agreed(Synced),
@@ -150,11 +188,8 @@ pub(crate) enum Done {
     /// The content differs from what was agreed on.
     Edited(LocalPrint),
     RemovedLocal,
-    Moved {
-        to: Key,
-        path: String,
-        entry: Entry,
-    },
+    MovedUp(Target, Entry),
+    MovedDown(Target, LocalPrint),
     Purged(Vec<(Doomed, Result<()>)>),
     /// Both sides had been changed: the loser was kept at `kept`, and `then` became of the item.
     Resolved {
@@ -162,6 +197,13 @@ pub(crate) enum Done {
         kept_print: Option<LocalPrint>,
         then: Box<Done>,
     },
+}
+
+/// A file that was sent.
+pub(crate) struct Sent {
+    pub synced: Synced,
+    /// Somebody else's version came in between; the service keeps it.
+    pub overtook: bool,
 }
 
 /// Carries out one job.
@@ -192,12 +234,18 @@ fn perform(context: &Context<'_>, job: &Job) -> Result<Done> {
             _ => down::download(context, down, job, job.local.as_ref(), &job.path),
         },
         (Work::Step(Op::Merge), Ways::Both(up, down)) => compare::merge(context, up, down, job),
-        (Work::Move(to, path), Ways::Both(up, _) | Ways::Upload(up)) => {
+        (Work::MoveUp(to), Ways::Both(up, _) | Ways::Upload(up)) => {
             let version = job.remote.as_ref().map(|print| &print.version);
             let version = version.ok_or_else(|| missing_side(job))?;
-            compare::prove_moved(context, up, job, path)?;
-            let entry = up.remote.rename(&job.path, path, ItemKind::File, version)?;
-            Ok(Done::Moved { to: to.clone(), path: path.clone(), entry })
+            compare::prove_moved(context, up, job, &to.path)?;
+            let place = Place { path: &to.path, id: "", folder: &to.folder_id };
+            let entry = up.remote.rename(job.place(), place, ItemKind::File, version)?;
+            Ok(Done::MovedUp(to.clone(), entry))
+        }
+        (Work::MoveDown(to), Ways::Both(_, down) | Ways::Download(down)) => {
+            let print = job.local.ok_or_else(|| missing_side(job))?;
+            let moved = down.writer.rename(&job.path, &to.path, ItemKind::File, &print)?;
+            Ok(Done::MovedDown(to.clone(), moved))
         }
         _ => Err(Error::new(
             Kind::Usage,
@@ -212,14 +260,7 @@ fn purge(up: &Up, doomed: Vec<Doomed>) -> Vec<(Doomed, Result<()>)> {
         Err(Error::new(Kind::Protocol, "removing files", "the service didn't tell the result"))
     };
     let mut results: Vec<Result<()>> = doomed.iter().map(untold).collect();
-    let removals: Vec<_> = doomed
-        .iter()
-        .map(|doomed| Removal {
-            path: &doomed.path,
-            kind: ItemKind::File,
-            version: &doomed.version,
-        })
-        .collect();
+    let removals: Vec<_> = doomed.iter().map(Doomed::removal).collect();
     up.remote.remove(&removals, &mut |index, result| {
         if let Some(slot) = results.get_mut(index) {
             *slot = result;

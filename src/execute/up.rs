@@ -1,20 +1,19 @@
 //! Sending files.
 
 use super::hashing::{Tee, fingerprint};
-use super::{Context, Done, Job, Note, Up, missing_side};
+use super::{Context, Done, Job, Note, Sent, Up, missing_side};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::local::granularity;
 use crate::model::{LocalPrint, RemotePrint};
-use crate::remote::Expect;
+use crate::remote::{Expect, Written};
 use crate::store::Synced;
 use std::time::{Duration, SystemTime};
 
 /// Sends a file to where there is none, or over the version it was planned against.
 pub(super) fn upload(context: &Context<'_>, up: &Up, job: &Job) -> Result<Done> {
     let print = job.local.ok_or_else(|| missing_side(job))?;
-    let synced = send(context, up, job, print, job.remote.as_ref())?;
-    Ok(Done::Uploaded(synced))
+    send(context, up, job, print, job.remote.as_ref()).map(Done::Uploaded)
 }
 
 /// Sends a file over `replaced` (`None`: to where there is none).
@@ -24,7 +23,7 @@ pub(super) fn send(
     job: &Job,
     print: LocalPrint,
     replaced: Option<&RemotePrint>,
-) -> Result<Synced> {
+) -> Result<Sent> {
     rest(context, &print)?;
     let file = up.disk.open(&job.path, &print)?;
     let transfer = context.progress.transfer(&job.path, print.size);
@@ -32,8 +31,8 @@ pub(super) fn send(
     let note = Note { trees: context.trees, key: &job.key, print };
     note.drop_outdated(up)?;
     let expect = replaced.map_or(Expect::Absent, |print| Expect::Version(&print.version));
-    let written = up.remote.write(&job.path, &tee, print.mtime, expect, &note);
-    let entry = written.map_err(|error| match error.kind() {
+    let written = up.remote.write(job.place(), &tee, print.mtime, expect, &note);
+    let Written { entry, overtook } = written.map_err(|error| match error.kind() {
         // Other bytes than were summed arrive when they change in between.
         Kind::Integrity => file.unchanged().err().unwrap_or(error),
         _ => error,
@@ -47,7 +46,8 @@ pub(super) fn send(
         // Parts that an earlier attempt had sent weren't read this time.
         None => fingerprint(&file, context.cancel)?,
     };
-    Ok(Synced { local: print, remote: entry.print, content: Some(content) })
+    let synced = Synced { local: print, remote: entry.print, content: Some(content) };
+    Ok(Sent { synced, overtook })
 }
 
 /// Waits until the file's times are sure to betray the next write.

@@ -3,8 +3,8 @@
 use super::level::Level;
 use super::{Look, Sighting, skip_of_entry};
 use crate::error::{Error, Kind, Result};
-use crate::model::{ItemKind, RemotePrint};
-use crate::remote::{Entry, Remote};
+use crate::model::ItemKind;
+use crate::remote::{Entry, Place, Remote};
 use crate::store::{Key, ROOT};
 
 /// The folders from the root down to where the listing is. `end` is where a folder's own path
@@ -20,7 +20,7 @@ struct Trail {
 pub(super) fn remote(look: &mut Look<'_, '_>, remote: &dyn Remote) -> Result<()> {
     let root = Level::open(look, ROOT, None)?;
     let mut trail = Trail { levels: vec![(root, 0)], path: String::new(), skipped: None };
-    remote.list("", &mut |path, entry| trail.meet(look, path, entry))?;
+    remote.list(Place::default(), &mut |path, entry| trail.meet(look, path, entry))?;
     while let Some((level, _)) = trail.levels.pop() {
         level.finish(look)?;
     }
@@ -78,7 +78,7 @@ impl Trail {
 
     /// Goes into the folder at `path`, whose name begins at `from`. Tells whether it is synced.
     fn enter(&mut self, look: &mut Look<'_, '_>, path: &str, from: usize) -> Result<bool> {
-        let entry = Entry { kind: ItemKind::Folder, print: RemotePrint::default(), md5: None };
+        let entry = Entry::folder("");
         let skip = skip_of_entry(&look.names, path, &entry);
         let name = Key::new(0, &path[from..], ItemKind::Folder).name;
         let met = self.top(path)?.meet(look, name, Sighting::Remote(entry.print), skip)?;

@@ -1,6 +1,6 @@
 //! One folder's sightings merged with its rows.
 
-use super::{Look, Renamed, Sighting};
+use super::{Look, Sighting};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, RemotePrint, Side, Version};
 use crate::rules::SkipReason;
@@ -21,6 +21,8 @@ pub(super) struct Level {
 /// What to do about a folder that was met.
 pub(super) struct Descent {
     pub node: u64,
+    /// What the service calls it.
+    pub id: Box<str>,
     /// Whether the state didn't know it on this side.
     pub new: bool,
     /// To be noted once everything in the folder has been told: only then it stands for it.
@@ -35,6 +37,11 @@ impl Level {
             last: String::new(),
             version,
         })
+    }
+
+    /// The folder's node.
+    pub fn folder(&self) -> u64 {
+        self.folder
     }
 
     /// Not everything below could be told.
@@ -60,74 +67,30 @@ impl Level {
         }
         let key = Key { folder: self.folder, name };
         let known = self.advance(look, &key)?;
-        let kind = key.kind();
-        look.cancel.check()?;
-        if kind == ItemKind::File {
-            look.progress.saw();
+        met(look, key, known, sighting, skip)
+    }
+
+    /// Takes in an item that shares its name with another and goes by one of its own, after all
+    /// others.
+    pub fn meet_namesake(
+        &mut self,
+        look: &mut Look<'_, '_>,
+        name: &str,
+        sighting: Sighting,
+        skip: Option<SkipReason>,
+    ) -> Result<Option<Descent>> {
+        self.finish_rows(look)?;
+        let key = Key { folder: self.folder, name: name.into() };
+        let known = look.batch.get(&key)?;
+        if let Some(record) = &known {
+            look.found.missing.retain(|node| *node != record.node);
         }
-        if known.is_none()
-            && skip.is_none()
-            && kind == ItemKind::Folder
-            && let Sighting::Local(print) = sighting
-            && let Some(from) = look.renamed_from(print.inode)?
-        {
-            look.found.renamed.push(Renamed { from, to: key, print });
-            return Ok(None);
-        }
-        let (mut record, mut news) = match known {
-            Some(record) => (record, false),
-            None if kind == ItemKind::File => (Record::new(0), true),
-            None => (Record::new(look.batch.new_node()?), true),
-        };
-        let another = match (&sighting, record.local_print()) {
-            (Sighting::Local(print), Some(known)) => known.inode != print.inode,
-            _ => false,
-        };
-        let new = !record.is_on(look.side) || another;
-        let (seen, version) = match sighting {
-            Sighting::Local(print) => (record.see_local(Some(print)), None),
-            Sighting::Remote(print) => {
-                let version = subtree_version(&record, &print);
-                if version == SubtreeVersion::Same {
-                    return Ok(None);
-                }
-                let kept = keep_version(&record, print, kind);
-                let told = match version {
-                    SubtreeVersion::New(version) => Some((key.clone(), version)),
-                    _ => None,
-                };
-                (record.see_remote(Some(kept)), told)
-            }
-        };
-        news |= seen;
-        // What the disk says of an item's nature, a look at the service can't deny.
-        let by_disk = record.skip.as_ref().is_some_and(SkipReason::is_of_disk);
-        if record.skip != skip && !(by_disk && look.side == Side::Remote) {
-            // A rule came or went: the item leaves the agreement, and both copies stay.
-            if record.skip.is_none() && record.node != 0 {
-                look.forget_below(record.node)?;
-            }
-            record.forget_agreement();
-            record.skip = skip;
-            news = true;
-        }
-        let descent = (kind == ItemKind::Folder && record.skip.is_none()).then_some(Descent {
-            node: record.node,
-            new,
-            version,
-        });
-        if news {
-            look.batch.put(key, record)?;
-        }
-        Ok(descent)
+        met(look, key, known, sighting, skip)
     }
 
     /// Everything in the folder has been told: what has not been met isn't there.
     pub fn finish(mut self, look: &mut Look<'_, '_>) -> Result<()> {
-        for row in self.rows.by_ref() {
-            let (key, record) = row?;
-            miss(look, &key, record)?;
-        }
+        self.finish_rows(look)?;
         if let Some((key, version)) = self.version.take()
             && let Some(mut record) = look.batch.get(&key)?
         {
@@ -135,6 +98,14 @@ impl Level {
             if record.see_remote(Some(RemotePrint { version, ..print })) {
                 look.batch.put(key, record)?;
             }
+        }
+        Ok(())
+    }
+
+    fn finish_rows(&mut self, look: &mut Look<'_, '_>) -> Result<()> {
+        for row in self.rows.by_ref() {
+            let (key, record) = row?;
+            miss(look, &key, record)?;
         }
         Ok(())
     }
@@ -157,12 +128,81 @@ impl Level {
     }
 }
 
+/// Takes in a sighting of the item of this row.
+fn met(
+    look: &mut Look<'_, '_>,
+    key: Key,
+    known: Option<Record>,
+    sighting: Sighting,
+    skip: Option<SkipReason>,
+) -> Result<Option<Descent>> {
+    let kind = key.kind();
+    look.cancel.check()?;
+    if kind == ItemKind::File {
+        look.progress.saw();
+    }
+    if known.is_none()
+        && skip.is_none()
+        && kind == ItemKind::Folder
+        && look.follow(&key, &sighting)?
+    {
+        return Ok(None);
+    }
+    let (mut record, mut news) = match known {
+        Some(record) => (record, false),
+        None if kind == ItemKind::File => (Record::new(0), true),
+        None => (Record::new(look.batch.new_node()?), true),
+    };
+    let another = match (&sighting, record.local_print()) {
+        (Sighting::Local(print), Some(known)) => known.inode != print.inode,
+        _ => false,
+    };
+    let new = !record.is_on(look.side) || another;
+    let mut id = Box::default();
+    let (seen, version) = match sighting {
+        Sighting::Local(print) => (record.see_local(Some(print)), None),
+        Sighting::Remote(print) => {
+            let version = subtree_version(&record, &print);
+            if version == SubtreeVersion::Same {
+                return Ok(None);
+            }
+            id = print.id.clone();
+            let kept = keep_version(&record, print, kind);
+            let told = match version {
+                SubtreeVersion::New(version) => Some((key.clone(), version)),
+                _ => None,
+            };
+            (record.see_remote(Some(kept)), told)
+        }
+    };
+    news |= seen;
+    let synced_folder = record.skip.is_none() && record.node != 0;
+    if record.see_skip(skip, look.side) {
+        if synced_folder {
+            look.forget_below(record.node)?;
+        }
+        news = true;
+    }
+    let descent = (kind == ItemKind::Folder && record.skip.is_none()).then_some(Descent {
+        node: record.node,
+        id,
+        new,
+        version,
+    });
+    if news {
+        look.batch.put(key, record)?;
+    }
+    Ok(descent)
+}
+
 fn miss(look: &mut Look<'_, '_>, key: &Key, mut record: Record) -> Result<()> {
     if !record.is_on(look.side) {
         return Ok(());
     }
     match (key.kind(), look.side) {
-        (ItemKind::Folder, Side::Local) if record.skip.is_none() => {
+        (ItemKind::Folder, side)
+            if record.skip.is_none() && (side == Side::Local || !record.remote_id().is_empty()) =>
+        {
             look.found.missing.push(record.node);
             Ok(())
         }
@@ -170,7 +210,7 @@ fn miss(look: &mut Look<'_, '_>, key: &Key, mut record: Record) -> Result<()> {
         (ItemKind::File, side) => {
             let news = match side {
                 Side::Local => record.see_local(None),
-                Side::Remote => record.see_remote(None),
+                Side::Remote => record.see_remote_gone(),
             };
             if news { look.batch.put(key.clone(), record) } else { Ok(()) }
         }

@@ -2,14 +2,18 @@
 //!
 //! Both are walked in the order of names and merged, so memory doesn't grow with either. Every
 //! way of looking (the disk, a service with a listing for each folder, a service with one flat
-//! listing) feeds the same [`Level`](level::Level)s.
+//! listing) feeds the same [`Level`](level::Level)s. A service with a change feed is looked at as a
+//! whole once; from then on [`news`] costs what changed.
 //!
 //! Absence is concluded only from a folder (or listing) that was told to its end.
 
 mod flat;
 mod level;
+mod news;
 mod sorter;
 mod walk;
+
+pub(crate) use news::{CURSOR, Follow, News};
 
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::http::Cancel;
@@ -45,23 +49,29 @@ pub(crate) enum Scope<'a> {
     Folders(&'a [String]),
 }
 
-/// A folder that turned up in another place on the disk, with what it was found as there.
+/// A folder that turned up in another place, with what it was found as there.
 #[derive(Clone, Debug)]
-pub(crate) struct Renamed {
+pub(crate) struct Renamed<P> {
     /// Where it was.
     pub from: Key,
     /// Where it is.
     pub to: Key,
     /// Its state there.
-    pub print: LocalPrint,
+    pub print: P,
 }
+
+/// A folder that turned up in another place on the disk.
+pub(crate) type RenamedHere = Renamed<LocalPrint>;
+/// A folder that turned up in another place on the service.
+pub(crate) type RenamedThere = Renamed<RemotePrint>;
 
 /// What became of folders that aren't where they were.
 #[derive(Default)]
 pub(crate) struct Found {
-    /// Nodes of local folders that aren't in their place.
+    /// Nodes of folders that aren't in their place.
     missing: Vec<u64>,
-    renamed: Vec<Renamed>,
+    here: Vec<RenamedHere>,
+    there: Vec<RenamedThere>,
 }
 
 /// One look at a side.
@@ -72,6 +82,8 @@ pub(crate) struct Look<'a, 't> {
     side: Side,
     /// The disk, to tell a renamed folder from a copied one.
     disk: Option<&'a Disk>,
+    /// Whether folders of the service are known again in another place.
+    follows: bool,
     now: Nanos,
     found: Found,
     /// Something failed in an earlier look: a folder that can be read now may be it.
@@ -79,6 +91,14 @@ pub(crate) struct Look<'a, 't> {
     progress: &'a Progress,
     cancel: &'a Cancel,
     unread: &'a RefCell<Vec<(String, Error)>>,
+}
+
+/// What a look at the service brought.
+pub(crate) struct Seen {
+    /// Whether every folder could be listed.
+    pub all: bool,
+    /// Folders that turned up in another place; what is in them hasn't been looked at yet.
+    pub renamed: Vec<RenamedThere>,
 }
 
 /// Where to look and by which rules.
@@ -102,7 +122,7 @@ pub(crate) struct Observer<'a> {
 impl Observer<'_> {
     /// Looks at the disk. Tells the folders that were renamed; what is in them hasn't been looked
     /// at yet and counts as unchanged until [`Observer::local_renamed`].
-    pub fn local(&self, disk: &Disk, scope: Scope<'_>) -> Result<Vec<Renamed>> {
+    pub fn local(&self, disk: &Disk, scope: Scope<'_>) -> Result<Vec<RenamedHere>> {
         let mut found = Found::default();
         match scope {
             Scope::All => self.look_at(disk, "", true, &mut found)?,
@@ -112,15 +132,17 @@ impl Observer<'_> {
                 }
             }
         }
-        self.conclude(found)
+        self.conclude(&found, Side::Local)?;
+        Ok(found.here)
     }
 
     /// Looks at a folder whose row has been put under its new name, and at everything in it.
-    pub fn local_renamed(&self, disk: &Disk, key: &Key) -> Result<Vec<Renamed>> {
+    pub fn local_renamed(&self, disk: &Disk, key: &Key) -> Result<Vec<RenamedHere>> {
         let mut found = Found::default();
         let path = self.trees.snapshot()?.path(key)?;
         self.look_at(disk, &path, true, &mut found)?;
-        self.conclude(found)
+        self.conclude(&found, Side::Local)?;
+        Ok(found.here)
     }
 
     /// Looks at a folder of the disk, and at everything or at what is new in it. What one look
@@ -138,25 +160,25 @@ impl Observer<'_> {
     }
 
     /// Takes the folders that aren't in their place, and weren't renamed, as gone.
-    fn conclude(&self, found: Found) -> Result<Vec<Renamed>> {
+    fn conclude(&self, found: &Found, side: Side) -> Result<()> {
         let snapshot = self.trees.snapshot()?;
         let mut batch = self.trees.batch()?;
-        let mut look = self.look(&snapshot, &mut batch, Side::Local)?;
+        let mut look = self.look(&snapshot, &mut batch, side)?;
         let mut moved = Vec::new();
-        for renamed in &found.renamed {
-            moved.extend(snapshot.get(&renamed.from)?.map(|record| record.node));
+        let here = found.here.iter().map(|renamed| &renamed.from);
+        for from in here.chain(found.there.iter().map(|renamed| &renamed.from)) {
+            moved.extend(snapshot.get(from)?.map(|record| record.node));
         }
-        for node in found.missing.into_iter().filter(|node| !moved.contains(node)) {
-            if let Some(key) = snapshot.folder_key(node)? {
+        for node in found.missing.iter().filter(|node| !moved.contains(node)) {
+            if let Some(key) = snapshot.folder_key(*node)? {
                 look.gone(&key)?;
             }
         }
-        batch.flush()?;
-        Ok(found.renamed)
+        batch.flush()
     }
 
     /// Takes a renamed folder as one that is gone and one that is new.
-    pub fn local_remade(&self, disk: &Disk, renamed: &Renamed) -> Result<()> {
+    pub fn local_remade(&self, disk: &Disk, renamed: &RenamedHere) -> Result<()> {
         let snapshot = self.trees.snapshot()?;
         let mut batch = self.trees.batch()?;
         let mut look = self.look(&snapshot, &mut batch, Side::Local)?;
@@ -175,15 +197,51 @@ impl Observer<'_> {
     ///
     /// # Errors
     /// Those of [`Remote::list`]; the state then knows what was told until then.
-    pub fn remote(&self, remote: &dyn Remote, listing: Listing) -> Result<()> {
+    pub fn remote(&self, remote: &dyn Remote, listing: Listing) -> Result<Seen> {
         let snapshot = self.trees.snapshot()?;
         let mut batch = self.trees.batch()?;
         let mut look = self.look(&snapshot, &mut batch, Side::Remote)?;
-        match listing {
-            Listing::Flat => flat::remote(&mut look, remote)?,
+        let all = match listing {
+            Listing::Flat => flat::remote(&mut look, remote).map(|()| true)?,
             Listing::Folders => walk::remote(&mut look, remote, self.spill)?,
-        }
-        batch.flush()
+        };
+        let found = look.found;
+        batch.flush()?;
+        self.conclude(&found, Side::Remote)?;
+        Ok(Seen { all, renamed: found.there })
+    }
+
+    /// Looks at a folder of the service whose row has been put under its new name, and at
+    /// everything in it.
+    pub fn remote_renamed(&self, remote: &dyn Remote, key: &Key) -> Result<Seen> {
+        let snapshot = self.trees.snapshot()?;
+        let mut batch = self.trees.batch()?;
+        let mut look = self.look(&snapshot, &mut batch, Side::Remote)?;
+        let all = walk::remote_below(&mut look, remote, self.spill, key)?;
+        let found = look.found;
+        batch.flush()?;
+        self.conclude(&found, Side::Remote)?;
+        Ok(Seen { all, renamed: found.there })
+    }
+
+    /// Takes a folder that was renamed on the service as one that is gone and one that is new.
+    /// Tells whether all that is in it could be listed.
+    pub fn remote_remade(&self, remote: &dyn Remote, renamed: &RenamedThere) -> Result<bool> {
+        let snapshot = self.trees.snapshot()?;
+        let mut batch = self.trees.batch()?;
+        let mut look = self.look(&snapshot, &mut batch, Side::Remote)?;
+        look.gone(&renamed.from)?;
+        let mut record = Record::new(look.batch.new_node()?);
+        record.see_remote(Some(renamed.print.clone()));
+        look.batch.put(renamed.to.clone(), record)?;
+        batch.flush()?;
+        let snapshot = self.trees.snapshot()?;
+        let mut look = self.look(&snapshot, &mut batch, Side::Remote)?;
+        // Nothing in it is taken as renamed again.
+        look.follows = false;
+        let all = walk::remote_below(&mut look, remote, self.spill, &renamed.to)?;
+        batch.flush()?;
+        Ok(all)
     }
 
     fn look<'a, 't>(
@@ -198,6 +256,7 @@ impl Observer<'_> {
             names: self.names,
             side,
             disk: None,
+            follows: side == Side::Remote,
             now: self.now,
             found: Found::default(),
             problems: snapshot.problem_count()? > 0,
@@ -209,6 +268,28 @@ impl Observer<'_> {
 }
 
 impl Look<'_, '_> {
+    /// Whether a folder that isn't known here is one that was renamed, which is noted then.
+    fn follow(&mut self, to: &Key, sighting: &Sighting) -> Result<bool> {
+        let to = to.clone();
+        match sighting {
+            Sighting::Local(print) => {
+                let Some(from) = self.renamed_from(print.inode)? else { return Ok(false) };
+                self.found.here.push(Renamed { from, to, print: *print });
+            }
+            Sighting::Remote(print) => {
+                if !self.follows || self.found.there.len() == MOST_RENAMES {
+                    return Ok(false);
+                }
+                let Some(from) = folder_of_id(self.snapshot, &print.id)? else { return Ok(false) };
+                if self.found.there.iter().any(|renamed| renamed.from == from) {
+                    return Ok(false);
+                }
+                self.found.there.push(Renamed { from, to, print: print.clone() });
+            }
+        }
+        Ok(true)
+    }
+
     /// Notes that an item isn't on this side any more, nor anything in it.
     fn gone(&mut self, key: &Key) -> Result<()> {
         let mut folders = Vec::new();
@@ -230,7 +311,7 @@ impl Look<'_, '_> {
         }
         let news = match self.side {
             Side::Local => record.see_local(None),
-            Side::Remote => record.see_remote(None),
+            Side::Remote => record.see_remote_gone(),
         };
         if news { self.batch.put(key, record) } else { Ok(()) }
     }
@@ -238,7 +319,7 @@ impl Look<'_, '_> {
     /// Where the folder of this inode was, if it is there no more: it was renamed.
     fn renamed_from(&self, inode: u64) -> Result<Option<Key>> {
         let Some(disk) = self.disk else { return Ok(None) };
-        if self.found.renamed.len() == MOST_RENAMES {
+        if self.found.here.len() == MOST_RENAMES {
             return Ok(None);
         }
         let Some(node) = self.snapshot.node_of_inode(inode)? else { return Ok(None) };
@@ -253,7 +334,7 @@ impl Look<'_, '_> {
             Some(local::Found::Folder(_)) => true,
             _ => false,
         };
-        let told = self.found.renamed.iter().any(|renamed| renamed.from == key);
+        let told = self.found.here.iter().any(|renamed| renamed.from == key);
         Ok((!still_there && !told).then_some(key))
     }
 
@@ -323,7 +404,20 @@ fn skip_of_disk(names: &NameCheck, path: &str, found: local::Found) -> Option<Sk
 
 /// The rule by which an entry of the service isn't synced.
 fn skip_of_entry(names: &NameCheck, path: &str, entry: &Entry) -> Option<SkipReason> {
-    names.check(path, entry.kind, entry.print.size)
+    let sized = Some(entry.print.size).filter(|size| *size != RemotePrint::UNSIZED);
+    let by_nature = entry.special.map(SkipReason::from);
+    names.check(path, entry.kind, sized.unwrap_or(0)).or(by_nature)
+}
+
+/// The agreed folder that the service knows by this id.
+fn folder_of_id(snapshot: &Snapshot, id: &str) -> Result<Option<Key>> {
+    if id.is_empty() {
+        return Ok(None);
+    }
+    let Some(key) = snapshot.key_of_id(id)? else { return Ok(None) };
+    let Some(record) = snapshot.get(&key)? else { return Ok(None) };
+    let known = record.node != 0 && record.remote_id() == id && record.skip.is_none();
+    Ok(Some(key).filter(|_| known && record.synced.is_some()))
 }
 
 /// The node of a folder; `None` when it is unknown, not synced or our own.

@@ -1,5 +1,6 @@
-//! A folder's entries in the order of their names, in bounded memory: what is more than fits is
-//! sorted in runs on the disk, in a file that nobody else sees, and merged.
+//! A folder's entries in the order of their names (those of one name as they came), in bounded
+//! memory: what is more than fits is sorted in runs on the disk, in a file that nobody else sees,
+//! and merged.
 
 use crate::error::{Error, Kind, Result};
 use serde::Serialize;
@@ -58,7 +59,7 @@ impl<T: Serialize + DeserializeOwned> Sorter<T> {
         if self.file.is_some() && !self.entries.is_empty() {
             self.spill()?;
         }
-        self.entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        self.entries.sort_by(|a, b| a.0.cmp(&b.0));
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         let runs = starts.zip(&self.ends).map(|(at, end)| Run {
             at,
@@ -80,7 +81,7 @@ impl<T: Serialize + DeserializeOwned> Sorter<T> {
     }
 
     fn spill(&mut self) -> Result<()> {
-        self.entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        self.entries.sort_by(|a, b| a.0.cmp(&b.0));
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(unseen_file(&self.folder)?),

@@ -5,12 +5,17 @@ use super::sorter::{Sorted, Sorter};
 use super::{Look, Sighting, concerns_one_folder, skip_of_disk, skip_of_entry};
 use crate::error::{Error, Kind, Result};
 use crate::local::{Disk, Found};
-use crate::model::{ItemKind, LocalPrint};
-use crate::remote::{Entry, Remote};
-use crate::rules::{NameCheck, SkipReason, WORK_FOLDER};
-use crate::store::{Key, ROOT};
+use crate::model::{ItemKind, LocalPrint, RemotePrint};
+use crate::remote::{Entry, Place, Remote};
+use crate::rules::{NameCheck, SkipReason, WORK_FOLDER, namesake};
+use crate::store::{Key, ROOT, Record};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::iter::Peekable;
 use std::path::Path;
+
+/// Items of one name in one folder that are told apart.
+const MOST_NAMESAKES: usize = 1000;
 
 /// An entry on its way through the sorter.
 #[derive(Serialize, Deserialize)]
@@ -22,10 +27,38 @@ struct Told<P> {
 /// The sorted entries of a folder; `None` when it can't be looked at now.
 type Listed<P> = Option<Sorted<Told<P>>>;
 
-struct Frame<P> {
+struct Frame<P: Print> {
     level: Level,
-    entries: Sorted<Told<P>>,
+    entries: Peekable<Sorted<Told<P>>>,
     path: String,
+    /// Items whose name another one has, by the names that tell them apart.
+    namesakes: Vec<(String, Told<P>)>,
+}
+
+/// A folder to list.
+struct At<'a> {
+    node: u64,
+    path: &'a str,
+    /// What the service calls it.
+    id: &'a str,
+}
+
+/// What a side tells of an item.
+trait Print: Serialize + DeserializeOwned {
+    /// What the service calls the item.
+    fn id(&self) -> &str;
+}
+
+impl Print for LocalPrint {
+    fn id(&self) -> &str {
+        ""
+    }
+}
+
+impl Print for RemotePrint {
+    fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 /// Looks at a folder of the disk: with everything in it, or only with what is new in it.
@@ -36,55 +69,81 @@ pub(super) fn local(
     start: (u64, String),
     deep: bool,
 ) -> Result<()> {
-    let list = |look: &mut Look<'_, '_>, node: u64, path: &str| {
-        let listed = list_disk(&look.names, disk, spill, path);
-        take_listed(look, node, path, listed)
+    let list = |look: &mut Look<'_, '_>, at: At<'_>| {
+        let listed = list_disk(&look.names, disk, spill, at.path);
+        take_listed(look, &at, listed)
     };
-    walk(look, start, deep, &list, Sighting::Local).map(drop)
+    let (node, path) = start;
+    walk(look, At { node, path: &path, id: "" }, deep, &list, Sighting::Local).map(drop)
 }
 
 /// Looks at a service with a listing for each folder, leaving out folders whose version says that
-/// nothing changed in them.
-pub(super) fn remote(look: &mut Look<'_, '_>, remote: &dyn Remote, spill: &Path) -> Result<()> {
+/// nothing changed in them. Tells whether every folder could be listed.
+pub(super) fn remote(look: &mut Look<'_, '_>, remote: &dyn Remote, spill: &Path) -> Result<bool> {
     const ROOT_VERSION: &str = "remote-root";
-    let Some(root) = remote.stat("", ItemKind::Folder)? else {
+    let Some(root) = remote.stat(Place::default(), ItemKind::Folder)? else {
         return Err(Error::new(Kind::RootLost, "the remote folder", "it isn't there")
             .remedy("make it again or correct the task's remote folder"));
     };
     let version = root.print.version;
     let known = look.snapshot.fact(ROOT_VERSION)?;
     if !version.is_empty() && known.as_deref() == Some(version.as_str().as_bytes()) {
-        return Ok(());
+        return Ok(true);
     }
-    let list = |look: &mut Look<'_, '_>, node: u64, path: &str| {
-        let names = look.names;
-        let mut sorter = Sorter::new(spill);
-        let listed = remote.list(path, &mut |name, entry: Entry| {
-            let skip = skip_of_entry(&names, &join(path, name), &entry);
-            sorter.push(Key::new(0, name, entry.kind).name, Told { print: entry.print, skip })
-        });
-        take_listed(look, node, path, listed.and_then(|()| sorter.finish()))
-    };
-    let all = walk(look, (ROOT, String::new()), true, &list, Sighting::Remote)?;
+    let all = walk_remote(look, remote, spill, At { node: ROOT, path: "", id: "" })?;
     if all && !version.is_empty() {
         look.batch.set_fact(ROOT_VERSION, Some(version.as_str().as_bytes().to_vec()));
     }
-    Ok(())
+    Ok(all)
+}
+
+/// Looks at a folder of a service with a listing for each folder, and at everything in it. Tells
+/// whether every folder could be listed.
+pub(super) fn remote_below(
+    look: &mut Look<'_, '_>,
+    remote: &dyn Remote,
+    spill: &Path,
+    key: &Key,
+) -> Result<bool> {
+    let path = look.snapshot.path(key)?;
+    let Some(record) = look.snapshot.get(key)? else { return Ok(true) };
+    let at = At { node: record.node, path: &path, id: record.remote_id() };
+    walk_remote(look, remote, spill, at)
+}
+
+fn walk_remote(
+    look: &mut Look<'_, '_>,
+    remote: &dyn Remote,
+    spill: &Path,
+    start: At<'_>,
+) -> Result<bool> {
+    let list = |look: &mut Look<'_, '_>, at: At<'_>| {
+        let names = look.names;
+        let mut sorter = Sorter::new(spill);
+        let place = Place { path: at.path, id: at.id, folder: "" };
+        let listed = remote.list(place, &mut |name, entry: Entry| {
+            let (name, misnamed) = fit(name);
+            let skip = skip_of_entry(&names, &join(at.path, &name), &entry);
+            let key = Key::new(0, &name, entry.kind);
+            sorter.push(key.name, Told { print: entry.print, skip: misnamed.or(skip) })
+        });
+        take_listed(look, &at, listed.and_then(|()| sorter.finish()))
+    };
+    walk(look, start, true, &list, Sighting::Remote)
 }
 
 /// A folder that can't be listed counts as unchanged, whatever it was; the rest goes on.
 fn take_listed<P>(
     look: &mut Look<'_, '_>,
-    node: u64,
-    path: &str,
+    at: &At<'_>,
     listed: Result<Sorted<Told<P>>>,
 ) -> Result<Listed<P>> {
     match listed {
-        Ok(entries) => look.readable(node).map(|()| Some(entries)),
+        Ok(entries) => look.readable(at.node).map(|()| Some(entries)),
         // A folder that is gone by now is told by the one it was in.
-        Err(error) if error.kind() == Kind::NotFound && node != ROOT => Ok(None),
+        Err(error) if error.kind() == Kind::NotFound && at.node != ROOT => Ok(None),
         Err(error) if concerns_one_folder(&error) => {
-            look.unreadable(node, path, &error).map(|()| None)
+            look.unreadable(at.node, at.path, &error).map(|()| None)
         }
         Err(error) => Err(error),
     }
@@ -93,34 +152,48 @@ fn take_listed<P>(
 /// Tells whether everything could be listed.
 fn walk<P, L>(
     look: &mut Look<'_, '_>,
-    (node, path): (u64, String),
+    start: At<'_>,
     deep: bool,
     list: &L,
     sighting: fn(P) -> Sighting,
 ) -> Result<bool>
 where
-    P: Serialize + for<'de> Deserialize<'de>,
-    L: Fn(&mut Look<'_, '_>, u64, &str) -> Result<Listed<P>>,
+    P: Print,
+    L: Fn(&mut Look<'_, '_>, At<'_>) -> Result<Listed<P>>,
 {
-    let Some(entries) = list(look, node, &path)? else { return Ok(false) };
+    let (node, path) = (start.node, start.path.to_string());
+    let Some(entries) = list(look, start)? else { return Ok(false) };
     let mut all = true;
-    let mut frames = vec![Frame { level: Level::open(look, node, None)?, entries, path }];
+    let mut frames = vec![Frame::new(Level::open(look, node, None)?, entries, path)];
     while let Some(frame) = frames.last_mut() {
-        let Some(next) = frame.entries.next() else {
+        let (path, met) = if let Some(next) = frame.entries.next() {
+            let (name, told) = match frame.choose(look, next?) {
+                Err(error) if concerns_one_folder(&error) => {
+                    look.unreadable(frame.level.folder(), &frame.path, &error)?;
+                    frames.pop();
+                    all = false;
+                    frames.iter_mut().for_each(|frame| frame.level.forget_version());
+                    continue;
+                }
+                chosen => chosen?,
+            };
+            let path = join(&frame.path, name.strip_suffix('/').unwrap_or(&name));
+            (path, frame.level.meet(look, name, sighting(told.print), told.skip)?)
+        } else if let Some((name, told)) = frame.namesakes.pop() {
+            let path = join(&frame.path, name.strip_suffix('/').unwrap_or(&name));
+            let skip = told.skip;
+            (path, frame.level.meet_namesake(look, &name, sighting(told.print), skip)?)
+        } else {
             if let Some(frame) = frames.pop() {
                 frame.level.finish(look)?;
             }
             continue;
         };
-        let (name, told) = next?;
-        let path = join(&frame.path, name.strip_suffix('/').unwrap_or(&name));
-        let met = frame.level.meet(look, name, sighting(told.print), told.skip)?;
-        let Some(Descent { node, version, .. }) = met.filter(|descent| deep || descent.new) else {
-            continue;
-        };
-        match list(look, node, &path)? {
+        let Some(descent) = met.filter(|descent| deep || descent.new) else { continue };
+        let Descent { node, id, version, .. } = descent;
+        match list(look, At { node, path: &path, id: &id })? {
             Some(entries) => {
-                frames.push(Frame { level: Level::open(look, node, version)?, entries, path });
+                frames.push(Frame::new(Level::open(look, node, version)?, entries, path));
             }
             None => {
                 // The version of no folder above stands for what wasn't told.
@@ -130,6 +203,63 @@ where
         }
     }
     Ok(all)
+}
+
+impl<P: Print> Frame<P> {
+    fn new(level: Level, entries: Sorted<Told<P>>, path: String) -> Self {
+        Frame { level, entries: entries.peekable(), path, namesakes: Vec::new() }
+    }
+
+    /// Of the items that share the name of this one, chooses the one to go by it: who did until
+    /// now, else the eldest. The others go by names of their own, for as long as they are there.
+    fn choose(
+        &mut self,
+        look: &Look<'_, '_>,
+        (name, told): (String, Told<P>),
+    ) -> Result<(String, Told<P>)> {
+        let shares =
+            |next: &Result<(String, Told<P>)>| matches!(next, Ok((next, _)) if *next == name);
+        if told.print.id().is_empty() || !self.entries.peek().is_some_and(shares) {
+            return Ok((name, told));
+        }
+        let mut sharing = vec![told];
+        while let Some(next) = self.entries.next_if(shares) {
+            let (_, told) = next?;
+            // Told twice.
+            if sharing.iter().any(|known| known.print.id() == told.print.id()) {
+                continue;
+            }
+            sharing.push(told);
+            if sharing.len() > MOST_NAMESAKES {
+                let cause = format!("more than {MOST_NAMESAKES} items in a folder have this name");
+                return Err(Error::new(Kind::BadName, join(&self.path, &name), cause)
+                    .remedy("rename or remove some of them on the service"));
+            }
+        }
+        let key = Key { folder: self.level.folder(), name };
+        let holder = look.snapshot.get(&key)?;
+        let holder = holder.as_ref().map_or("", Record::remote_id);
+        let chosen = sharing.iter().position(|told| told.print.id() == holder).unwrap_or(0);
+        let told = sharing.swap_remove(chosen);
+        self.namesakes.extend(sharing.into_iter().map(|told| {
+            let own = namesake(key.plain(), told.print.id());
+            (Key::new(0, &own, key.kind()).name, told)
+        }));
+        Ok((key.name, told))
+    }
+}
+
+/// A name that can be a part of a path, and the rule by which the item isn't synced if that isn't
+/// its own.
+pub(super) fn fit(name: &str) -> (String, Option<SkipReason>) {
+    match name {
+        "" => ("(no name)".into(), Some(SkipReason::ServiceName)),
+        // The division slash: it is shown, not used.
+        name if name.contains('/') => {
+            (name.replace('/', "\u{2215}"), Some(SkipReason::Character('/')))
+        }
+        name => (name.into(), None),
+    }
 }
 
 fn list_disk(

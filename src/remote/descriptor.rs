@@ -3,6 +3,7 @@
 
 use super::Remote;
 use crate::error::{Error, Kind, Result};
+use crate::hash::HashKind;
 use crate::http::{Http, HttpOptions};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,10 +37,14 @@ pub struct Descriptor {
     pub folders_implied: bool,
     /// What it can move without sending content again.
     pub moves: Moves,
+    /// Whether it takes names for the same that differ only in the case of letters.
+    pub folds_case: bool,
+    /// Whether a folder may have several items of one name.
+    pub namesakes: bool,
     /// Whether it keeps the time of modification that Mooring gives it.
     pub keeps_mtime: bool,
-    /// Hash of a file's content that it may know, for a person.
-    pub hash: &'static str,
+    /// Hash of a file's content that it may know.
+    pub hash: Option<HashKind>,
     /// Largest file in bytes.
     pub max_size: Option<u64>,
     /// Longest path in bytes of UTF-8, root included.

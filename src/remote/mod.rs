@@ -3,17 +3,22 @@
 //! An adapter knows nothing of tasks, state or plans. It turns each call into requests of its
 //! service, and each reply into these values; retrying, waiting and counting are the business of
 //! [`crate::http`]. Paths are relative to the remote root of the task, have `/` between their
-//! parts, none at either end, and are empty for the root itself.
+//! parts, none at either end, and are empty for the root itself. A service that knows its items by
+//! id is told the ids with each path.
 
 pub mod conditions;
 mod descriptor;
+mod feed;
 
 pub use descriptor::{
     Bucket, Descriptor, Field, FieldKind, Listing, Moves, NameRule, Needed, Service, Settings,
 };
 
+pub use feed::{Change, Feed, Page, Spot};
+
 use crate::content::Content;
 use crate::error::Result;
+use crate::hash::Hash;
 use crate::model::{ItemKind, Nanos, RemotePrint, Version};
 use std::io::Read;
 
@@ -24,8 +29,68 @@ pub struct Entry {
     pub kind: ItemKind,
     /// Its state.
     pub print: RemotePrint,
-    /// MD5 of the content where the service knows it.
-    pub md5: Option<[u8; 16]>,
+    /// Hash of the content where the service knows it.
+    pub hash: Option<Hash>,
+    /// Why it can't be synced, if it can't.
+    pub special: Option<Special>,
+}
+
+impl Entry {
+    /// A file that can be synced.
+    pub fn file(print: RemotePrint, hash: Option<Hash>) -> Self {
+        Entry { kind: ItemKind::File, print, hash, special: None }
+    }
+
+    /// A folder of which nothing more is known.
+    pub fn folder(id: impl Into<Box<str>>) -> Self {
+        Entry { kind: ItemKind::Folder, print: RemotePrint::folder(id), hash: None, special: None }
+    }
+}
+
+/// What a service has in the place of a file or folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Special {
+    /// It stands for an item somewhere else.
+    Shortcut,
+    /// A document that only the service's own editor can open.
+    Document,
+    /// Its owner doesn't let this account download it.
+    Closed,
+}
+
+/// Where an item is, or is to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place<'a> {
+    /// Its path. Its last part is the item's name unless there are several of that name in the
+    /// folder; then it is another that tells it apart.
+    pub path: &'a str,
+    /// Its id; empty where it isn't known, or the service has none.
+    pub id: &'a str,
+    /// The id of the folder it is in; empty for the root, and likewise.
+    pub folder: &'a str,
+}
+
+impl<'a> Place<'a> {
+    /// A place of which only the path is known.
+    pub fn at(path: &'a str) -> Self {
+        Place { path, ..Place::default() }
+    }
+}
+
+/// What a write did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The file's new state.
+    pub entry: Entry,
+    /// Somebody else's version came in between, and was replaced. The service keeps it among the
+    /// file's versions.
+    pub overtook: bool,
+}
+
+impl From<Entry> for Written {
+    fn from(entry: Entry) -> Self {
+        Written { entry, overtook: false }
+    }
 }
 
 /// What a write expects to find in its place.
@@ -47,8 +112,8 @@ pub struct Download {
 
 /// One item to remove, with the version that the removal was planned against.
 pub struct Removal<'a> {
-    /// Path of the item.
-    pub path: &'a str,
+    /// Where it is.
+    pub place: Place<'a>,
     /// File or (empty) folder.
     pub kind: ItemKind,
     /// A file's version; empty for a folder.
@@ -78,21 +143,25 @@ pub trait Remote: Send + Sync {
     /// With [`Listing::Flat`] these are all files (and folders that exist of their own) at any
     /// depth, ordered by the bytes of their path, where a folder's path counts as ending in `/`;
     /// the paths told are relative to `folder`. With [`Listing::Folders`] these are the direct
-    /// children in any order, by name.
+    /// children in any order, by name; of several with one name the eldest comes first.
     ///
     /// An error means that not everything was told: nothing may be concluded from what is missing.
-    fn list(&self, folder: &str, each: &mut dyn FnMut(&str, Entry) -> Result<()>) -> Result<()>;
+    fn list(
+        &self,
+        folder: Place<'_>,
+        each: &mut dyn FnMut(&str, Entry) -> Result<()>,
+    ) -> Result<()>;
 
     /// What the service knows of one item; `None` when it isn't there.
     ///
     /// For the root (an empty path) this is always asked first, and a missing root is `None`.
-    fn stat(&self, path: &str, kind: ItemKind) -> Result<Option<Entry>>;
+    fn stat(&self, place: Place<'_>, kind: ItemKind) -> Result<Option<Entry>>;
 
     /// Opens a file for reading from byte `from` on.
     ///
     /// # Errors
     /// `Changed` when the file isn't of `version` any more, `NotFound`.
-    fn read(&self, path: &str, version: &Version, from: u64) -> Result<Download>;
+    fn read(&self, place: Place<'_>, version: &Version, from: u64) -> Result<Download>;
 
     /// Writes a whole file with its time of modification and tells its new state.
     ///
@@ -103,12 +172,12 @@ pub trait Remote: Send + Sync {
     /// `Exists` or `Changed` when `expect` doesn't hold, `QuotaFull`, `TooLarge`, `BadName`.
     fn write(
         &self,
-        path: &str,
+        place: Place<'_>,
         content: &dyn Content,
         mtime: Nanos,
         expect: Expect<'_>,
         resume: &dyn Resume,
-    ) -> Result<Entry>;
+    ) -> Result<Written>;
 
     /// Drops what the service has of an upload that nobody will finish, by the last note that was
     /// saved of it. A note that means nothing to this service is none.
@@ -117,14 +186,15 @@ pub trait Remote: Send + Sync {
         Ok(())
     }
 
-    /// Makes a folder whose parent is there. One that exists already is as good.
+    /// Makes a folder whose parent is there, and tells its state. One that exists already is as
+    /// good.
     ///
     /// For the root (an empty path) this makes it and its parents, as far as the settings of the
     /// connection don't hold them: the bucket or the address itself isn't made.
     ///
     /// # Errors
     /// `NotFound` when the parent isn't there, `Exists` when a file is.
-    fn make_folder(&self, path: &str) -> Result<()>;
+    fn make_folder(&self, place: Place<'_>) -> Result<Entry>;
 
     /// Whether a folder stays though nothing is in it. Some object stores drop the empty key
     /// that stands for one; that is known once a folder has been made.
@@ -138,16 +208,27 @@ pub trait Remote: Send + Sync {
     /// # Errors
     /// `Exists` when the new path is taken, `NotFound` or `Changed` when the old one isn't of
     /// `version` (empty for a folder) any more.
-    fn rename(&self, from: &str, to: &str, kind: ItemKind, version: &Version) -> Result<Entry>;
+    fn rename(
+        &self,
+        from: Place<'_>,
+        to: Place<'_>,
+        kind: ItemKind,
+        version: &Version,
+    ) -> Result<Entry>;
 
     /// Copies a file within the service to a path that is free and tells the copy's state.
     ///
     /// # Errors
     /// As [`Remote::rename`].
-    fn copy(&self, from: &str, to: &str, version: &Version) -> Result<Entry>;
+    fn copy(&self, from: Place<'_>, to: Place<'_>, version: &Version) -> Result<Entry>;
 
     /// Removes items, telling the result of each by its index. A file that isn't of its version
     /// any more is `Changed` and stays. A folder that isn't empty is `Exists` and stays. What is
     /// gone already is removed.
     fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>));
+
+    /// How the service tells what changed, if it does.
+    fn feed(&self) -> Option<&dyn Feed> {
+        None
+    }
 }

@@ -11,10 +11,7 @@ const MAX_NAME: usize = 240;
 /// that is met again after a crash leaves one copy, not two.
 pub fn conflict_name(path: &str, changed: Option<Nanos>, version: &str) -> String {
     let (folder, name) = split_path(path);
-    let (stem, ending) = match name.rfind('.') {
-        Some(dot) if dot > 0 && name.len() - dot <= 16 => name.split_at(dot),
-        _ => (name, ""),
-    };
+    let (stem, ending) = split_ending(name);
     let day = changed.and_then(day).map(|day| format!("{day} ")).unwrap_or_default();
     let mark = format!(" (conflict {day}{})", mark(version));
     let mut room = MAX_NAME.saturating_sub(mark.len() + ending.len()).min(stem.len());
@@ -25,15 +22,23 @@ pub fn conflict_name(path: &str, changed: Option<Nanos>, version: &str) -> Strin
     format!("{folder}{slash}{}{mark}{ending}", &stem[..room])
 }
 
+/// A name's part before its ending, and the ending with its dot.
+pub(super) fn split_ending(name: &str) -> (&str, &str) {
+    match name.rfind('.') {
+        Some(dot) if dot > 0 && name.len() - dot <= 16 => name.split_at(dot),
+        _ => (name, ""),
+    }
+}
+
 fn day(time: Nanos) -> Option<String> {
     let nanos = u64::try_from(time).ok()?;
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos))?;
     Some(humantime::format_rfc3339_seconds(time).to_string()[..10].to_string())
 }
 
-/// Four hexadecimal digits that tell versions apart (FNV-1a, folded).
-fn mark(version: &str) -> String {
-    let hash = version
+/// Four hexadecimal digits that tell versions, or ids, apart (FNV-1a, folded).
+pub(super) fn mark(text: &str) -> String {
+    let hash = text
         .bytes()
         .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     format!("{:04x}", (hash >> 16) ^ (hash & 0xffff))

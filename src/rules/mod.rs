@@ -3,7 +3,9 @@
 mod brake;
 mod conflict;
 mod names;
+mod namesake;
 
 pub use brake::{Brake, Toll};
 pub use conflict::conflict_name;
 pub use names::{NameCheck, SkipReason, WORK_FOLDER, dies_with_folder};
+pub use namesake::namesake;

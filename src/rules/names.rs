@@ -1,7 +1,7 @@
 //! Which items aren't synced because of their name, size or nature.
 
 use crate::model::{ItemKind, split_path};
-use crate::remote::Descriptor;
+use crate::remote::{Descriptor, Special};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -71,6 +71,12 @@ pub enum SkipReason {
     SymbolicLink,
     /// Neither file nor folder.
     SpecialFile,
+    /// A shortcut on the service.
+    Shortcut,
+    /// A document that only the service's own editor can open.
+    OnlineDocument,
+    /// Its owner doesn't let it be downloaded.
+    NotDownloadable,
 }
 
 impl SkipReason {
@@ -78,6 +84,22 @@ impl SkipReason {
     pub fn is_of_disk(&self) -> bool {
         use SkipReason::*;
         matches!(self, NotUtf8 | MountPoint | SymbolicLink | SpecialFile | TooLarge)
+    }
+
+    /// Whether only a look at the service can tell this.
+    pub fn is_of_service(&self) -> bool {
+        use SkipReason::*;
+        matches!(self, Shortcut | OnlineDocument | NotDownloadable)
+    }
+}
+
+impl From<Special> for SkipReason {
+    fn from(special: Special) -> Self {
+        match special {
+            Special::Shortcut => SkipReason::Shortcut,
+            Special::Document => SkipReason::OnlineDocument,
+            Special::Closed => SkipReason::NotDownloadable,
+        }
     }
 }
 
@@ -100,6 +122,9 @@ impl fmt::Display for SkipReason {
             SkipReason::MountPoint => "another file system is mounted there",
             SkipReason::SymbolicLink => "it is a symbolic link",
             SkipReason::SpecialFile => "it is neither a file nor a folder",
+            SkipReason::Shortcut => "it is a shortcut to another item",
+            SkipReason::OnlineDocument => "it is an online document, not a file",
+            SkipReason::NotDownloadable => "its owner doesn't let it be downloaded",
         };
         f.write_str(text)
     }
@@ -118,6 +143,11 @@ impl NameCheck {
     pub fn new(descriptor: &'static Descriptor, root: &str) -> Self {
         let root_length = if root.is_empty() { 0 } else { root.len() + 1 };
         NameCheck { descriptor, root_length }
+    }
+
+    /// Whether the service takes names for the same that differ only in the case of letters.
+    pub fn folds_case(&self) -> bool {
+        self.descriptor.folds_case
     }
 
     /// The rule by which the item at `path` (relative to the root) isn't synced, if there is one.

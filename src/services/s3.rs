@@ -9,6 +9,7 @@
 
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
+use crate::hash::{Hash, HashKind};
 use crate::http::sigv4::{
     Signable, Signer, UNSIGNED_PAYLOAD, encode_path, encode_query, sha256_hex,
 };
@@ -17,7 +18,7 @@ use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex, to_hex};
 use crate::remote::conditions::{Conditions, Support, check};
 use crate::remote::{
     Bucket, Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Moves, NameRule,
-    Needed, Remote, Removal, Resume, Service, Settings,
+    Needed, Place, Remote, Removal, Resume, Service, Settings, Written,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -115,8 +116,10 @@ static DESCRIPTOR: Descriptor = Descriptor {
     listing: Listing::Flat,
     folders_implied: true,
     moves: Moves::Files,
+    folds_case: false,
+    namesakes: false,
     keeps_mtime: true,
-    hash: "MD5 of files sent in one piece",
+    hash: Some(HashKind::Md5),
     max_size: Some(MAX_SIZE),
     max_path: 1024,
     names: NameRule { characters: "\"<>|{^}%`][~#", names: &[".", ".."] },
@@ -563,7 +566,7 @@ impl Store {
         };
         let md5 = md5_of(&version).filter(|_| plain).or_else(kept);
         let mtime = reply.header("x-amz-meta-mtime").and_then(parse_mtime);
-        Ok(Entry { kind: ItemKind::File, print: RemotePrint { size, version, mtime }, md5 })
+        Ok(Entry::file(RemotePrint::file(size, version, mtime), md5.map(Hash::Md5)))
     }
 
     /// One page of the keys that start with `prefix` and come after `after`, or after what
@@ -757,8 +760,8 @@ impl Store {
             let cause = "the service stored something else than was sent";
             return Err(Error::new(Kind::Integrity, what, cause).into());
         }
-        let print = RemotePrint { size: body.length, version, mtime: Some(mtime) };
-        Ok(Entry { kind: ItemKind::File, print, md5: Some(body.md5) })
+        let print = RemotePrint::file(body.length, version, Some(mtime));
+        Ok(Entry::file(print, Some(Hash::Md5(body.md5))))
     }
 
     fn put_parts(
@@ -1018,7 +1021,7 @@ impl Store {
         self.document(what, reply, "CopyObject", &mut |_, _| Ok(()))?;
         let gone = || Error::new(Kind::Changed, what, "the copy is gone right after it was made");
         let copied = self.head(what, to)?.ok_or_else(gone)?;
-        let same_md5 = source.md5.is_none() || copied.md5.is_none() || source.md5 == copied.md5;
+        let same_md5 = source.hash.is_none() || copied.hash.is_none() || source.hash == copied.hash;
         if copied.print.size != source.print.size || !same_md5 {
             // Some services (Ceph 16, moto) ignore the condition on the source.
             self.delete(what, to, Some(&copied.print.version))?;
@@ -1198,7 +1201,12 @@ impl Remote for Store {
         self.page(&what, &self.root, "", "", 1).map(drop)
     }
 
-    fn list(&self, folder: &str, each: &mut dyn FnMut(&str, Entry) -> Result<()>) -> Result<()> {
+    fn list(
+        &self,
+        folder: Place<'_>,
+        each: &mut dyn FnMut(&str, Entry) -> Result<()>,
+    ) -> Result<()> {
+        let folder = folder.path;
         let what = format!("listing {}", if folder.is_empty() { &self.bucket } else { folder });
         let prefix = self.folder_key(folder);
         let (mut last, mut token) = (None, String::new());
@@ -1237,7 +1245,8 @@ impl Remote for Store {
     }
 
     /// A folder is there when its marker, or anything below it, is. The root is when the bucket is.
-    fn stat(&self, path: &str, kind: ItemKind) -> Result<Option<Entry>> {
+    fn stat(&self, place: Place<'_>, kind: ItemKind) -> Result<Option<Entry>> {
+        let path = place.path;
         let what = format!("looking at {}", if path.is_empty() { &self.bucket } else { path });
         if kind == ItemKind::File {
             return self.head(&what, &self.key(path));
@@ -1250,8 +1259,8 @@ impl Remote for Store {
         Ok(found.then(|| Item::default().entry(ItemKind::Folder, false)))
     }
 
-    fn read(&self, path: &str, version: &Version, from: u64) -> Result<Download> {
-        let (what, key) = (format!("downloading {path}"), self.key(path));
+    fn read(&self, place: Place<'_>, version: &Version, from: u64) -> Result<Download> {
+        let (what, key) = (format!("downloading {}", place.path), self.key(place.path));
         let mut ask = Ask::new("GET", &key).header("if-match", quoted(version));
         if from > 0 {
             ask = ask.header("range", format!("bytes={from}-"));
@@ -1305,25 +1314,26 @@ impl Remote for Store {
 
     fn write(
         &self,
-        path: &str,
+        place: Place<'_>,
         content: &dyn Content,
         mtime: Nanos,
         expect: Expect<'_>,
         resume: &dyn Resume,
-    ) -> Result<Entry> {
-        let (what, key) = (format!("uploading {path}"), self.key(path));
+    ) -> Result<Written> {
+        let (what, key) = (format!("uploading {}", place.path), self.key(place.path));
         let size = content.size();
         if size > MAX_SIZE {
             return Err(Error::new(Kind::TooLarge, what, "the service takes up to 5 TiB"));
         }
         if size > self.part_size {
-            return self.put_parts(&what, &key, content, mtime, expect, resume);
+            let parts = self.put_parts(&what, &key, content, mtime, expect, resume);
+            return parts.map(Written::from);
         }
         let mut buffer = Vec::new();
         let body = self.body(content, 0, size, &mut buffer)?;
         // A change from here on doesn't match the sums any more, and the service refuses it.
         content.unchanged()?;
-        self.put(&what, &key, &body, mtime, expect)
+        self.put(&what, &key, &body, mtime, expect).map(Written::from)
     }
 
     fn abandon(&self, note: &[u8]) -> Result<()> {
@@ -1337,12 +1347,13 @@ impl Remote for Store {
 
     /// Some services can't keep a folder of its own, which is no error: what is put into it
     /// makes it.
-    fn make_folder(&self, path: &str) -> Result<()> {
+    fn make_folder(&self, place: Place<'_>) -> Result<Entry> {
+        let path = place.path;
         let (what, key) = (format!("making the folder {path}"), self.folder_key(path));
         let file = key.trim_end_matches('/');
         let known = self.markers.load(Relaxed);
         if known == 2 || key.is_empty() || self.head(&what, &key)?.is_some() {
-            return Ok(());
+            return Ok(Entry::folder(""));
         }
         if known == 0 {
             check(&what, Expect::Absent, self.head(&what, file)?.as_ref())?;
@@ -1360,14 +1371,21 @@ impl Remote for Store {
                 _ => self.markers.store(1, Relaxed),
             }
         }
-        Ok(())
+        Ok(Entry::folder(""))
     }
 
     fn keeps_folders(&self) -> bool {
         self.markers.load(Relaxed) != 2
     }
 
-    fn rename(&self, from: &str, to: &str, kind: ItemKind, version: &Version) -> Result<Entry> {
+    fn rename(
+        &self,
+        from: Place<'_>,
+        to: Place<'_>,
+        kind: ItemKind,
+        version: &Version,
+    ) -> Result<Entry> {
+        let (from, to) = (from.path, to.path);
         let what = format!("moving {from} to {to}");
         if kind == ItemKind::Folder {
             return Err(Error::new(Kind::Usage, what, "this service has no way to move a folder"));
@@ -1383,7 +1401,8 @@ impl Remote for Store {
         Ok(copied)
     }
 
-    fn copy(&self, from: &str, to: &str, version: &Version) -> Result<Entry> {
+    fn copy(&self, from: Place<'_>, to: Place<'_>, version: &Version) -> Result<Entry> {
+        let (from, to) = (from.path, to.path);
         let what = format!("copying {from} to {to}");
         self.copy_key(&what, &self.key(from), &self.key(to), version)
     }
@@ -1393,8 +1412,8 @@ impl Remote for Store {
         let mut folders = Vec::new();
         for (index, item) in items.iter().enumerate() {
             match item.kind {
-                ItemKind::File => files.push((index, self.key(item.path), item.version)),
-                ItemKind::Folder => folders.push((index, item.path)),
+                ItemKind::File => files.push((index, self.key(item.place.path), item.version)),
+                ItemKind::Folder => folders.push((index, item.place.path)),
             }
         }
         files.sort_by(|a, b| a.1.cmp(&b.1));
@@ -1420,13 +1439,11 @@ impl Remote for Store {
 impl Item {
     fn entry(&self, kind: ItemKind, md5s: bool) -> Entry {
         let print = match kind {
-            ItemKind::File => {
-                RemotePrint { size: self.size, version: self.version.clone(), mtime: None }
-            }
+            ItemKind::File => RemotePrint::file(self.size, self.version.clone(), None),
             ItemKind::Folder => RemotePrint::default(),
         };
-        let md5 = md5_of(&print.version).filter(|_| md5s);
-        Entry { kind, print, md5 }
+        let hash = md5_of(&print.version).filter(|_| md5s).map(Hash::Md5);
+        Entry { kind, print, hash, special: None }
     }
 }
 
@@ -1527,7 +1544,7 @@ fn condition(expect: Expect<'_>) -> (&'static str, String) {
 
 /// Whether a file can only be the one that was sent.
 fn is_ours(entry: &Entry, size: u64, sent: &Version, mtime: Nanos) -> bool {
-    entry.print == RemotePrint { size, version: sent.clone(), mtime: Some(mtime) }
+    entry.print == RemotePrint::file(size, sent.clone(), Some(mtime))
 }
 
 /// An ETag of 32 digits is an MD5, unless the service encrypted with keys of KMS or the user.

@@ -6,12 +6,13 @@
 
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
+use crate::hash::{Hash, HashKind};
 use crate::http::{Call, Http, Payload, Reply, Shown, UserAuth, parse_http_date, read_error};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex, split_path};
 use crate::remote::conditions::{Conditions, Support, check};
 use crate::remote::{
-    Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Moves, NameRule, Needed,
-    Remote, Removal, Resume, Service, Settings,
+    Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Moves, NameRule, Needed, Place,
+    Remote, Removal, Resume, Service, Settings, Written,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use quick_xml::NsReader;
@@ -51,8 +52,10 @@ static DESCRIPTOR: Descriptor = Descriptor {
     listing: Listing::Folders,
     folders_implied: false,
     moves: Moves::Trees,
+    folds_case: false,
+    namesakes: false,
     keeps_mtime: false,
-    hash: "MD5 where a client of Nextcloud or ownCloud told it",
+    hash: Some(HashKind::Md5),
     max_size: None,
     max_path: 2048,
     names: NameRule { characters: "", names: &[] },
@@ -161,27 +164,176 @@ impl Remote for Dav {
         }
     }
 
-    fn list(&self, folder: &str, each: &mut dyn FnMut(&str, Entry) -> Result<()>) -> Result<()> {
+    fn list(
+        &self,
+        folder: Place<'_>,
+        each: &mut dyn FnMut(&str, Entry) -> Result<()>,
+    ) -> Result<()> {
+        let folder = folder.path;
         let what = format!("listing {}", self.name(folder));
         let there =
-            self.propfind(&what, folder, ItemKind::Folder, "1", &mut |place, props| match place {
-                Place::Itself if props.collection => Ok(()),
-                Place::Itself => Err(Error::new(Kind::NotFound, &what, "it is a file now")),
-                Place::Child(name) => each(&name, self.entry(&what, props)?),
-                Place::Unreadable => {
-                    tracing::warn!(folder, "left out a name that isn't UTF-8 or holds a slash");
-                    Ok(())
-                }
-            })?;
+            self.propfind(
+                &what,
+                folder,
+                ItemKind::Folder,
+                "1",
+                &mut |member, props| match member {
+                    Member::Itself if props.collection => Ok(()),
+                    Member::Itself => Err(Error::new(Kind::NotFound, &what, "it is a file now")),
+                    Member::Child(name) => each(&name, self.entry(&what, props)?),
+                    Member::Unreadable => {
+                        tracing::warn!(folder, "left out a name that isn't UTF-8 or holds a slash");
+                        Ok(())
+                    }
+                },
+            )?;
         if there { Ok(()) } else { Err(gone(&what)) }
     }
 
-    fn stat(&self, path: &str, kind: ItemKind) -> Result<Option<Entry>> {
+    fn stat(&self, place: Place<'_>, kind: ItemKind) -> Result<Option<Entry>> {
+        self.tell(place.path, kind)
+    }
+
+    fn read(&self, place: Place<'_>, version: &Version, from: u64) -> Result<Download> {
+        self.download(place.path, version, from)
+    }
+
+    fn write(
+        &self,
+        place: Place<'_>,
+        content: &dyn Content,
+        mtime: Nanos,
+        expect: Expect<'_>,
+        _resume: &dyn Resume,
+    ) -> Result<Written> {
+        let path = place.path;
+        let what = format!("uploading {}", self.name(path));
+        let size = content.size();
+        self.check_listed(&what, path)?;
+        let upload = Upload { dav: self, what: &what, path, content: &Guarded(content), mtime };
+        let look = || check(&what, expect, self.tell(path, ItemKind::File)?.as_ref());
+        let condition = match expect {
+            Expect::Absent => Some(("If-None-Match", "*".to_string())),
+            Expect::Version(version) => strong_etag(version).map(|etag| ("If-Match", etag)),
+        };
+        let support = match condition {
+            Some(_) => self.conditions.support(expect),
+            None => Support::Ignored,
+        };
+        // RACE: a server that ignores conditions loses what is written between this look and the
+        // PUT's end. The same holds wherever a PUT without a condition follows below.
+        // WsgiDAV takes If-Match to hold for a file that isn't there.
+        if support != Support::Honoured || size > LARGE || expect != Expect::Absent {
+            look()?;
+        }
+        let condition = condition.filter(|_| support != Support::Ignored);
+        let probing = support == Support::Unknown && size <= LARGE;
+
+        if probing && let Expect::Version(_) = expect {
+            let wrong = ("If-Match", "\"mooring-never\"".to_string());
+            let (reply, _) = upload.put(Some(&wrong))?;
+            match reply.status {
+                412 => {
+                    reply.drain();
+                    self.conditions.honoured(expect);
+                }
+                status => {
+                    if is_success(status) {
+                        self.conditions.ignored(expect);
+                    }
+                    return upload.finish(reply).map(Written::from);
+                }
+            }
+        }
+
+        let (mut reply, mut repeated) = upload.put(condition.as_ref())?;
+        for last in [false, true] {
+            if reply.status != 412 {
+                break;
+            }
+            reply.drain();
+            // The reply to an attempt that succeeded may have been lost.
+            if repeated && let Some(entry) = upload.landed()? {
+                return Ok(entry.into());
+            }
+            look()?;
+            if last || expect == Expect::Absent {
+                // It refuses even what holds.
+                self.conditions.ignored(expect);
+                reply = upload.put(None)?.0;
+                break;
+            }
+            self.http.pause(WEAK_TIME)?;
+            (reply, repeated) = upload.put(condition.as_ref())?;
+        }
+
+        // RACE: once for each opened remote; where conditions are ignored, what somebody else
+        // writes to the new file between these two requests is lost.
+        if probing && expect == Expect::Absent && is_success(reply.status) {
+            let (second, _) = upload.put(condition.as_ref())?;
+            match second.status {
+                412 => {
+                    second.drain();
+                    self.conditions.honoured(expect);
+                }
+                status => {
+                    if is_success(status) {
+                        self.conditions.ignored(expect);
+                    }
+                    reply = second;
+                }
+            }
+        }
+        upload.finish(reply).map(Written::from)
+    }
+
+    fn make_folder(&self, place: Place<'_>) -> Result<Entry> {
+        let path = place.path;
+        let what = format!("making folder {}", self.name(path));
+        self.check_listed(&what, path)?;
+        if !path.is_empty() {
+            self.make_collection(&what, path, self.url(path, ItemKind::Folder)?)?;
+            return Ok(Entry::folder(""));
+        }
+        for depth in 1..=self.root.len() {
+            let parts = self.base.iter().chain(&self.root[..depth]);
+            self.make_collection(&what, path, format!("{}/", self.url_of(parts)))?;
+        }
+        match self.look(&what, path, ItemKind::Folder)? {
+            Some(props) if props.collection => Ok(Entry::folder("")),
+            Some(_) => Err(Error::new(Kind::Exists, what, "a file is in its place")),
+            None => Err(gone(&what)),
+        }
+    }
+
+    fn rename(
+        &self,
+        from: Place<'_>,
+        to: Place<'_>,
+        kind: ItemKind,
+        version: &Version,
+    ) -> Result<Entry> {
+        self.relocate("MOVE", from.path, to.path, kind, version)
+    }
+
+    fn copy(&self, from: Place<'_>, to: Place<'_>, version: &Version) -> Result<Entry> {
+        self.relocate("COPY", from.path, to.path, ItemKind::File, version)
+    }
+
+    fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>)) {
+        for (index, item) in items.iter().enumerate() {
+            done(index, self.remove_one(item));
+        }
+    }
+}
+
+impl Dav {
+    fn tell(&self, path: &str, kind: ItemKind) -> Result<Option<Entry>> {
         let what = format!("looking at {}", self.name(path));
         self.look(&what, path, kind)?.map(|props| self.entry(&what, props)).transpose()
     }
 
-    fn read(&self, path: &str, version: &Version, from: u64) -> Result<Download> {
+    fn download(&self, path: &str, version: &Version, from: u64) -> Result<Download> {
         let what = format!("downloading {}", self.name(path));
         let changed =
             || Error::new(Kind::Changed, &what, "it isn't the version any more that was seen");
@@ -234,8 +386,8 @@ impl Remote for Dav {
         let entry = match (told, size) {
             (Some(told), Some(size)) if told == *version => {
                 let mtime = modified.filter(|_| self.keeps_mtime.get() == Some(true)).map(nanos);
-                let print = RemotePrint { size, version: told, mtime };
-                Entry { kind: ItemKind::File, print, md5: None }
+                let print = RemotePrint::file(size, told, mtime);
+                Entry::file(print, None)
             }
             // The reply doesn't say it, or says it in other words than PROPFIND. If it is that
             // version now, it was when the reply began: versions don't come back.
@@ -259,127 +411,6 @@ impl Remote for Dav {
         Ok(Download { reader: Box::new(Exactly { reader, left }), entry })
     }
 
-    fn write(
-        &self,
-        path: &str,
-        content: &dyn Content,
-        mtime: Nanos,
-        expect: Expect<'_>,
-        _resume: &dyn Resume,
-    ) -> Result<Entry> {
-        let what = format!("uploading {}", self.name(path));
-        let size = content.size();
-        self.check_listed(&what, path)?;
-        let upload = Upload { dav: self, what: &what, path, content: &Guarded(content), mtime };
-        let look = || check(&what, expect, self.stat(path, ItemKind::File)?.as_ref());
-        let condition = match expect {
-            Expect::Absent => Some(("If-None-Match", "*".to_string())),
-            Expect::Version(version) => strong_etag(version).map(|etag| ("If-Match", etag)),
-        };
-        let support = match condition {
-            Some(_) => self.conditions.support(expect),
-            None => Support::Ignored,
-        };
-        // RACE: a server that ignores conditions loses what is written between this look and the
-        // PUT's end. The same holds wherever a PUT without a condition follows below.
-        // WsgiDAV takes If-Match to hold for a file that isn't there.
-        if support != Support::Honoured || size > LARGE || expect != Expect::Absent {
-            look()?;
-        }
-        let condition = condition.filter(|_| support != Support::Ignored);
-        let probing = support == Support::Unknown && size <= LARGE;
-
-        if probing && let Expect::Version(_) = expect {
-            let wrong = ("If-Match", "\"mooring-never\"".to_string());
-            let (reply, _) = upload.put(Some(&wrong))?;
-            match reply.status {
-                412 => {
-                    reply.drain();
-                    self.conditions.honoured(expect);
-                }
-                status => {
-                    if is_success(status) {
-                        self.conditions.ignored(expect);
-                    }
-                    return upload.finish(reply);
-                }
-            }
-        }
-
-        let (mut reply, mut repeated) = upload.put(condition.as_ref())?;
-        for last in [false, true] {
-            if reply.status != 412 {
-                break;
-            }
-            reply.drain();
-            // The reply to an attempt that succeeded may have been lost.
-            if repeated && let Some(entry) = upload.landed()? {
-                return Ok(entry);
-            }
-            look()?;
-            if last || expect == Expect::Absent {
-                // It refuses even what holds.
-                self.conditions.ignored(expect);
-                reply = upload.put(None)?.0;
-                break;
-            }
-            self.http.pause(WEAK_TIME)?;
-            (reply, repeated) = upload.put(condition.as_ref())?;
-        }
-
-        // RACE: once for each opened remote; where conditions are ignored, what somebody else
-        // writes to the new file between these two requests is lost.
-        if probing && expect == Expect::Absent && is_success(reply.status) {
-            let (second, _) = upload.put(condition.as_ref())?;
-            match second.status {
-                412 => {
-                    second.drain();
-                    self.conditions.honoured(expect);
-                }
-                status => {
-                    if is_success(status) {
-                        self.conditions.ignored(expect);
-                    }
-                    reply = second;
-                }
-            }
-        }
-        upload.finish(reply)
-    }
-
-    fn make_folder(&self, path: &str) -> Result<()> {
-        let what = format!("making folder {}", self.name(path));
-        self.check_listed(&what, path)?;
-        if !path.is_empty() {
-            return self.make_collection(&what, path, self.url(path, ItemKind::Folder)?);
-        }
-        for depth in 1..=self.root.len() {
-            let parts = self.base.iter().chain(&self.root[..depth]);
-            self.make_collection(&what, path, format!("{}/", self.url_of(parts)))?;
-        }
-        match self.look(&what, path, ItemKind::Folder)? {
-            Some(props) if props.collection => Ok(()),
-            Some(_) => Err(Error::new(Kind::Exists, what, "a file is in its place")),
-            None => Err(gone(&what)),
-        }
-    }
-
-    fn rename(&self, from: &str, to: &str, kind: ItemKind, version: &Version) -> Result<Entry> {
-        self.relocate("MOVE", from, to, kind, version)
-    }
-
-    fn copy(&self, from: &str, to: &str, version: &Version) -> Result<Entry> {
-        self.relocate("COPY", from, to, ItemKind::File, version)
-    }
-
-    fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>)) {
-        for (index, item) in items.iter().enumerate() {
-            done(index, self.remove_one(item));
-        }
-    }
-}
-
-impl Dav {
     /// An item for a message: its path, or the address for the root.
     fn name(&self, path: &str) -> String {
         match path {
@@ -451,7 +482,7 @@ impl Dav {
         path: &str,
         kind: ItemKind,
         depth: &str,
-        each: &mut dyn FnMut(Place, Props) -> Result<()>,
+        each: &mut dyn FnMut(Member, Props) -> Result<()>,
     ) -> Result<bool> {
         let mut url = self.url(path, kind)?;
         let body = if self.owncloud.get() == Some(false) { ASK } else { ASK_OWNCLOUD };
@@ -488,19 +519,19 @@ impl Dav {
         what: &str,
         url: &str,
         reply: Reply,
-        each: &mut dyn FnMut(Place, Props) -> Result<()>,
+        each: &mut dyn FnMut(Member, Props) -> Result<()>,
     ) -> Result<bool> {
         let strange = |cause: String| Error::new(Kind::Protocol, what, cause);
         let folder: Vec<Vec<u8>> = href_parts(url).into_iter().flatten().collect();
         let mut itself = None;
         parse_multistatus(what, reply.into_reader(), &mut |told| {
-            let Some(place) = place(&folder, &told.href) else {
+            let Some(told_of) = member(&folder, &told.href) else {
                 return Err(strange("the server told of something that wasn't asked for".into()));
             };
-            let Some(place) = place else { return Ok(()) };
+            let Some(member) = told_of else { return Ok(()) };
             match told.status {
                 404 | 410 => {
-                    if place == Place::Itself {
+                    if member == Member::Itself {
                         itself = Some(false);
                     }
                     return Ok(());
@@ -508,7 +539,7 @@ impl Dav {
                 200..=299 => {}
                 status => return Err(refusal(what, status)),
             }
-            if place == Place::Itself {
+            if member == Member::Itself {
                 itself = Some(true);
                 if told.props.owncloud {
                     self.owncloud.set(true);
@@ -517,7 +548,7 @@ impl Dav {
                     self.owncloud.set(false);
                 }
             }
-            each(place, told.props)
+            each(member, told.props)
         })?;
         itself.ok_or_else(|| strange("the server left out what was asked for".into()))
     }
@@ -546,8 +577,8 @@ impl Dav {
 
     fn look(&self, what: &str, path: &str, kind: ItemKind) -> Result<Option<Props>> {
         let mut found = None;
-        self.propfind(what, path, kind, "0", &mut |place, props| {
-            if place == Place::Itself {
+        self.propfind(what, path, kind, "0", &mut |member, props| {
+            if member == Member::Itself {
                 found = Some(props);
             }
             Ok(())
@@ -560,8 +591,8 @@ impl Dav {
         if props.collection {
             // Only this family changes a folder's ETag with everything below it.
             let version = etag.filter(|_| props.owncloud).unwrap_or_default();
-            let print = RemotePrint { size: 0, version, mtime: None };
-            return Ok(Entry { kind: ItemKind::Folder, print, md5: None });
+            let print = RemotePrint::file(0, version, None);
+            return Ok(Entry { print, ..Entry::folder("") });
         }
         let lacking = |fact| {
             Error::new(Kind::Protocol, what, format!("the server doesn't tell a file's {fact}"))
@@ -573,8 +604,8 @@ impl Dav {
             (None, None) => return Err(lacking("ETag nor its time")),
         };
         let mtime = props.modified.filter(|_| self.keeps_mtime.get() == Some(true)).map(nanos);
-        let print = RemotePrint { size, version, mtime };
-        Ok(Entry { kind: ItemKind::File, print, md5: props.md5 })
+        let print = RemotePrint::file(size, version, mtime);
+        Ok(Entry::file(print, props.md5.map(Hash::Md5)))
     }
 
     /// The error for a folder that isn't there but should hold `path`; `None` when it is there.
@@ -613,7 +644,7 @@ impl Dav {
             }
             let mut listed = false;
             let looked = self.propfind(what, parent, ItemKind::Folder, "1", &mut |place, _| {
-                listed |= matches!(place, Place::Child(child) if child == probe);
+                listed |= matches!(place, Member::Child(child) if child == probe);
                 Ok(())
             });
             send("DELETE", Payload::None)?.drain();
@@ -668,11 +699,11 @@ impl Dav {
         let what = format!("{verb} {} to {}", self.name(from), self.name(to));
         // RACE: no server checks a condition on the source, and not all heed Overwrite: what is
         // written to either path between these looks and the move's end is moved, or replaced.
-        let source = self.stat(from, kind)?.ok_or_else(|| gone(&what))?;
+        let source = self.tell(from, kind)?.ok_or_else(|| gone(&what))?;
         if source.kind != kind || kind == ItemKind::File && source.print.version != *version {
             return Err(Error::new(Kind::Changed, what, "it was changed in the meantime"));
         }
-        check(&what, Expect::Absent, self.stat(to, kind)?.as_ref())?;
+        check(&what, Expect::Absent, self.tell(to, kind)?.as_ref())?;
         self.check_listed(&what, to)?;
         // nginx drops what is moved to a folder that isn't there, and calls it a success.
         if split_path(from).0 != split_path(to).0
@@ -694,7 +725,7 @@ impl Dav {
             412 => return Err(Error::new(Kind::Exists, what, "something is there")),
             _ => return Err(refused(&what, reply)),
         }
-        match self.stat(to, kind)? {
+        match self.tell(to, kind)? {
             Some(entry) if entry.kind == kind && entry.print.size == source.print.size => Ok(entry),
             _ => Err(Error::new(
                 Kind::Integrity,
@@ -705,24 +736,23 @@ impl Dav {
     }
 
     fn remove_one(&self, item: &Removal<'_>) -> Result<()> {
-        let what = format!("removing {}", self.name(item.path));
+        let what = format!("removing {}", self.name(item.place.path));
         match item.kind {
             ItemKind::Folder => {
                 let mut full = false;
-                let there = self.propfind(
-                    &what,
-                    item.path,
-                    item.kind,
-                    "1",
-                    &mut |place, props| match place {
-                        Place::Itself if props.collection => Ok(()),
-                        Place::Itself => Err(Error::new(Kind::Changed, &what, "it is a file now")),
-                        Place::Child(_) | Place::Unreadable => {
-                            full = true;
-                            Ok(())
+                let there =
+                    self.propfind(&what, item.place.path, item.kind, "1", &mut |place, props| {
+                        match place {
+                            Member::Itself if props.collection => Ok(()),
+                            Member::Itself => {
+                                Err(Error::new(Kind::Changed, &what, "it is a file now"))
+                            }
+                            Member::Child(_) | Member::Unreadable => {
+                                full = true;
+                                Ok(())
+                            }
                         }
-                    },
-                )?;
+                    })?;
                 if full {
                     return Err(Error::new(Kind::Exists, what, "it isn't empty"));
                 }
@@ -738,7 +768,7 @@ impl Dav {
                     // Even where conditions hold: a folder in its place may have no ETag to check,
                     // and DELETE would take everything in it.
                     // RACE: where they don't, what is written between the two is lost.
-                    let Some(entry) = self.stat(item.path, item.kind)? else { return Ok(()) };
+                    let Some(entry) = self.tell(item.place.path, item.kind)? else { return Ok(()) };
                     check(&what, expect, Some(&entry))?;
                     if entry.kind != item.kind {
                         return Err(Error::new(Kind::Changed, what, "it is a folder now"));
@@ -758,7 +788,7 @@ impl Dav {
     /// Deletes; `false` when the condition didn't hold.
     fn delete(&self, what: &str, item: &Removal<'_>, etag: Option<&str>) -> Result<bool> {
         let reply = self.send(what, &mut || {
-            let call = Call::new("DELETE", self.url(item.path, item.kind)?, true);
+            let call = Call::new("DELETE", self.url(item.place.path, item.kind)?, true);
             Ok(match etag {
                 Some(etag) => call.header("If-Match", etag),
                 None => call,
@@ -856,8 +886,8 @@ impl Upload<'_> {
         {
             let kept = dav.keeps_mtime.get() == Some(true);
             let mtime = kept.then(|| nanos(self.seconds()));
-            let print = RemotePrint { size: self.content.size(), version: version.clone(), mtime };
-            return Ok(Entry { kind: ItemKind::File, print, md5: None });
+            let print = RemotePrint::file(self.content.size(), version.clone(), mtime);
+            return Ok(Entry::file(print, None));
         }
         // RACE: a write of the same size by somebody else between the PUT and this look is taken
         // for ours until the next listing.
@@ -882,12 +912,12 @@ impl Upload<'_> {
     /// of all of them counts, so it isn't worth it for a large file.
     fn landed(&self) -> Result<Option<Entry>> {
         let size = self.content.size();
-        let Some(entry) = self.dav.stat(self.path, ItemKind::File)? else { return Ok(None) };
+        let Some(entry) = self.dav.tell(self.path, ItemKind::File)? else { return Ok(None) };
         if entry.kind != ItemKind::File || entry.print.size != size || size > LARGE {
             return Ok(None);
         }
         let mut theirs = Vec::new();
-        let download = self.dav.read(self.path, &entry.print.version, 0)?;
+        let download = self.dav.download(self.path, &entry.print.version, 0)?;
         let read = download.reader.take(size + 1).read_to_end(&mut theirs);
         read.map_err(|error| read_error(self.what, error))?;
         let mut at = 0;
@@ -1050,7 +1080,7 @@ fn readable(bytes: Vec<u8>) -> Option<String> {
 
 /// Where something that PROPFIND told of is, seen from what was asked for.
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
+enum Member {
     Itself,
     Child(String),
     /// A child whose name no path can hold.
@@ -1072,15 +1102,15 @@ fn href_parts(href: &str) -> Option<Vec<Vec<u8>>> {
 }
 
 /// Where an href is; `Some(None)` when it is deeper down, `None` when it is outside.
-fn place(folder: &[Vec<u8>], href: &str) -> Option<Option<Place>> {
+fn member(folder: &[Vec<u8>], href: &str) -> Option<Option<Member>> {
     let mut parts = href_parts(href)?;
     if parts.len() < folder.len() || parts[..folder.len()] != *folder {
         return None;
     }
     let mut below = parts.drain(folder.len()..);
     Some(match (below.next(), below.next()) {
-        (None, _) => Some(Place::Itself),
-        (Some(name), None) => Some(readable(name).map_or(Place::Unreadable, Place::Child)),
+        (None, _) => Some(Member::Itself),
+        (Some(name), None) => Some(readable(name).map_or(Member::Unreadable, Member::Child)),
         _ => None,
     })
 }
@@ -1420,12 +1450,12 @@ mod tests {
     #[test]
     fn hrefs_are_compared_decoded() {
         let folder = href_parts("http://host:1/dav/some%20folder/").unwrap();
-        let child = |name: &str| Some(Some(Place::Child(name.into())));
-        let unreadable = || Some(Some(Place::Unreadable));
+        let child = |name: &str| Some(Some(Member::Child(name.into())));
+        let unreadable = || Some(Some(Member::Unreadable));
         for (href, wanted) in [
-            ("/dav/some%20folder", Some(Some(Place::Itself))),
-            ("/dav/some folder/", Some(Some(Place::Itself))),
-            ("HTTPS://other/%64av//some%20folder/", Some(Some(Place::Itself))),
+            ("/dav/some%20folder", Some(Some(Member::Itself))),
+            ("/dav/some folder/", Some(Some(Member::Itself))),
+            ("HTTPS://other/%64av//some%20folder/", Some(Some(Member::Itself))),
             ("/dav/some%20folder/a+b", child("a+b")),
             ("/dav/some%20folder/a%2Bb%3f%27/", child("a+b?'")),
             ("/dav/some%20folder/%e2%82%ac", child("€")),
@@ -1447,7 +1477,7 @@ mod tests {
             ("http://host", None),
             ("/%", None),
         ] {
-            assert_eq!(place(&folder, href), wanted, "{href}");
+            assert_eq!(member(&folder, href), wanted, "{href}");
         }
     }
 

@@ -7,7 +7,7 @@ use crate::rules::SkipReason;
 use serde::{Deserialize, Serialize};
 
 /// First byte of every stored record.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// One side of an item, told as its difference from what was agreed on. Most items are as agreed,
 /// which costs a byte.
@@ -70,6 +70,13 @@ impl Record {
         seen(&self.remote, self.synced.as_ref().map(|synced| &synced.remote))
     }
 
+    /// What the service calls the item, or called it while it had it; empty where it has no such
+    /// name.
+    pub fn remote_id(&self) -> &str {
+        let agreed = self.synced.as_ref().map(|synced| &synced.remote);
+        self.remote_print().or(agreed).map_or("", |print| &print.id)
+    }
+
     /// Whether the item was on this side when it was last looked at.
     pub fn is_on(&self, side: Side) -> bool {
         match side {
@@ -130,14 +137,47 @@ impl Record {
                 self.remote = Facet::AsSynced;
                 return news;
             }
-            (Some(print), Some(synced)) if synced.remote.same(&print) => Facet::AsSynced,
+            (Some(print), Some(synced)) if synced.remote.same(&print) => {
+                let another = synced.remote.id != print.id;
+                if another {
+                    synced.remote.id = print.id;
+                }
+                return replace(&mut self.remote, Facet::AsSynced) || another;
+            }
             (Some(print), _) => match &self.remote {
                 // A listing that leaves out the time mustn't make us forget it.
-                Facet::Now(known) if known.same(&print) => return false,
+                Facet::Now(known) if known.same(&print) && known.id == print.id => return false,
                 _ => Facet::Now(print),
             },
         };
         replace(&mut self.remote, news)
+    }
+
+    /// Takes over which rule leaves the item out, by a look at this side. Tells whether that is
+    /// news: the item then leaves the agreement, and both copies stay.
+    pub fn see_skip(&mut self, skip: Option<SkipReason>, side: Side) -> bool {
+        // What one side says of an item's nature, a look at the other can't deny.
+        let by_other = self.skip.as_ref().is_some_and(|skip| match side {
+            Side::Local => skip.is_of_service() && self.is_on(Side::Remote),
+            Side::Remote => skip.is_of_disk(),
+        });
+        if self.skip == skip || by_other {
+            return false;
+        }
+        self.forget_agreement();
+        self.skip = skip;
+        true
+    }
+
+    /// Takes over that the service hasn't got the item any more, nor what only it could say of it.
+    /// Tells whether that is news.
+    pub fn see_remote_gone(&mut self) -> bool {
+        let news = self.see_remote(None);
+        let freed = self.skip.as_ref().is_some_and(SkipReason::is_of_service);
+        if freed {
+            self.skip = None;
+        }
+        news || freed
     }
 
     /// Takes over that both sides agree.
@@ -212,7 +252,7 @@ mod tests {
     }
 
     fn remote(version: &str) -> RemotePrint {
-        RemotePrint { size: 3, version: Version::new(version), mtime: None }
+        RemotePrint::file(3, Version::new(version), None)
     }
 
     fn agreed() -> Record {
@@ -260,11 +300,11 @@ mod tests {
             ctime: 1_790_000_000_123_456_789,
             inode: 12_345_678,
         };
-        let remote = RemotePrint {
-            size: 4_000_000,
-            version: Version::new("d41d8cd98f00b204e9800998ecf8427e"),
-            mtime: Some(1_790_000_000_123_456_789),
-        };
+        let remote = RemotePrint::file(
+            4_000_000,
+            Version::new("d41d8cd98f00b204e9800998ecf8427e"),
+            Some(1_790_000_000_123_456_789),
+        );
         record.agree(Synced { local, remote, content: Some([9; 16]) });
         let bytes = record.encode().unwrap();
         assert!(bytes.len() <= 85, "{} bytes", bytes.len());

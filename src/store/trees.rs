@@ -5,7 +5,8 @@
 //! order in which object stores list their keys, and a file and a folder may want the same name.
 //!
 //! What holds in every committed state: an item that isn't clean is in `dirty`; a skipped one is
-//! in `skipped`; a folder's node leads back to its row; a folder's inode leads to its node.
+//! in `skipped`; a folder's node leads back to its row; a folder's inode leads to its node; an id
+//! of the service leads to the row that has it.
 
 use super::record::{Record, decode, encode};
 use super::state_error;
@@ -15,6 +16,7 @@ use redb::{
     Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
     TableDefinition,
 };
+use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -36,9 +38,11 @@ const DIRTY: TableDefinition<Place, ()> = TableDefinition::new("dirty");
 const SKIPPED: TableDefinition<Place, ()> = TableDefinition::new("skipped");
 const NODES: TableDefinition<u64, Place> = TableDefinition::new("nodes");
 const INODES: TableDefinition<u64, u64> = TableDefinition::new("inodes");
+const IDS: TableDefinition<u64, Place> = TableDefinition::new("ids");
 const PROBLEMS: TableDefinition<Place, &[u8]> = TableDefinition::new("problems");
 const TRANSFERS: TableDefinition<Place, &[u8]> = TableDefinition::new("transfers");
 const DEPARTED: TableDefinition<u64, Place> = TableDefinition::new("departed");
+const DEPARTED_IDS: TableDefinition<u64, Place> = TableDefinition::new("departed-ids");
 const HISTORY: TableDefinition<u64, &[u8]> = TableDefinition::new("history");
 const FACTS: TableDefinition<&str, &[u8]> = TableDefinition::new("facts");
 
@@ -149,12 +153,30 @@ impl Trees {
             skipped: tx.open_table(SKIPPED).map_err(state_error)?,
             nodes: tx.open_table(NODES).map_err(state_error)?,
             inodes: tx.open_table(INODES).map_err(state_error)?,
+            ids: tx.open_table(IDS).map_err(state_error)?,
             problems: tx.open_table(PROBLEMS).map_err(state_error)?,
             transfers: tx.open_table(TRANSFERS).map_err(state_error)?,
             departed: tx.open_table(DEPARTED).map_err(state_error)?,
+            departed_ids: tx.open_table(DEPARTED_IDS).map_err(state_error)?,
             history: tx.open_table(HISTORY).map_err(state_error)?,
             facts: tx.open_table(FACTS).map_err(state_error)?,
         })
+    }
+
+    /// Does some work and then takes back all that it changed in the state.
+    pub fn trial<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let begin = || self.db.begin_write().map_err(state_error);
+        let loose = self.loose.load(Relaxed);
+        let tx = begin()?;
+        let before = tx.ephemeral_savepoint().map_err(state_error)?;
+        tx.abort().map_err(state_error)?;
+        let result = work();
+        let mut tx = begin()?;
+        tx.set_durability(Durability::None).map_err(state_error)?;
+        tx.restore_savepoint(&before).map_err(state_error)?;
+        tx.commit().map_err(state_error)?;
+        self.loose.store(loose, Relaxed);
+        result
     }
 
     /// Starts to collect changes.
@@ -162,6 +184,7 @@ impl Trees {
         Ok(Batch {
             trees: self,
             rows: BTreeMap::new(),
+            ids: BTreeMap::new(),
             events: Vec::new(),
             problems: BTreeMap::new(),
             transfers: BTreeMap::new(),
@@ -178,9 +201,11 @@ pub struct Snapshot {
     skipped: ReadOnlyTable<Place, ()>,
     nodes: ReadOnlyTable<u64, Place>,
     inodes: ReadOnlyTable<u64, u64>,
+    ids: ReadOnlyTable<u64, Place>,
     problems: ReadOnlyTable<Place, &'static [u8]>,
     transfers: ReadOnlyTable<Place, &'static [u8]>,
     departed: ReadOnlyTable<u64, Place>,
+    departed_ids: ReadOnlyTable<u64, Place>,
     history: ReadOnlyTable<u64, &'static [u8]>,
     facts: ReadOnlyTable<&'static str, &'static [u8]>,
 }
@@ -254,6 +279,11 @@ impl Snapshot {
         Ok(self.inodes.get(inode).map_err(state_error)?.map(|node| node.value()))
     }
 
+    /// The item that the service knows by this id, or knew while it had it.
+    pub fn key_of_id(&self, id: &str) -> Result<Option<Key>> {
+        Ok(self.ids.get(mark_of(id)).map_err(state_error)?.map(|place| key_of(place.value())))
+    }
+
     /// The items that need planning, from just after `after` on.
     pub fn dirty(&self, after: Option<&Key>) -> Result<impl Iterator<Item = Result<Key>> + use<>> {
         keys(&self.dirty, after)
@@ -320,6 +350,13 @@ impl Snapshot {
         Ok(self.departed.get(inode).map_err(state_error)?.map(|place| key_of(place.value())))
     }
 
+    /// The file that had this id of the service and is gone from its place, as
+    /// [`Batch::depart_remote`] noted.
+    pub fn departed_id(&self, id: &str) -> Result<Option<Key>> {
+        let place = self.departed_ids.get(mark_of(id)).map_err(state_error)?;
+        Ok(place.map(|place| key_of(place.value())))
+    }
+
     /// The history, newest first.
     pub fn history(&self) -> Result<impl Iterator<Item = Result<Event>> + use<>> {
         let range = self.history.range::<u64>(..).map_err(state_error)?;
@@ -349,6 +386,13 @@ fn keys(
 
 fn key_of((folder, name): (u64, &str)) -> Key {
     Key { folder, name: name.into() }
+}
+
+/// What stands for an id of a service, in a fifth of its bytes. Two ids that share one would cost
+/// a transfer, not more: who looks one up compares the ids.
+fn mark_of(id: &str) -> u64 {
+    let hash = digest(&SHA256, id.as_bytes());
+    number(&hash.as_ref()[..8])
 }
 
 fn number(bytes: &[u8]) -> u64 {
@@ -386,6 +430,8 @@ impl Iterator for Children {
 pub struct Batch<'t> {
     trees: &'t Trees,
     rows: BTreeMap<Key, Record>,
+    /// What the service calls the items of these rows.
+    ids: BTreeMap<Box<str>, Key>,
     events: Vec<Event>,
     problems: BTreeMap<Key, Option<Problem>>,
     transfers: BTreeMap<Key, Option<Vec<u8>>>,
@@ -422,8 +468,26 @@ impl Batch<'_> {
         }
     }
 
+    /// The item that the service knows by this id, or knew while it had it, this batch's changes
+    /// included.
+    pub fn of_id(&self, id: &str) -> Result<Option<(Key, Record)>> {
+        if id.is_empty() {
+            return Ok(None);
+        }
+        let key = match self.ids.get(id) {
+            Some(key) => Some(key.clone()),
+            None => self.trees.snapshot()?.key_of_id(id)?,
+        };
+        let Some(key) = key else { return Ok(None) };
+        let record = self.get(&key)?.filter(|record| record.remote_id() == id);
+        Ok(record.map(|record| (key, record)))
+    }
+
     /// Replaces an item's facets. A record of nothing removes the row.
     pub fn put(&mut self, key: Key, record: Record) -> Result<()> {
+        if !record.remote_id().is_empty() {
+            self.ids.insert(record.remote_id().into(), key.clone());
+        }
         self.rows.insert(key, record);
         self.flush_if_full()
     }
@@ -495,12 +559,30 @@ impl Batch<'_> {
     /// Notes files that are gone from their place by the inode they had, so that one that turns
     /// up elsewhere is known as moved. Forgets what was noted before.
     pub fn depart(&mut self, files: impl Iterator<Item = Result<(u64, Key)>>) -> Result<()> {
+        self.note_departed(DEPARTED, files)
+    }
+
+    /// Notes files that are gone from their place on the service by the id they had there,
+    /// likewise.
+    pub fn depart_remote(
+        &mut self,
+        files: impl Iterator<Item = Result<(Box<str>, Key)>>,
+    ) -> Result<()> {
+        let marked = files.map(|file| file.map(|(id, key)| (mark_of(&id), key)));
+        self.note_departed(DEPARTED_IDS, marked)
+    }
+
+    fn note_departed(
+        &mut self,
+        table: TableDefinition<'static, u64, Place>,
+        files: impl Iterator<Item = Result<(u64, Key)>>,
+    ) -> Result<()> {
         self.transact(Durability::None, |tx| {
-            tx.delete_table(DEPARTED).map_err(state_error)?;
-            let mut departed = tx.open_table(DEPARTED).map_err(state_error)?;
+            tx.delete_table(table).map_err(state_error)?;
+            let mut departed = tx.open_table(table).map_err(state_error)?;
             for file in files {
-                let (inode, key) = file?;
-                departed.insert(inode, key.place()).map_err(state_error)?;
+                let (mark, key) = file?;
+                departed.insert(mark, key.place()).map_err(state_error)?;
             }
             Ok(())
         })
@@ -549,6 +631,7 @@ impl Batch<'_> {
         self.transact(Durability::Immediate, |tx| {
             tx.open_table(DIRTY).map_err(state_error)?;
             tx.open_table(DEPARTED).map_err(state_error)?;
+            tx.open_table(DEPARTED_IDS).map_err(state_error)?;
             tx.open_table(PROBLEMS).map_err(state_error)?;
             Ok(())
         })
@@ -570,6 +653,7 @@ impl Batch<'_> {
         self.trees.loose.store(!durable, Relaxed);
         tx.commit().map_err(state_error)?;
         self.rows.clear();
+        self.ids.clear();
         self.events.clear();
         self.problems.clear();
         self.transfers.clear();
@@ -583,6 +667,7 @@ impl Batch<'_> {
         let mut skipped = tx.open_table(SKIPPED).map_err(state_error)?;
         let mut nodes = tx.open_table(NODES).map_err(state_error)?;
         let mut inodes = tx.open_table(INODES).map_err(state_error)?;
+        let mut ids = tx.open_table(IDS).map_err(state_error)?;
         let mut problems = tx.open_table(PROBLEMS).map_err(state_error)?;
         let mut transfers = tx.open_table(TRANSFERS).map_err(state_error)?;
         let mut history = tx.open_table(HISTORY).map_err(state_error)?;
@@ -602,6 +687,7 @@ impl Batch<'_> {
             };
             let old = old.map_err(state_error)?.map(|row| Record::decode(row.value()));
             let old = old.transpose()?;
+            index_id(key, old.as_ref(), record, &mut ids)?;
             if key.kind() == ItemKind::File {
                 for (side, count) in &mut counts {
                     let before = old.as_ref().is_some_and(|old| old.is_on(*side));
@@ -681,6 +767,30 @@ impl Batch<'_> {
             history.retain_in(..oldest, |_, _| false).map_err(state_error)
         })
     }
+}
+
+fn index_id(
+    key: &Key,
+    old: Option<&Record>,
+    record: &Record,
+    ids: &mut redb::Table<'_, u64, Place>,
+) -> Result<()> {
+    let (before, now) = (old.map_or("", Record::remote_id), record.remote_id());
+    if before == now {
+        return Ok(());
+    }
+    if !before.is_empty() {
+        let mark = mark_of(before);
+        // An item that was moved took its id along.
+        let ours = ids.get(mark).map_err(state_error)?.is_some_and(|at| at.value() == key.place());
+        if ours {
+            ids.remove(mark).map_err(state_error)?;
+        }
+    }
+    if !now.is_empty() {
+        ids.insert(mark_of(now), key.place()).map_err(state_error)?;
+    }
+    Ok(())
 }
 
 fn index_folder(

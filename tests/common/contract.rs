@@ -4,10 +4,11 @@
 //! can't. [`run`] tries everything in a root that holds nothing yet, goes on after a failure, and
 //! ends with the names of all checks that failed.
 
+use crate::common::by_path::ByPath;
 use mooring::content::Content;
 use mooring::error::{Error, Kind, Result};
 use mooring::model::{ItemKind, Nanos, Version};
-use mooring::remote::{Descriptor, Entry, Expect, Listing, Moves, Remote, Removal, Resume};
+use mooring::remote::{Descriptor, Entry, Expect, Listing, Moves, Place, Removal, Resume};
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -55,12 +56,12 @@ impl Server {
 type Check = fn(&Ground<'_>);
 
 /// Tries everything on a server that can all that is asked.
-pub fn run(remote: &dyn Remote, descriptor: &Descriptor) {
+pub fn run(remote: ByPath, descriptor: &Descriptor) {
     run_on(remote, descriptor, &Server::of(descriptor));
 }
 
 /// Tries everything.
-pub fn run_on(remote: &dyn Remote, descriptor: &Descriptor, server: &Server) {
+pub fn run_on(remote: ByPath, descriptor: &Descriptor, server: &Server) {
     if must("a look at the root", remote.stat("", ItemKind::Folder)).is_none() {
         must("making the root", remote.make_folder(""));
     }
@@ -344,7 +345,7 @@ pub fn names(on: &Ground<'_>) {
             version = must(&format!("a rename of '{path}'"), told).print.version;
             at = moved;
         }
-        let removal = Removal { path: &at, kind: ItemKind::File, version: &version };
+        let removal = Removal { place: Place::at(&at), kind: ItemKind::File, version: &version };
         must(&format!("the removal of '{at}'"), on.remove(&[removal]).remove(0));
     }
     on.tree_is("", &BTreeMap::new());
@@ -533,7 +534,7 @@ pub fn remove_files(on: &Ground<'_>) {
     let one = on.create("one", b"one").print.version;
     let odd = on.create("odd & name's", b"odd").print.version;
     on.create("kept", b"kept");
-    let removal = |path, version| Removal { path, kind: ItemKind::File, version };
+    let removal = |path, version| Removal { place: Place::at(path), kind: ItemKind::File, version };
     let paths: Vec<String> =
         ["one", "changed", "missing", "odd & name's"].map(|name| on.at(name)).into();
     let results = on.remove(&[
@@ -563,7 +564,7 @@ pub fn remove_folders(on: &Ground<'_>) {
     let none = Version::default();
     let one = |path: &str| {
         let path = on.at(path);
-        let removal = Removal { path: &path, kind: ItemKind::Folder, version: &none };
+        let removal = Removal { place: Place::at(&path), kind: ItemKind::Folder, version: &none };
         on.remove(&[removal]).remove(0)
     };
     must("the removal of an empty folder", one("empty"));
@@ -583,7 +584,7 @@ pub fn remove_folders(on: &Ground<'_>) {
 /// Where one check works: a folder of its own.
 pub struct Ground<'a> {
     /// What is tried.
-    pub remote: &'a dyn Remote,
+    pub remote: ByPath,
     /// What it says of itself.
     pub descriptor: &'a Descriptor,
     /// What it talks to.

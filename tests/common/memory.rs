@@ -6,8 +6,8 @@ use mooring::error::{Error, Kind, Result};
 use mooring::http::Http;
 use mooring::model::{ItemKind, Nanos, RemotePrint, Version, split_path};
 use mooring::remote::{
-    Descriptor, Download, Entry, Expect, Listing, Moves, NameRule, Remote, Removal, Resume,
-    Service, Settings,
+    Descriptor, Download, Entry, Expect, Listing, Moves, NameRule, Place, Remote, Removal, Resume,
+    Service, Settings, Written,
 };
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
@@ -70,8 +70,10 @@ const STORE_FACTS: Descriptor = Descriptor {
     listing: Listing::Flat,
     folders_implied: true,
     moves: Moves::Files,
+    folds_case: false,
+    namesakes: false,
     keeps_mtime: true,
-    hash: "",
+    hash: None,
     max_size: Some(1 << 40),
     max_path: 1024,
     names: NameRule { characters: "", names: &[] },
@@ -91,8 +93,10 @@ const DRIVE_FACTS: Descriptor = Descriptor {
     listing: Listing::Folders,
     folders_implied: false,
     moves: Moves::Trees,
+    folds_case: false,
+    namesakes: false,
     keeps_mtime: false,
-    hash: "",
+    hash: None,
     max_size: None,
     max_path: 2048,
     names: NameRule { characters: "", names: &[] },
@@ -221,15 +225,14 @@ impl Inner {
                 }
                 Some(entry)
             }
-            Item::File { bytes, version, mtime } => Some(Entry {
-                kind: ItemKind::File,
-                print: RemotePrint {
-                    size: bytes.len() as u64,
-                    version: Version::new(format!("{version:04x}")),
-                    mtime: Some(*mtime),
-                },
-                md5: None,
-            }),
+            Item::File { bytes, version, mtime } => Some(Entry::file(
+                RemotePrint::file(
+                    bytes.len() as u64,
+                    Version::new(format!("{version:04x}")),
+                    Some(*mtime),
+                ),
+                None,
+            )),
         }
     }
 
@@ -269,7 +272,7 @@ impl Inner {
 }
 
 fn folder_entry() -> Entry {
-    Entry { kind: ItemKind::Folder, print: RemotePrint::default(), md5: None }
+    Entry::folder("")
 }
 
 impl Remote for Memory {
@@ -277,7 +280,12 @@ impl Remote for Memory {
         Ok(())
     }
 
-    fn list(&self, folder: &str, each: &mut dyn FnMut(&str, Entry) -> Result<()>) -> Result<()> {
+    fn list(
+        &self,
+        folder: Place<'_>,
+        each: &mut dyn FnMut(&str, Entry) -> Result<()>,
+    ) -> Result<()> {
+        let folder = folder.path;
         let lost = self.call("list", folder)?;
         let below = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let flat = self.descriptor.listing == Listing::Flat;
@@ -303,7 +311,8 @@ impl Remote for Memory {
         reply(lost, ())
     }
 
-    fn stat(&self, path: &str, _: ItemKind) -> Result<Option<Entry>> {
+    fn stat(&self, place: Place<'_>, _: ItemKind) -> Result<Option<Entry>> {
+        let path = place.path;
         let lost = self.call("stat", path)?;
         let root = path.is_empty().then(|| {
             let mut entry = folder_entry();
@@ -316,7 +325,8 @@ impl Remote for Memory {
         reply(lost, root.or_else(|| self.lock().entry(path)))
     }
 
-    fn read(&self, path: &str, version: &Version, from: u64) -> Result<Download> {
+    fn read(&self, place: Place<'_>, version: &Version, from: u64) -> Result<Download> {
+        let path = place.path;
         let lost = self.call("read", path)?;
         let inner = self.lock();
         let entry = inner.check(path, version)?;
@@ -333,12 +343,13 @@ impl Remote for Memory {
 
     fn write(
         &self,
-        path: &str,
+        place: Place<'_>,
         content: &dyn Content,
         mtime: Nanos,
         expect: Expect<'_>,
         _: &dyn Resume,
-    ) -> Result<Entry> {
+    ) -> Result<Written> {
+        let path = place.path;
         let lost = self.call("write", path)?;
         let mut bytes = Vec::new();
         mooring::content::Slice::whole(content)
@@ -353,27 +364,35 @@ impl Remote for Memory {
         let version = inner.version();
         inner.items.insert(path.into(), Item::File { bytes, version, mtime });
         let entry = inner.entry(path).unwrap();
-        reply(lost, entry)
+        reply(lost, entry.into())
     }
 
-    fn make_folder(&self, path: &str) -> Result<()> {
+    fn make_folder(&self, place: Place<'_>) -> Result<Entry> {
+        let path = place.path;
         let lost = self.call("make_folder", path)?;
         if path.is_empty() || self.forgets_folders {
-            return Ok(());
+            return Ok(folder_entry());
         }
         let mut inner = self.lock();
         if !matches!(inner.items.get(path), Some(Item::Folder)) {
             inner.free(path, self.descriptor.folders_implied)?;
             inner.items.insert(path.into(), Item::Folder);
         }
-        reply(lost, ())
+        reply(lost, folder_entry())
     }
 
     fn keeps_folders(&self) -> bool {
         !self.forgets_folders
     }
 
-    fn rename(&self, from: &str, to: &str, kind: ItemKind, version: &Version) -> Result<Entry> {
+    fn rename(
+        &self,
+        from: Place<'_>,
+        to: Place<'_>,
+        kind: ItemKind,
+        version: &Version,
+    ) -> Result<Entry> {
+        let (from, to) = (from.path, to.path);
         let lost = self.call("rename", from)?;
         let mut inner = self.lock();
         inner.check(from, version)?;
@@ -396,7 +415,8 @@ impl Remote for Memory {
         reply(lost, entry)
     }
 
-    fn copy(&self, from: &str, to: &str, version: &Version) -> Result<Entry> {
+    fn copy(&self, from: Place<'_>, to: Place<'_>, version: &Version) -> Result<Entry> {
+        let (from, to) = (from.path, to.path);
         let lost = self.call("copy", from)?;
         let mut inner = self.lock();
         inner.check(from, version)?;
@@ -413,21 +433,25 @@ impl Remote for Memory {
 
     fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>)) {
         for (index, item) in items.iter().enumerate() {
-            let removed = self.call("remove", item.path).and_then(|lost| {
+            let removed = self.call("remove", item.place.path).and_then(|lost| {
                 let mut inner = self.lock();
-                let below = format!("{}/", item.path);
-                match (item.kind, inner.entry(item.path)) {
+                let below = format!("{}/", item.place.path);
+                match (item.kind, inner.entry(item.place.path)) {
                     (_, None) => return reply(lost, ()),
                     (ItemKind::File, Some(_)) => {
-                        inner.check(item.path, item.version)?;
+                        inner.check(item.place.path, item.version)?;
                     }
                     (ItemKind::Folder, Some(_)) => {
                         if inner.items.keys().any(|path| path.starts_with(&below)) {
-                            return Err(Error::new(Kind::Exists, item.path, "it isn't empty"));
+                            return Err(Error::new(
+                                Kind::Exists,
+                                item.place.path,
+                                "it isn't empty",
+                            ));
                         }
                     }
                 }
-                inner.items.remove(item.path);
+                inner.items.remove(item.place.path);
                 reply(lost, ())
             });
             done(index, removed);

@@ -1,0 +1,132 @@
+//! Looking at the service: by its change feed from where the last look ended, else at everything.
+
+use super::{Engine, Intent, REMOTE_ROOT, Report};
+use crate::error::{Kind, Result};
+use crate::model::Side;
+use crate::observe::{CURSOR, Follow, News, RenamedThere, Scope};
+use crate::remote::Feed;
+
+impl Engine {
+    /// Looks at the service, and follows on the disk what was renamed there.
+    pub(super) fn observe_remote(&mut self, report: &mut Report) -> Result<()> {
+        self.observe_remote_with(report, &mut |engine, renamed, report| {
+            engine.follow_folder(renamed, report)
+        })
+    }
+
+    /// Tells what a cycle would do; everything it does to the state is taken back.
+    pub(super) fn look_ahead(
+        &mut self,
+        each: &mut dyn FnMut(Intent) -> Result<()>,
+    ) -> Result<Report> {
+        let mut report = Report::default();
+        self.check_roots(false)?;
+        // Before the folders of the service move about in the state but not on the disk.
+        let renamed = self.observe_local(Scope::All, &mut report)?;
+        self.observe_remote_with(&mut report, &mut |engine, renamed, _| {
+            engine.foresee_folder(renamed, each)
+        })?;
+        self.preview_moves(&renamed, each)?;
+        self.preview_steps(each, &mut report)?;
+        report.skipped = self.trees.snapshot()?.skipped_count()?;
+        Ok(report)
+    }
+
+    fn observe_remote_with(
+        &mut self,
+        report: &mut Report,
+        follow: &mut dyn FnMut(&Engine, &RenamedThere, &mut Report) -> Result<bool>,
+    ) -> Result<()> {
+        self.progress.phase("observing");
+        let remote = self.remote.clone();
+        let Some(feed) = remote.feed() else {
+            self.list_all(report, follow)?;
+            return Ok(());
+        };
+        let noted = self.trees.snapshot()?.fact(CURSOR)?;
+        let noted = noted.and_then(|cursor| String::from_utf8(cursor).ok());
+        if let Some(cursor) = self.cursor.take().or(noted) {
+            match self.take_news(feed, Some(cursor.clone()), report, follow) {
+                // What was news brought its cursor along; the rest can be told again.
+                Ok(Some(next)) => {
+                    self.cursor = Some(next);
+                    return Ok(());
+                }
+                Ok(None) => return self.note_cursor(None),
+                Err(error) if error.kind() == Kind::NotFound => {
+                    tracing::info!(reason = error.reason(), "looking at everything anew");
+                }
+                Err(error) => {
+                    self.cursor = Some(cursor);
+                    return Err(error);
+                }
+            }
+        }
+        let empty = self.trees.snapshot()?.known_files(Side::Remote)? == 0;
+        let next = if feed.tells_all() && empty {
+            self.take_news(feed, None, report, follow)?
+        } else {
+            // Taken first: what changes while it is listed is told again.
+            let cursor = feed.now()?;
+            self.list_all(report, follow)?.then_some(cursor)
+        };
+        self.note_cursor(next)
+    }
+
+    /// Keeps where to go on after a look at everything; `None` when that has to be repeated.
+    fn note_cursor(&mut self, cursor: Option<String>) -> Result<()> {
+        let bytes = cursor.clone().map(String::into_bytes);
+        if self.trees.snapshot()?.fact(CURSOR)? != bytes {
+            let mut batch = self.trees.batch()?;
+            batch.set_fact(CURSOR, bytes);
+            batch.flush()?;
+        }
+        self.cursor = cursor;
+        Ok(())
+    }
+
+    fn take_news(
+        &self,
+        feed: &dyn Feed,
+        cursor: Option<String>,
+        report: &mut Report,
+        follow: &mut dyn FnMut(&Engine, &RenamedThere, &mut Report) -> Result<bool>,
+    ) -> Result<Option<String>> {
+        let root = self.trees.snapshot()?.fact(REMOTE_ROOT)?.unwrap_or_default();
+        let root = String::from_utf8_lossy(&root);
+        let observer = self.observer();
+        let follow: &mut Follow<'_> = &mut |renamed| follow(self, renamed, report);
+        let news = News::new(&observer, self.remote.as_ref(), feed, &root, follow);
+        let next = news.take(cursor);
+        report.unread(&observer);
+        next
+    }
+
+    /// Lists everything, telling whether all of it could be.
+    fn list_all(
+        &self,
+        report: &mut Report,
+        follow: &mut dyn FnMut(&Engine, &RenamedThere, &mut Report) -> Result<bool>,
+    ) -> Result<bool> {
+        let observer = self.observer();
+        let listed = observer.remote(self.remote.as_ref(), self.descriptor.listing);
+        report.unread(&observer);
+        // Folders that vanish are told by those they were in; only of the root it is an error.
+        let seen = listed.map_err(|error| match error.kind() {
+            Kind::NotFound => error.meaning(Kind::RootLost),
+            _ => error,
+        })?;
+        let (mut all, mut renamed) = (seen.all, seen.renamed);
+        while let Some(rename) = renamed.pop() {
+            self.cancel.check()?;
+            if follow(self, &rename, report)? {
+                let seen = self.observer().remote_renamed(self.remote.as_ref(), &rename.to)?;
+                all &= seen.all;
+                renamed.extend(seen.renamed);
+            } else {
+                all &= self.observer().remote_remade(self.remote.as_ref(), &rename)?;
+            }
+        }
+        Ok(all)
+    }
+}

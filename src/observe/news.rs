@@ -1,0 +1,361 @@
+//! Looking at a service with a change feed: what it tells is merged with the rows it concerns, and
+//! nothing else is read.
+//!
+//! Changes come in any order and of anything; each is taken for how its item is now. Applying one
+//! twice does no harm, so a cursor may be kept in memory until there is something to write anyway.
+
+use super::walk::{fit, remote_below};
+use super::{Observer, RenamedThere, skip_of_entry};
+use crate::error::{Error, Kind, Result};
+use crate::model::{ItemKind, RemotePrint, Side, split_path};
+use crate::remote::{Change, Entry, Feed, Remote, Spot};
+use crate::rules::{SkipReason, WORK_FOLDER, namesake};
+use crate::store::{Batch, Key, ROOT, Record};
+
+/// Fact: where the feed is to be gone on with.
+pub(crate) const CURSOR: &str = "cursor";
+
+/// Carries out a folder's rename on the disk and in the state; tells whether it could.
+pub(crate) type Follow<'a> = dyn FnMut(&RenamedThere) -> Result<bool> + 'a;
+
+/// Where an item is, in the state's terms.
+enum Whereabouts {
+    /// In a folder of this node, under this name.
+    In(u64, String),
+    /// Not in the task.
+    Outside,
+    /// In a folder that isn't synced.
+    Skipped,
+}
+
+/// A feed being taken in.
+pub(crate) struct News<'a> {
+    observer: &'a Observer<'a>,
+    remote: &'a dyn Remote,
+    feed: &'a dyn Feed,
+    /// What the service calls the root.
+    root: &'a str,
+    follow: &'a mut Follow<'a>,
+    /// Whether all folders that turned up could be listed.
+    complete: bool,
+}
+
+impl<'a> News<'a> {
+    pub fn new(
+        observer: &'a Observer<'a>,
+        remote: &'a dyn Remote,
+        feed: &'a dyn Feed,
+        root: &'a str,
+        follow: &'a mut Follow<'a>,
+    ) -> Self {
+        News { observer, remote, feed, root, follow, complete: true }
+    }
+
+    /// Takes in what was told after `cursor` (`None`: everything there is) and tells where to go
+    /// on from; `None` when something couldn't be listed, so that everything has to be.
+    ///
+    /// # Errors
+    /// Those of [`Feed::changes`]; what was told until then is known.
+    pub fn take(mut self, cursor: Option<String>) -> Result<Option<String>> {
+        let mut cursor = cursor;
+        loop {
+            let mut changes = Vec::new();
+            let page = self.feed.changes(cursor.as_deref(), &mut |change| {
+                changes.push(change);
+                Ok(())
+            })?;
+            let mut batch = self.observer.trees.batch()?;
+            let mut wrote = false;
+            let mut later = Vec::new();
+            for change in changes {
+                self.observer.cancel.check()?;
+                wrote |= self.apply(&mut batch, change, Some(&mut later))?;
+            }
+            // Whoever had the name may be gone by now.
+            for change in later {
+                wrote |= self.apply(&mut batch, change, None)?;
+            }
+            if wrote || cursor.is_none() {
+                batch.set_fact(CURSOR, Some(page.cursor.as_bytes().to_vec()));
+            }
+            batch.flush()?;
+            if page.more && cursor.as_ref() == Some(&page.cursor) {
+                let cause = "it tells the same page again and again";
+                return Err(Error::new(Kind::Protocol, "the service's changes", cause));
+            }
+            if !page.more {
+                return Ok(Some(page.cursor).filter(|_| self.complete));
+            }
+            cursor = Some(page.cursor);
+        }
+    }
+
+    /// Takes in a change. What would have to share a name is put off to `later`. Tells whether it
+    /// was news.
+    fn apply(
+        &mut self,
+        batch: &mut Batch<'_>,
+        change: Change,
+        later: Option<&mut Vec<Change>>,
+    ) -> Result<bool> {
+        match change {
+            Change::GoneId(id) if *id == *self.root => Err(root_lost()),
+            Change::GonePath(path) if path.is_empty() => Err(root_lost()),
+            Change::GoneId(id) => self.gone_id(batch, &id),
+            Change::GonePath(path) => self.gone_path(batch, &path),
+            Change::There { entry, .. }
+                if !entry.print.id.is_empty() && *entry.print.id == *self.root =>
+            {
+                Ok(false)
+            }
+            Change::There { spot, entry } => match self.locate(batch, &spot)? {
+                Whereabouts::In(folder, name) => {
+                    let place = (folder, fit(&name));
+                    self.there(batch, place, (spot, entry), later)
+                }
+                // It left the task, or went to where nothing is synced.
+                Whereabouts::Outside | Whereabouts::Skipped => self.gone_id(batch, &entry.print.id),
+            },
+        }
+    }
+
+    fn there(
+        &mut self,
+        batch: &mut Batch<'_>,
+        (folder, (name, misnamed)): (u64, (String, Option<SkipReason>)),
+        (spot, entry): (Spot, Entry),
+        later: Option<&mut Vec<Change>>,
+    ) -> Result<bool> {
+        let id = entry.print.id.clone();
+        let known = batch.of_id(&id)?.filter(|(key, _)| key.kind() == entry.kind);
+        let own = namesake(&name, &id);
+        let in_place =
+            |key: &Key| key.folder == folder && (key.plain() == name || key.plain() == own);
+        let mut key = Key::new(folder, &name, entry.kind);
+        match &known {
+            Some((place, _)) if in_place(place) => key = place.clone(),
+            _ => {
+                let holder = batch.get(&key)?;
+                let taken = holder.is_some_and(|row| {
+                    row.is_on(Side::Remote)
+                        && !row.remote_id().is_empty()
+                        && row.remote_id() != &*id
+                });
+                if taken && !id.is_empty() {
+                    if let Some(later) = later {
+                        later.push(Change::There { spot, entry });
+                        return Ok(false);
+                    }
+                    key = Key::new(folder, &own, entry.kind);
+                }
+            }
+        }
+        let mut wrote = false;
+        if let Some((from, record)) = known.filter(|(from, _)| *from != key) {
+            match entry.kind {
+                ItemKind::File => wrote |= self.gone_row(batch, from, record)?,
+                ItemKind::Folder => {
+                    if self.is_inside(folder, record.node)? {
+                        tracing::warn!(
+                            name,
+                            "left out a folder that the service says is in itself"
+                        );
+                        return Ok(false);
+                    }
+                    batch.flush()?;
+                    let print = entry.print.clone();
+                    let renamed = RenamedThere { from, to: key.clone(), print };
+                    let follows = record.synced.is_some() && record.skip.is_none();
+                    if follows && (self.follow)(&renamed)? {
+                        return Ok(true);
+                    }
+                    wrote |= self.gone_row(batch, renamed.from, record)?;
+                }
+            }
+        }
+        Ok(self.see(batch, key, entry, misnamed)? || wrote)
+    }
+
+    /// Notes how the item of a row is.
+    fn see(
+        &mut self,
+        batch: &mut Batch<'_>,
+        key: Key,
+        entry: Entry,
+        misnamed: Option<SkipReason>,
+    ) -> Result<bool> {
+        let snapshot = self.observer.trees.snapshot()?;
+        let path = snapshot.path(&key)?;
+        let skip = misnamed.or(skip_of_entry(&self.observer.names, &path, &entry));
+        let kind = entry.kind;
+        let (mut record, mut news) = match batch.get(&key)? {
+            Some(record) => (record, false),
+            None if kind == ItemKind::File => (Record::new(0), true),
+            None => (Record::new(batch.new_node()?), true),
+        };
+        let new = !record.is_on(Side::Remote);
+        if kind == ItemKind::File {
+            self.observer.progress.saw();
+        }
+        news |= record.see_remote(Some(entry.print));
+        let synced_folder = record.skip.is_none() && record.node != 0;
+        if record.see_skip(skip, Side::Remote) {
+            if synced_folder {
+                batch.flush()?;
+                let snapshot = self.observer.trees.snapshot()?;
+                self.observer.look(&snapshot, batch, Side::Remote)?.forget_below(record.node)?;
+            }
+            news = true;
+        }
+        let list = new && kind == ItemKind::Folder && record.skip.is_none();
+        if news {
+            batch.put(key.clone(), record)?;
+        }
+        if kind == ItemKind::Folder {
+            // For what is in it to find it.
+            batch.flush()?;
+        }
+        if list && !self.feed.tells_all() {
+            self.list(batch, &key)?;
+        }
+        Ok(news)
+    }
+
+    /// Lists a folder that turned up, of whose contents nothing is told.
+    fn list(&mut self, batch: &mut Batch<'_>, key: &Key) -> Result<()> {
+        let snapshot = self.observer.trees.snapshot()?;
+        let mut look = self.observer.look(&snapshot, batch, Side::Remote)?;
+        // A folder that comes from elsewhere in the task is told of its own.
+        look.follows = false;
+        self.complete &= remote_below(&mut look, self.remote, self.observer.spill, key)?;
+        batch.flush()
+    }
+
+    fn gone_id(&mut self, batch: &mut Batch<'_>, id: &str) -> Result<bool> {
+        match batch.of_id(id)? {
+            Some((key, record)) => self.gone_row(batch, key, record),
+            None => Ok(false),
+        }
+    }
+
+    fn gone_path(&mut self, batch: &mut Batch<'_>, path: &str) -> Result<bool> {
+        let Whereabouts::In(folder, name) = self.locate_path(batch, path, false)? else {
+            return Ok(false);
+        };
+        let mut wrote = false;
+        for kind in [ItemKind::File, ItemKind::Folder] {
+            if let Some((key, record)) = self.find(batch, folder, &name, kind)? {
+                wrote |= self.gone_row(batch, key, record)?;
+            }
+        }
+        Ok(wrote)
+    }
+
+    /// Notes that a row's item isn't there any more, nor anything in it.
+    fn gone_row(&mut self, batch: &mut Batch<'_>, key: Key, mut record: Record) -> Result<bool> {
+        let was = record.is_on(Side::Remote);
+        if record.node == 0 {
+            if record.see_remote_gone() {
+                batch.put(key, record)?;
+            }
+        } else if was {
+            batch.flush()?;
+            let snapshot = self.observer.trees.snapshot()?;
+            self.observer.look(&snapshot, batch, Side::Remote)?.gone(&key)?;
+            batch.flush()?;
+        }
+        Ok(was)
+    }
+
+    /// Whether a folder is the one of this node, or in it.
+    fn is_inside(&self, folder: u64, node: u64) -> Result<bool> {
+        let snapshot = self.observer.trees.snapshot()?;
+        let mut at = folder;
+        while at != node {
+            match snapshot.folder_key(at)? {
+                Some(key) => at = key.folder,
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn locate(&self, batch: &mut Batch<'_>, spot: &Spot) -> Result<Whereabouts> {
+        match spot {
+            Spot::Path(path) => self.locate_path(batch, path, true),
+            Spot::Child { folder, name } if **folder == *self.root => {
+                Ok(Whereabouts::In(ROOT, name.clone()))
+            }
+            // What is in a folder that isn't there now is listed when that turns up.
+            Spot::Child { folder, name } => Ok(match batch.of_id(folder)? {
+                Some((_, row)) if row.node == 0 || !row.is_on(Side::Remote) => Whereabouts::Outside,
+                Some((_, row)) if row.skip.is_some() => Whereabouts::Skipped,
+                Some((_, row)) => Whereabouts::In(row.node, name.clone()),
+                None => Whereabouts::Outside,
+            }),
+        }
+    }
+
+    /// Finds the folder that a path leads to; with `make`, one that wasn't told of yet is noted.
+    fn locate_path(&self, batch: &mut Batch<'_>, path: &str, make: bool) -> Result<Whereabouts> {
+        let (folders, name) = split_path(path);
+        let mut folder = ROOT;
+        for part in folders.split('/').filter(|part| !part.is_empty()) {
+            let found = self.find(batch, folder, part, ItemKind::Folder)?;
+            folder = match found {
+                Some((_, row)) if row.skip.is_some() || part == WORK_FOLDER => {
+                    return Ok(Whereabouts::Skipped);
+                }
+                Some((_, row)) if !make || row.is_on(Side::Remote) => row.node,
+                None if !make => return Ok(Whereabouts::Outside),
+                found => {
+                    let (key, mut row) = match found {
+                        Some(found) => found,
+                        None => {
+                            let row = Record::new(batch.new_node()?);
+                            (Key::new(folder, part, ItemKind::Folder), row)
+                        }
+                    };
+                    let node = row.node;
+                    row.see_remote(Some(RemotePrint::default()));
+                    batch.put(key, row)?;
+                    batch.flush()?;
+                    node
+                }
+            };
+        }
+        Ok(Whereabouts::In(folder, name.into()))
+    }
+
+    /// The row of an item by its name, in whatever case where that doesn't matter to the service.
+    fn find(
+        &self,
+        batch: &Batch<'_>,
+        folder: u64,
+        name: &str,
+        kind: ItemKind,
+    ) -> Result<Option<(Key, Record)>> {
+        let key = Key::new(folder, name, kind);
+        let exact = batch.get(&key)?;
+        let there = exact.as_ref().is_some_and(|row| row.is_on(Side::Remote));
+        if !there && self.observer.names.folds_case() {
+            let folded = name.to_lowercase();
+            for row in self.observer.trees.snapshot()?.children(folder)? {
+                let (key, _) = row?;
+                if key.kind() == kind
+                    && key.plain().to_lowercase() == folded
+                    && let Some(row) = batch.get(&key)?
+                    && row.is_on(Side::Remote)
+                {
+                    return Ok(Some((key, row)));
+                }
+            }
+        }
+        Ok(exact.map(|row| (key, row)))
+    }
+}
+
+fn root_lost() -> Error {
+    Error::new(Kind::RootLost, "the remote folder", "it isn't there any more")
+        .remedy("bring it back, or correct the task's remote folder")
+}
