@@ -8,7 +8,7 @@ use crate::common::peers::{self, DavPeer};
 use mooring::error::{Kind, Reaction, Result};
 use mooring::http::{Cancel, Http, HttpOptions};
 use mooring::model::{ItemKind, Version};
-use mooring::remote::{Descriptor, Entry, Expect, Remote, Removal, Settings};
+use mooring::remote::{Descriptor, Entry, Expect, Remote, Removal};
 use mooring::services;
 use nextcloud::Nextcloud;
 use std::io::{Read as _, Write as _};
@@ -327,7 +327,7 @@ fn open_with(
 ) -> Result<Arc<dyn Remote>> {
     let settings = [("url", url), ("user", user), ("password", password)];
     let settings = settings.map(|(key, value)| (key.to_string(), value.to_string()));
-    services::find("webdav").unwrap().open(&Settings(settings.into()), http, root)
+    services::find("webdav").unwrap().open(&settings.into_iter().collect(), http, root)
 }
 
 fn write(remote: &dyn Remote, path: &str, bytes: &[u8]) -> Result<Entry> {

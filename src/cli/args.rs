@@ -186,7 +186,7 @@ impl Given {
             ["connection", "show", name] => ask(Request::ConnectionShow { name: name.to_string() }),
             ["connection", "test", name] => ask(Request::ConnectionTest { name: name.to_string() }),
             ["connection", "authorize", name] => {
-                ask(Request::ConnectionAuthorize { name: name.to_string() })
+                ask(Request::ConnectionAuthorize { name: name.to_string(), redirect: None })
             }
             ["connection", "remove", name] => {
                 ask(Request::ConnectionRemove { name: name.to_string() })

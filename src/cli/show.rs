@@ -4,7 +4,7 @@ use super::{args, units, unprinted};
 use crate::admin::Request;
 use crate::admin::view::{
     Authorization, ConnectionView, Counts, LogLine, Paused, ProblemLine, Removed, ServiceName,
-    ServiceView, SettingsView, StatusView, TaskView, Tested,
+    ServiceView, SettingsView, SignedIn, StatusView, TaskView, Tested,
 };
 use crate::engine::Report;
 use crate::error::{Error, Kind, Result};
@@ -29,6 +29,7 @@ pub fn printer(request: &Request) -> Printer {
         | Request::ConnectionSet { .. } => |out, answer| show(out, answer, connection),
         Request::ConnectionTest { .. } => |out, answer| show(out, answer, tested),
         Request::ConnectionAuthorize { .. } => |out, answer| show(out, answer, authorization),
+        Request::ConnectionAuthorized { .. } => |out, answer| show(out, answer, signed_in),
         Request::ConnectionRemove { .. } | Request::TaskRemove { .. } => {
             |out, answer| show(out, answer, removed)
         }
@@ -142,6 +143,10 @@ fn authorization(out: &mut dyn Write, authorization: Authorization) -> io::Resul
     } else {
         writeln!(out, "The service of connection {name} needs no sign-in: its settings are enough.")
     }
+}
+
+fn signed_in(out: &mut dyn Write, signed_in: SignedIn) -> io::Result<()> {
+    writeln!(out, "Connection {} is signed in.", signed_in.connection)
 }
 
 fn removed(out: &mut dyn Write, removed: Removed) -> io::Result<()> {
