@@ -248,6 +248,12 @@ impl Client {
     }
 }
 
+/// Whether a text carries an answer to the sign-in of this state.
+pub fn is_answer(text: &str, state: &str) -> bool {
+    query(text)
+        .is_some_and(|query| query.iter().any(|(key, value)| key == "state" && value == state))
+}
+
 /// What a person does when a connection isn't signed in, or not any more.
 pub fn sign_in_again(connection: &str) -> String {
     format!("sign in again: mooring connection authorize \"{connection}\"")

@@ -12,7 +12,7 @@ mod sign_in;
 
 pub use book::Book;
 pub use seal::Secret;
-pub use sign_in::Begun;
+pub use sign_in::{Begun, SIGN_IN_PATIENCE};
 
 use crate::model::Direction;
 use serde::{Deserialize, Serialize};

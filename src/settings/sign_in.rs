@@ -13,12 +13,12 @@ use crate::remote::{Keeper, Kept, REFRESH_TOKEN, Refresher, SignIn};
 use crate::services;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Where a sign-in that was begun is kept; no setting has this key.
 pub(super) const ATTEMPT: &str = "(sign-in)";
-/// Seconds within which a sign-in has to be finished.
-const PATIENCE: u64 = 30 * 60;
+/// Time within which a sign-in has to be finished.
+pub const SIGN_IN_PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// Gives access to a connection's service.
 pub(super) type Signed = Refresher<SealedToken>;
@@ -94,7 +94,7 @@ impl Book {
         let pending = sealed.clone().ok_or_else(|| none_begun(name))?.reveal();
         let pending: Pending = serde_json::from_str(&pending).map_err(|_| none_begun(name))?;
         let age = unix_seconds(SystemTime::now()).abs_diff(pending.begun);
-        if age > PATIENCE {
+        if age > SIGN_IN_PATIENCE.as_secs() {
             return Err(none_begun(name));
         }
         let settings = self.file.settings(&connection)?;
