@@ -328,3 +328,138 @@ fn random<const N: usize>() -> Result<String> {
         .map_err(|_| Error::new(Kind::Disk, "beginning a sign-in", "the system has no entropy"))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client() -> Client {
+        Client {
+            connection: "cloud".into(),
+            authorize: "https://service.example/authorize".into(),
+            token: "https://service.example/token".into(),
+            id: "app id".into(),
+            secret: Some("app secret".into()),
+        }
+    }
+
+    fn attempt(redirect: Option<&str>) -> Attempt {
+        let (verifier, state) = ("the verifier".into(), "the state/".into());
+        Attempt { verifier, state, redirect: redirect.map(str::to_owned) }
+    }
+
+    #[test]
+    fn the_challenge_is_that_of_rfc_7636() {
+        let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        assert_eq!(challenge(verifier), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+    }
+
+    #[test]
+    fn no_two_attempts_are_alike() {
+        let [one, other] = [(); 2].map(|()| Attempt::new(None).unwrap());
+        assert_ne!(one.state, other.state);
+        assert_ne!(one.verifier, other.verifier);
+        // RFC 7636 wants 43 to 128 characters.
+        assert_eq!(one.verifier.len(), 43);
+    }
+
+    #[test]
+    fn the_page_tells_everything_but_the_secrets() {
+        let attempt = attempt(Some("http://127.0.0.1:53682/"));
+        let page = client().page(&["read", "write all"], &[("offline", "yes")], &attempt);
+        assert_eq!(
+            page,
+            format!(
+                "https://service.example/authorize?response_type=code&client_id=app%20id\
+                 &scope=read%20write%20all&state=the%20state%2F&code_challenge={}\
+                 &code_challenge_method=S256&redirect_uri=http%3A%2F%2F127.0.0.1%3A53682%2F\
+                 &offline=yes",
+                challenge("the verifier")
+            )
+        );
+        assert!(!client().page(&[], &[], &self::attempt(None)).contains("redirect_uri"));
+    }
+
+    #[test]
+    fn a_code_is_found_in_whatever_is_pasted() {
+        for answer in [
+            "http://127.0.0.1:53682/?code=4%2F0A-b&state=the%20state%2F&scope=x",
+            "  http://127.0.0.1:53682/?state=the+state/&code=4/0A-b#top\n",
+            "https://nas.example/mooring?a=1&code=4%2F0A-b&state=the%20state%2F",
+            "?code=4/0A-b&state=the%20state/",
+            "code=4/0A-b&state=the%20state/",
+            "4/0A-b\r\n",
+            "4%2F0A-b",
+        ] {
+            assert_eq!(client().code(&attempt(None), answer).unwrap(), "4/0A-b", "{answer}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_is_told_without_repeating_it() {
+        for (answer, cause) in [
+            ("", "no code"),
+            ("https://service.example/visible", "no code"),
+            ("visible words", "no code"),
+            ("code=visible", "state doesn't match"),
+            ("code=visible&state=", "state doesn't match"),
+            ("http://127.0.0.1/?code=visible&state=visible", "state doesn't match"),
+            ("error=access_denied&state=visible", "state doesn't match"),
+            ("code=&state=the%20state/", "its code is empty"),
+            (&"visible".repeat(9999), "too long"),
+        ] {
+            let error = client().code(&attempt(None), answer).unwrap_err();
+            let text = error.to_string();
+            assert_eq!(error.kind(), Kind::Usage, "{text}");
+            assert!(text.contains(cause), "{text}");
+            assert!(!text.contains("visible"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_in_the_browser_is_told() {
+        let answer = "http://h/?error=access_denied&error_description=no%0Away&state=the%20state/";
+        let error = client().code(&attempt(None), answer).unwrap_err();
+        assert_eq!(error.kind(), Kind::SignIn);
+        assert!(error.to_string().contains("access_denied: no way"), "{error}");
+        assert!(error.to_string().contains("authorize \"cloud\""), "{error}");
+    }
+
+    #[test]
+    fn an_answer_is_known_by_its_state() {
+        assert!(is_answer("code=x&state=s%20t", "s t"));
+        assert!(is_answer("error=no&state=s%20t", "s t"));
+        assert!(!is_answer("code=x&state=s", "s t"));
+        assert!(!is_answer("state=s%20t", "s t"));
+        assert!(!is_answer("", ""));
+    }
+
+    #[test]
+    fn only_tokens_are_tokens() {
+        let good = tokens(br#"{"access_token":"a","expires_in":3599.5,"token_type":"bearer"}"#);
+        let good = good.unwrap();
+        assert_eq!(good.access, "a");
+        assert_eq!(good.lifetime, Some(Duration::from_secs_f64(3599.5)));
+        assert!(good.refresh.is_none());
+        let forever = tokens(br#"{"access_token":"a","refresh_token":""}"#).unwrap();
+        assert!(forever.lifetime.is_none() && forever.refresh.is_none());
+        for bad in [
+            "",
+            "{}",
+            "[]",
+            "<html>",
+            r#""a""#,
+            r#"{"access_token":""}"#,
+            r#"{"access_token":1}"#,
+            r#"{"access_token":"a\r\nhost: b"}"#,
+            r#"{"access_token":"a","token_type":"mac"}"#,
+            r#"{"access_token":"a","expires_in":-1}"#,
+            r#"{"access_token":"a","expires_in":1e300}"#,
+            r#"{"access_token":"a","expires_in":"soon"}"#,
+            r#"{"access_token":"a","refresh_token":"b c"}"#,
+            r#"{"access_token":"a""#,
+        ] {
+            assert!(tokens(bad.as_bytes()).is_none(), "{bad}");
+        }
+    }
+}

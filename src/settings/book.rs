@@ -5,7 +5,7 @@ use super::sign_in::{ATTEMPT, Signed};
 use super::{Connection, Entered, Globals, NewTask, Scope, Task, TaskChange, check};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http};
-use crate::remote::{self, Descriptor, FieldKind, REFRESH_TOKEN};
+use crate::remote::{self, Descriptor, FieldKind, REFRESH_TOKEN, Service, SignIn};
 use crate::services;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -83,7 +83,7 @@ impl Book {
             secrets: Vec::new(),
             paused: false,
         };
-        self.enter(connection, entered)
+        self.enter(services::find(service)?, connection, entered)
     }
 
     /// Changes settings of a connection; what isn't entered stays. When it leads elsewhere
@@ -93,11 +93,16 @@ impl Book {
     /// `Usage` when anything entered breaks a rule.
     pub fn change_connection(&self, name: &str, entered: Entered) -> Result<Connection> {
         let _turn = self.turn();
-        self.enter(self.connection(name)?, entered)
+        let connection = self.connection(name)?;
+        self.enter(services::find(&connection.service)?, connection, entered)
     }
 
-    fn enter(&self, mut connection: Connection, entered: Entered) -> Result<Connection> {
-        let service = services::find(&connection.service)?;
+    pub(super) fn enter(
+        &self,
+        service: &dyn Service,
+        mut connection: Connection,
+        entered: Entered,
+    ) -> Result<Connection> {
         let descriptor = service.descriptor();
         let known = self.file.settings(&connection);
         let before = connection.clone();
@@ -198,10 +203,14 @@ impl Book {
         let Some(sign_in) = &services::find(&connection.service)?.descriptor().sign_in else {
             return Ok(settings);
         };
+        Ok(settings.with_grant(self.grant(&connection.name, sign_in)))
+    }
+
+    /// What gives access to a connection's service, one for all who ask.
+    pub(super) fn grant(&self, connection: &str, sign_in: &'static SignIn) -> Arc<Signed> {
         let mut grants = self.grants();
-        let grant = grants.entry(connection.name.clone());
-        let grant = grant.or_insert_with(|| Arc::new(self.signed(&connection.name, sign_in)));
-        Ok(settings.with_grant(grant.clone()))
+        let grant = grants.entry(connection.to_owned());
+        grant.or_insert_with(|| Arc::new(self.signed(connection, sign_in))).clone()
     }
 
     /// What was given for access to a connection's service is asked for anew.

@@ -9,7 +9,7 @@ use super::{Book, Connection, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::http::oauth::{self, Attempt};
 use crate::http::{Cancel, Http, unix_seconds};
-use crate::remote::{Keeper, Kept, REFRESH_TOKEN, Refresher, SignIn};
+use crate::remote::{Descriptor, Keeper, Kept, REFRESH_TOKEN, Refresher, SignIn};
 use crate::services;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -56,25 +56,38 @@ impl Book {
     /// `Usage` when there is no such connection or `redirect` isn't an address.
     pub fn begin_sign_in(&self, name: &str, redirect: Option<String>) -> Result<Option<Begun>> {
         let connection = self.connection(name)?;
-        let Some(sign_in) = sign_in_of(&connection)? else { return Ok(None) };
+        let sign_in = descriptor_of(&connection)?.sign_in.as_ref();
+        sign_in.map(|sign_in| self.begin(&connection, sign_in, redirect)).transpose()
+    }
+
+    fn begin(
+        &self,
+        connection: &Connection,
+        sign_in: &'static SignIn,
+        redirect: Option<String>,
+    ) -> Result<Begun> {
+        let name = &connection.name;
         if let Some(redirect) = redirect.as_deref().filter(|redirect| !is_address(redirect)) {
             let what = format!("redirect {redirect:?}");
             return Err(Error::new(Kind::Usage, what, "it isn't an http(s) address")
                 .remedy("give it as it is entered for the app at the service"));
         }
         let attempt = Attempt::new(redirect.or_else(|| sign_in.redirect()))?;
-        let client = sign_in.client(name, &self.file.settings(&connection)?);
+        let client = sign_in.client(name, &self.file.settings(connection)?);
         let begun = Begun {
             url: client.page(sign_in.scopes, sign_in.parameters, &attempt),
             redirect: attempt.redirect().map(str::to_owned),
             state: attempt.state().to_owned(),
         };
-        let pending = Pending { attempt, begun: unix_seconds(SystemTime::now()) };
-        let pending = serde_json::to_string(&pending)
+        self.keep_attempt(name, &Pending { attempt, begun: unix_seconds(SystemTime::now()) })?;
+        Ok(begun)
+    }
+
+    fn keep_attempt(&self, name: &str, pending: &Pending) -> Result<()> {
+        let pending = serde_json::to_string(pending)
             .map_err(|error| Error::new(Kind::State, "beginning a sign-in", error))?;
         let _turn = self.turn();
-        self.file.write(|change| change.put_secret(name, ATTEMPT, &Secret::new(pending)))?;
-        Ok(Some(begun))
+        self.file.write(|change| change.put_secret(name, ATTEMPT, &Secret::new(pending)))
     }
 
     /// Finishes the sign-in that was begun last, with what the person brought back. Takes as long
@@ -85,23 +98,34 @@ impl Book {
     /// refuses it, and what the network says.
     pub fn finish_sign_in(&self, name: &str, answer: Secret) -> Result<()> {
         let connection = self.connection(name)?;
-        let sign_in = sign_in_of(&connection)?.ok_or_else(|| {
+        self.finish(&connection, descriptor_of(&connection)?, answer)
+    }
+
+    fn finish(
+        &self,
+        connection: &Connection,
+        descriptor: &'static Descriptor,
+        answer: Secret,
+    ) -> Result<()> {
+        let name = &connection.name;
+        let Some(sign_in) = &descriptor.sign_in else {
             let what = format!("the sign-in of connection {name}");
-            Error::new(Kind::Usage, what, "its service has none: its settings are enough")
-                .remedy(format!("try it out: mooring connection test \"{name}\""))
-        })?;
+            let cause = "its service has none: its settings are enough";
+            return Err(Error::new(Kind::Usage, what, cause)
+                .remedy(format!("try it out: mooring connection test \"{name}\"")));
+        };
         let sealed = self.file.secret(name, ATTEMPT)?;
         let pending = sealed.clone().ok_or_else(|| none_begun(name))?.reveal();
         let pending: Pending = serde_json::from_str(&pending).map_err(|_| none_begun(name))?;
+        // Either way: a clock may have been set back in between.
         let age = unix_seconds(SystemTime::now()).abs_diff(pending.begun);
         if age > SIGN_IN_PATIENCE.as_secs() {
             return Err(none_begun(name));
         }
-        let settings = self.file.settings(&connection)?;
+        let settings = self.file.settings(connection)?;
         let client = sign_in.client(name, &settings);
         let code = client.code(&pending.attempt, &answer.reveal())?;
-        let options = settings.http_options(services::find(&connection.service)?.descriptor(), 1);
-        let http = Http::new(&options, Cancel::default())?;
+        let http = Http::new(&settings.http_options(descriptor, 1), Cancel::default())?;
         let tokens = client.exchange(&http, &pending.attempt, &code)?;
         let token = Secret::new(tokens.refresh.unwrap_or_default());
         let _turn = self.turn();
@@ -135,7 +159,7 @@ impl Connection {
     /// Whether a person has signed in; `None` where nobody has to.
     pub fn is_signed_in(&self) -> Option<bool> {
         // A service that isn't part of this build has nothing to tell.
-        sign_in_of(self).ok()??;
+        descriptor_of(self).ok()?.sign_in.as_ref()?;
         Some(self.secrets.iter().any(|key| key == REFRESH_TOKEN))
     }
 }
@@ -171,8 +195,8 @@ impl Keeper for SealedToken {
     }
 }
 
-fn sign_in_of(connection: &Connection) -> Result<Option<&'static SignIn>> {
-    Ok(services::find(&connection.service)?.descriptor().sign_in.as_ref())
+fn descriptor_of(connection: &Connection) -> Result<&'static Descriptor> {
+    Ok(services::find(&connection.service)?.descriptor())
 }
 
 fn is_address(text: &str) -> bool {
