@@ -209,3 +209,6 @@ fn none_begun(name: &str) -> Error {
     Error::new(Kind::Usage, what, "none was begun within the last 30 minutes, or it was finished")
         .remedy(format!("begin one: mooring connection authorize \"{name}\""))
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,3 +12,4 @@ pub mod program;
 pub mod proxy;
 pub mod relay;
 pub mod tls;
+pub mod tokens;
