@@ -23,10 +23,10 @@
 //! | [`plan`] | the planner: pure | values, records |
 //! | [`store`] | redb: items with their facets, history | values, rules' reasons |
 //! | [`local`] | the disk; the only home of file mutation | values, rules |
-//! | [`http`] | connections, TLS, retries, signing schemes; the only home of sockets to services | values |
-//! | [`remote`] | what an adapter implements, and descriptors | values, http |
+//! | [`http`] | connections, TLS, retries, signing schemes, OAuth; the only home of sockets to services | values |
+//! | [`remote`] | what an adapter implements, descriptors, access tokens | values, http |
 //! | [`services`] | the registry, and one file per service | remote, http |
-//! | [`settings`] | connections, tasks, sealed secrets | values, remote, services |
+//! | [`settings`] | connections, tasks, sealed secrets, sign-ins | values, http, remote, services |
 //! | [`observe`], `execute` | the steps of a cycle | all above |
 //! | [`engine`] | one task's cycle | all above |
 //! | [`admin`] | requests about settings and state, and their answers | settings, engine |

@@ -12,4 +12,5 @@ mod losses;
 mod peers_daemon;
 mod peers_sync;
 mod s3;
+mod sign_in;
 mod webdav;

@@ -10,7 +10,7 @@ use mooring::error::{Error, Kind, Result};
 use mooring::hash::Hash;
 use mooring::http::{Cancel, Http, HttpOptions};
 use mooring::model::{ItemKind, Nanos, Version};
-use mooring::remote::{Entry, Expect, Place, Removal, Resume, Settings};
+use mooring::remote::{Entry, Expect, Place, Removal, Resume};
 use mooring::services;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -71,7 +71,7 @@ fn open(settings: &[(&str, &str)], root: &str, idle: Duration) -> Opened {
     let options = HttpOptions { idle, ..HttpOptions::default() };
     let http = Http::new(&options, Cancel::default()).unwrap();
     let service = services::find("s3").unwrap();
-    let remote = service.open(&Settings(settings.collect()), http.clone(), root).unwrap();
+    let remote = service.open(&settings.collect(), http.clone(), root).unwrap();
     Opened { remote: ByPath::new(remote), http }
 }
 
@@ -704,8 +704,7 @@ fn a_bucket_in_the_host_is_found_through_a_proxy() {
     let options = HttpOptions { proxy: Some(proxy), ..HttpOptions::default() };
     let http = Http::new(&options, Cancel::default()).unwrap();
     let service = services::find("s3").unwrap();
-    let remote =
-        service.open(&Settings(settings.into_iter().collect()), http.clone(), "in here").unwrap();
+    let remote = service.open(&settings.into_iter().collect(), http.clone(), "in here").unwrap();
     let opened = Opened { remote: ByPath::new(remote), http };
     opened.remote.test().unwrap();
     opened.create("a file", b"content").unwrap();

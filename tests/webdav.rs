@@ -10,7 +10,7 @@ use mooring::error::{Kind, Reaction, Result};
 use mooring::hash::Hash;
 use mooring::http::{Cancel, Http, HttpOptions};
 use mooring::model::{ItemKind, Version, from_hex};
-use mooring::remote::{Descriptor, Entry, Expect, Place, Removal, Settings};
+use mooring::remote::{Descriptor, Entry, Expect, Place, Removal};
 use mooring::services;
 use nextcloud::Nextcloud;
 use std::io::{Read as _, Write as _};
@@ -326,7 +326,8 @@ fn open(url: &str, user: &str, password: &str, root: &str) -> ByPath {
 fn open_with(http: Http, url: &str, user: &str, password: &str, root: &str) -> Result<ByPath> {
     let settings = [("url", url), ("user", user), ("password", password)];
     let settings = settings.map(|(key, value)| (key.to_string(), value.to_string()));
-    services::find("webdav").unwrap().open(&Settings(settings.into()), http, root).map(ByPath::new)
+    let settings = settings.into_iter().collect();
+    services::find("webdav").unwrap().open(&settings, http, root).map(ByPath::new)
 }
 
 fn write(remote: ByPath, path: &str, bytes: &[u8]) -> Result<Entry> {

@@ -10,14 +10,14 @@ use crate::engine::{Engine, Setup};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http};
 use crate::services;
-use crate::settings::{Book, Entered, NewTask, Scope, Task, TaskChange};
+use crate::settings::{Book, Entered, NewTask, Scope, Secret, Task, TaskChange};
 use crate::store::Trees;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
 use view::{
     Authorization, ConnectionView, LogLine, Paused, Removed, ServiceName, ServiceView,
-    SettingsView, StatusView, TaskDetails, TaskStatus, TaskView, Tested,
+    SettingsView, SignedIn, StatusView, TaskDetails, TaskStatus, TaskView, Tested,
 };
 
 /// Something asked of Mooring. Each variant is named like the command that asks it.
@@ -60,10 +60,21 @@ pub enum Request {
         /// Its name.
         name: String,
     },
-    /// Signs in to a service: an [`Authorization`].
+    /// Begins to sign in to a service: an [`Authorization`] that says what a person does next.
     ConnectionAuthorize {
         /// Its name.
         name: String,
+        /// Where the browser is to end; what suits the service when it is left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        redirect: Option<String>,
+    },
+    /// Finishes what [`Request::ConnectionAuthorize`] began within the last half hour:
+    /// [`SignedIn`]. Takes as long as the network does.
+    ConnectionAuthorized {
+        /// Its name.
+        name: String,
+        /// What the person brought back: the address that the browser ended at, or the code.
+        answer: Secret,
     },
     /// Removes a connection: [`Removed`].
     ConnectionRemove {
@@ -164,8 +175,13 @@ pub fn perform(book: &Book, state: &Path, request: Request) -> Result<Value> {
             document(&ConnectionView::of(book, &changed)?)
         }
         Request::ConnectionTest { name } => document(&test(book, &name)?),
-        Request::ConnectionAuthorize { name } => {
-            document(&Authorization { connection: book.connection(&name)?.name, needed: false })
+        Request::ConnectionAuthorize { name, redirect } => {
+            let begun = book.begin_sign_in(&name, redirect)?;
+            document(&Authorization::of(name, begun))
+        }
+        Request::ConnectionAuthorized { name, answer } => {
+            book.finish_sign_in(&name, answer)?;
+            document(&SignedIn { connection: name, signed_in: true })
         }
         Request::ConnectionRemove { name } => {
             book.remove_connection(&name)?;
@@ -319,6 +335,8 @@ mod tests {
             r#"{"request":"resume","scope":{"connection":"cloud"}}"#,
             r#"{"request":"log","task":null,"limit":100}"#,
             r#"{"request":"sync","task":"docs","approve":true}"#,
+            r#"{"request":"connection_authorize","name":"cloud"}"#,
+            r#"{"request":"connection_authorized","name":"cloud","answer":"code"}"#,
             r#"{"request":"connection_set","name":"cloud","entered":{"values":[["poll","9"]],"secrets":[["secret-key","s"]]}}"#,
         ] {
             let request: Request = serde_json::from_str(text).unwrap();

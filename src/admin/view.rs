@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::hash::HashKind;
 use crate::model::{Direction, Nanos, Side};
 use crate::remote::{Descriptor, Field, FieldKind, Listing, Moves, Needed};
-use crate::settings::{Book, Connection, Globals, Task};
+use crate::settings::{Begun, Book, Connection, Globals, Task};
 use crate::store::Trees;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -43,6 +43,8 @@ pub struct ServiceView {
     pub label: String,
     /// What a connection has to be told.
     pub fields: Vec<FieldView>,
+    /// Whether a person signs in to it.
+    pub sign_in: bool,
     /// `flat`: one listing of everything; `folders`: one of each folder.
     pub listing: String,
     /// Whether a folder is there only because something is in it.
@@ -72,6 +74,7 @@ impl ServiceView {
             name: descriptor.name.into(),
             label: descriptor.label.into(),
             fields: descriptor.all_fields().map(FieldView::of).collect(),
+            sign_in: descriptor.sign_in.is_some(),
             listing: match descriptor.listing {
                 Listing::Flat => "flat",
                 Listing::Folders => "folders",
@@ -161,6 +164,9 @@ pub struct ConnectionView {
     pub service: String,
     /// Whether it was paused of its own.
     pub paused: bool,
+    /// Whether a person has signed in; absent where the settings are all there is to it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signed_in: Option<bool>,
     /// What is set, by key. A secret is told as `(sealed)`.
     pub settings: BTreeMap<String, String>,
     /// Names of the tasks that use it.
@@ -177,6 +183,7 @@ impl ConnectionView {
             name: connection.name.clone(),
             service: connection.service.clone(),
             paused: connection.paused,
+            signed_in: connection.is_signed_in(),
             settings,
             tasks: tasks.into_iter().map(|task| task.name).collect(),
         })
@@ -199,6 +206,44 @@ pub struct Authorization {
     pub connection: String,
     /// False where the settings are all there is to it.
     pub needed: bool,
+    /// What a person does next, where it is needed; its fields stand beside these.
+    #[serde(flatten)]
+    pub page: Option<SignInPage>,
+}
+
+/// A sign-in that was begun and waits for a person.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SignInPage {
+    /// The address to open in a browser, on any machine.
+    pub url: String,
+    /// Where the browser ends; null when the service shows a code instead.
+    pub redirect: Option<String>,
+    /// `address`: bring back the one that the browser ends at; `code`: bring back the code.
+    pub answer: String,
+    /// Tells its answer from others.
+    pub state: String,
+}
+
+impl Authorization {
+    /// What was begun for a connection, if anything has to be.
+    pub fn of(connection: String, begun: Option<Begun>) -> Self {
+        let page = begun.map(|Begun { url, redirect, state }| SignInPage {
+            url,
+            answer: if redirect.is_some() { "address" } else { "code" }.into(),
+            redirect,
+            state,
+        });
+        Authorization { connection, needed: page.is_some(), page }
+    }
+}
+
+/// A connection that a person has signed in to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SignedIn {
+    /// Its name.
+    pub connection: String,
+    /// True; what is wrong is told as an error.
+    pub signed_in: bool,
 }
 
 /// Something that is gone.

@@ -1,5 +1,6 @@
 //! From the words of a command line to what is asked. Reads no file and no setting.
 
+use super::authorize::Answer;
 use super::help;
 use crate::admin::Request;
 use crate::error::{Error, Kind, Result};
@@ -47,6 +48,13 @@ pub enum Command {
         /// Secrets by key.
         secrets: Vec<(String, Source)>,
     },
+    /// Sign in to the service of a connection.
+    Authorize {
+        /// Name of the connection.
+        name: String,
+        /// Where the answer comes from.
+        answer: Answer,
+    },
     /// Tell what a sync would do.
     Plan(String),
     /// Sync once.
@@ -91,6 +99,9 @@ enum Opt {
     NoKeepRemoved,
     ApproveDeletions,
     Limit,
+    Listen,
+    Redirect,
+    Answer,
 }
 
 /// Each option's name, and whether a value follows it.
@@ -106,6 +117,9 @@ const OPTIONS: &[(Opt, &str, bool)] = &[
     (Opt::NoKeepRemoved, "no-keep-removed", false),
     (Opt::ApproveDeletions, "approve-deletions", false),
     (Opt::Limit, "limit", true),
+    (Opt::Listen, "listen", false),
+    (Opt::Redirect, "redirect", true),
+    (Opt::Answer, "answer", true),
 ];
 
 fn name_of(option: Opt) -> &'static str {
@@ -186,7 +200,7 @@ impl Given {
             ["connection", "show", name] => ask(Request::ConnectionShow { name: name.to_string() }),
             ["connection", "test", name] => ask(Request::ConnectionTest { name: name.to_string() }),
             ["connection", "authorize", name] => {
-                ask(Request::ConnectionAuthorize { name: name.to_string() })
+                Ok(Command::Authorize { name: name.to_string(), answer: self.answer()? })
             }
             ["connection", "remove", name] => {
                 ask(Request::ConnectionRemove { name: name.to_string() })
@@ -261,6 +275,22 @@ impl Given {
             sources.push((key.to_owned(), source));
         }
         Ok(sources)
+    }
+
+    fn answer(&mut self) -> Result<Answer> {
+        let listen = self.flag(Opt::Listen)?;
+        match (self.take_one(Opt::Answer)?, listen, self.take_one(Opt::Redirect)?) {
+            (None, false, redirect) => Ok(Answer::Pasted(redirect)),
+            (None, true, None) => Ok(Answer::Heard),
+            (Some(answer), false, None) => {
+                Ok(Answer::Given(match (answer.strip_prefix('@'), answer.as_str()) {
+                    (Some(file), _) => Source::File(file.into()),
+                    (None, "-") => Source::Input,
+                    _ => Source::Given(answer),
+                }))
+            }
+            _ => Err(self.wrong("give one of --listen, --redirect and --answer")),
+        }
     }
 
     fn new_task(&mut self, name: &str) -> Result<NewTask> {
@@ -452,6 +482,9 @@ mod tests {
             "pause a --connection b",
             "pause a b",
             "log --limit many",
+            "connection authorize c --listen --redirect https://nas.example.com/",
+            "connection authorize c --answer x --listen",
+            "connection authorize c --answer",
             "sync",
             "sync a --approve-deletions=yes",
             "sync a --unknown",

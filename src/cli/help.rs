@@ -38,7 +38,15 @@ pub const TOPICS: &[Topic] = &[
         options: ENTERED,
     },
     Topic { usage: "connection test NAME", about: "try a connection out", options: &[] },
-    Topic { usage: "connection authorize NAME", about: "sign in to its service", options: &[] },
+    Topic {
+        usage: "connection authorize NAME [--listen | --redirect URL | --answer TEXT|-|@FILE]",
+        about: "sign in to its service: shows the page to open and takes what it answers",
+        options: &[
+            ("--listen", "take the answer from a browser on this machine; nothing to paste"),
+            ("--redirect URL", "the browser is to end there; an address that your app allows"),
+            ("--answer TEXT", "finish a sign-in with the address or code that it ended with"),
+        ],
+    },
     Topic { usage: "connection remove NAME", about: "remove a connection", options: &[] },
     Topic {
         usage: "task add NAME --connection CONNECTION --local DIR --remote PATH",

@@ -4,7 +4,9 @@
 //! here, on the settings themselves. Answers are the same documents either way.
 
 mod args;
+mod authorize;
 mod help;
+mod listen;
 mod plan;
 mod progress;
 mod show;
@@ -85,6 +87,9 @@ fn run(invocation: Invocation, out: &mut dyn Write) -> Result<End> {
             };
             ask(&folder()?, request, json, out)?;
         }
+        Command::Authorize { name, answer } => {
+            return authorize::run(&folder()?, name, answer, json, out);
+        }
         Command::Plan(task) => return plan::run(&folder()?, task, json, out),
         Command::Sync { task, approve } => {
             return sync::run(&folder()?, task, approve, json, out);
@@ -98,16 +103,20 @@ fn run(invocation: Invocation, out: &mut dyn Write) -> Result<End> {
 
 fn ask(state: &Path, request: Request, json: bool, out: &mut dyn Write) -> Result<()> {
     let print = show::printer(&request);
-    let answer = match request {
-        // Nobody has to have the settings open for these.
-        Request::ServiceList => admin::service_list()?,
-        Request::ServiceShow { name } => admin::service_show(&name)?,
-        request => match Client::connect(state)? {
-            Some(daemon) => daemon.call(&request)?,
-            None => admin::perform(&Book::open(state)?, state, request)?,
-        },
-    };
+    let answer = answered(state, request)?;
     if json { print_json(out, &answer) } else { print(out, answer) }
+}
+
+fn answered(state: &Path, request: Request) -> Result<Value> {
+    match request {
+        // Nobody has to have the settings open for these.
+        Request::ServiceList => admin::service_list(),
+        Request::ServiceShow { name } => admin::service_show(&name),
+        request => match Client::connect(state)? {
+            Some(daemon) => daemon.call(&request),
+            None => admin::perform(&Book::open(state)?, state, request),
+        },
+    }
 }
 
 /// The state folder that was given, or that of this user.

@@ -4,7 +4,7 @@ use super::{args, units, unprinted};
 use crate::admin::Request;
 use crate::admin::view::{
     Authorization, ConnectionView, Counts, LogLine, Paused, ProblemLine, Removed, ServiceName,
-    ServiceView, SettingsView, StatusView, TaskView, Tested,
+    ServiceView, SettingsView, SignedIn, StatusView, TaskView, Tested,
 };
 use crate::engine::Report;
 use crate::error::{Error, Kind, Result};
@@ -29,6 +29,7 @@ pub fn printer(request: &Request) -> Printer {
         | Request::ConnectionSet { .. } => |out, answer| show(out, answer, connection),
         Request::ConnectionTest { .. } => |out, answer| show(out, answer, tested),
         Request::ConnectionAuthorize { .. } => |out, answer| show(out, answer, authorization),
+        Request::ConnectionAuthorized { .. } => |out, answer| show(out, answer, signed_in),
         Request::ConnectionRemove { .. } | Request::TaskRemove { .. } => {
             |out, answer| show(out, answer, removed)
         }
@@ -54,11 +55,15 @@ fn show<T: DeserializeOwned>(
     answer: Value,
     print: fn(&mut dyn Write, T) -> io::Result<()>,
 ) -> Result<()> {
-    let view = serde_json::from_value(answer).map_err(|error| {
+    print(out, read(answer)?).map_err(unprinted)
+}
+
+/// Understands an answer.
+pub fn read<T: DeserializeOwned>(answer: Value) -> Result<T> {
+    serde_json::from_value(answer).map_err(|error| {
         Error::new(Kind::Protocol, "the daemon's answer", error)
             .remedy("restart the daemon: it may be of another version")
-    })?;
-    print(out, view).map_err(unprinted)
+    })
 }
 
 fn services(out: &mut dyn Write, services: Vec<ServiceName>) -> io::Result<()> {
@@ -114,7 +119,9 @@ fn connections(out: &mut dyn Write, connections: Vec<ConnectionView>) -> io::Res
     }
     let rows = connections.into_iter().map(|each| {
         let tasks = units::count(each.tasks.len() as u64, "task");
-        [each.name, each.service, tasks, paused_word(each.paused).to_owned()]
+        let signed_out = if each.signed_in == Some(false) { "(not signed in)" } else { "" };
+        let words = format!("{signed_out} {}", paused_word(each.paused));
+        [each.name, each.service, tasks, words.trim().to_owned()]
     });
     columns(out, rows.collect())
 }
@@ -122,6 +129,10 @@ fn connections(out: &mut dyn Write, connections: Vec<ConnectionView>) -> io::Res
 fn connection(out: &mut dyn Write, connection: ConnectionView) -> io::Result<()> {
     title(out, &connection.name, connection.paused)?;
     let mut rows = vec![["  service".to_owned(), connection.service]];
+    if let Some(signed_in) = connection.signed_in {
+        let word = if signed_in { "yes" } else { "no; see mooring connection authorize" };
+        rows.push(["  signed in", word].map(str::to_owned));
+    }
     for (key, value) in connection.settings {
         let lines = value.lines().count();
         let short = if lines > 1 { format!("({lines} lines)") } else { units::plain(&value) };
@@ -137,11 +148,23 @@ fn tested(out: &mut dyn Write, tested: Tested) -> io::Result<()> {
 
 fn authorization(out: &mut dyn Write, authorization: Authorization) -> io::Result<()> {
     let name = authorization.connection;
-    if authorization.needed {
-        writeln!(out, "Connection {name} has to be signed in to.")
-    } else {
-        writeln!(out, "The service of connection {name} needs no sign-in: its settings are enough.")
+    let Some(page) = authorization.page else {
+        let needs = "needs no sign-in: its settings are enough";
+        return writeln!(out, "The service of connection {name} {needs}.");
+    };
+    let url = units::plain(&page.url);
+    writeln!(out, "Open this address in a browser, on any computer:\n\n  {url}\n")?;
+    match page.redirect {
+        Some(redirect) => {
+            let redirect = units::plain(&redirect);
+            writeln!(out, "Sign in and agree. The browser ends at {redirect} with an answer.")
+        }
+        None => writeln!(out, "Sign in and agree. The service then shows a code."),
     }
+}
+
+fn signed_in(out: &mut dyn Write, signed_in: SignedIn) -> io::Result<()> {
+    writeln!(out, "Connection {} is signed in.", signed_in.connection)
 }
 
 fn removed(out: &mut dyn Write, removed: Removed) -> io::Result<()> {

@@ -27,6 +27,18 @@ pub fn read(values: Vec<(String, Source)>, secrets: Vec<(String, Source)>) -> Re
     Ok(Entered { values, secrets })
 }
 
+/// Reads what a person brought back from a sign-in.
+///
+/// # Errors
+/// As [`read`].
+pub fn answer(source: Source) -> Result<Secret> {
+    let answer = value("the answer", source).map_err(|error| match error.kind() {
+        Kind::Usage => error.remedy("give the address that the browser ended at, or the code"),
+        _ => error,
+    });
+    answer.map(Secret::new)
+}
+
 fn value(key: &str, source: Source) -> Result<String> {
     let (what, read) = match source {
         Source::Given(text) => return Ok(text),

@@ -55,6 +55,8 @@ enum Event {
     Due,
     /// A task's worker has something to tell.
     News(u64, News),
+    /// A person has signed in to the service of this connection, and waits for the answer.
+    SignedIn(String, Result<serde_json::Value>, Reply),
     /// Somebody asks the daemon to end.
     Stop,
 }
@@ -195,6 +197,12 @@ impl Daemon {
             }
             Event::Due => {}
             Event::News(id, news) => self.hear(id, news, now),
+            Event::SignedIn(connection, answer, reply) => {
+                let answer = answer.and_then(|answer| self.reload(now).map(|()| answer));
+                self.resume(&Scope::Connection(connection), now);
+                // Who asked may have left.
+                let _ = reply.send(answer);
+            }
             Event::Stop => {
                 self.ending = Some(now + END_PATIENCE);
                 self.deferred.clear();
@@ -234,7 +242,7 @@ impl Daemon {
                 Err(error) => Err(error),
             },
             // These talk to the service, which takes its time.
-            Request::ConnectionTest { .. } | Request::ConnectionAuthorize { .. } => {
+            Request::ConnectionTest { .. } | Request::ConnectionAuthorized { .. } => {
                 return self.perform_aside(request, reply);
             }
             Request::TaskSet { ref name, .. } | Request::TaskRemove { ref name } => {
@@ -259,25 +267,43 @@ impl Daemon {
             Request::TaskShow { name } => return self.show(name),
             Request::Log { task, limit } => return self.history(task.as_deref(), *limit),
             Request::Resume { scope } => Some(scope.clone()),
+            // It may be what a task on hold was waiting for, even if its other settings stay.
+            Request::ConnectionSet { name, .. } => Some(Scope::Connection(name.clone())),
             _ => None,
         };
         let answer = admin::perform(&self.book, &self.state, request)?;
         self.reload(now)?;
-        for task in self.tasks.values_mut() {
-            if resumed.as_ref().is_some_and(|scope| covers(scope, &task.place().task)) {
-                task.resume(now);
-            }
+        if let Some(scope) = resumed {
+            self.resume(&scope, now);
         }
         Ok(answer)
     }
 
+    /// A person acted: the tasks in this scope go on where they were stopped.
+    fn resume(&mut self, scope: &Scope, now: Instant) {
+        for task in self.tasks.values_mut() {
+            if covers(scope, &task.place().task) {
+                task.resume(now);
+            }
+        }
+    }
+
     fn perform_aside(&self, request: Request, reply: Reply) {
         let (book, state) = (self.book.clone(), self.state.clone());
+        let events = self.events.clone();
         let thread = thread::Builder::new().name("request".into());
         // When there is no thread to be had, the reply is dropped, which says as much.
         let _ = thread.spawn(move || {
+            let signs_in = match &request {
+                Request::ConnectionAuthorized { name, .. } => Some(name.clone()),
+                _ => None,
+            };
             let answer = admin::perform(&book, &state, request);
-            let _ = reply.send(answer);
+            match signs_in.filter(|_| answer.is_ok()) {
+                // Fails when the daemon has ended meanwhile.
+                Some(name) => drop(events.blocking_send(Event::SignedIn(name, answer, reply))),
+                None => drop(reply.send(answer)),
+            }
         });
     }
 

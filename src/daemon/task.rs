@@ -137,7 +137,7 @@ impl TaskRun {
         let period = place.values.number(place.service.descriptor(), "poll");
         self.period = Duration::from_secs(period.clamp(1, 86_400).into());
         let same = place.task == self.place.task
-            && place.values.0 == self.place.values.0
+            && place.values == self.place.values
             && place.transfers == self.place.transfers
             && place.history == self.place.history;
         if !same {

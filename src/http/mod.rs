@@ -5,6 +5,7 @@
 //! a [`Reply`] for every status that isn't a matter of waiting. Nothing here knows a service.
 
 mod cancel;
+pub mod oauth;
 mod resolver;
 pub mod sigv4;
 mod userauth;

@@ -1,13 +1,11 @@
 //! What Mooring knows of a service before it talks to it: the one truth that the command line,
 //! the name checks and the documentation read.
 
-use super::Remote;
+use super::{Remote, Settings, SignIn};
 use crate::error::{Error, Kind, Result};
 use crate::hash::HashKind;
-use crate::http::{Http, HttpOptions};
-use std::collections::BTreeMap;
+use crate::http::Http;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A kind of cloud: its description and how to open it.
 pub trait Service: Sync {
@@ -29,8 +27,10 @@ pub struct Descriptor {
     pub name: &'static str,
     /// Its name for a person.
     pub label: &'static str,
-    /// What a connection has to be told.
+    /// What a connection has to be told, apart from what signing in takes.
     pub fields: &'static [Field],
+    /// How a person signs in; `None` where the settings are all there is to it.
+    pub sign_in: Option<SignIn>,
     /// How it tells what is there.
     pub listing: Listing,
     /// Whether a folder is there only because something is in it.
@@ -106,6 +106,9 @@ pub struct Field {
     pub kind: FieldKind,
     /// Whether it has to be given.
     pub needed: Needed,
+    /// Whether it says where a connection leads. Behind another place there are other items, and
+    /// what was agreed on about the old ones would read as if all of them had been removed.
+    pub place: bool,
 }
 
 /// What kind of value a setting takes.
@@ -142,6 +145,7 @@ pub const COMMON_FIELDS: &[Field] = &[
         help: "seconds between two looks at the service, at most 86400",
         kind: FieldKind::Number,
         needed: Needed::Default("60"),
+        place: false,
     },
     Field {
         key: "timeout",
@@ -149,6 +153,7 @@ pub const COMMON_FIELDS: &[Field] = &[
         help: "seconds without a byte after which a request is given up",
         kind: FieldKind::Number,
         needed: Needed::Default("60"),
+        place: false,
     },
     Field {
         key: "ca",
@@ -156,6 +161,7 @@ pub const COMMON_FIELDS: &[Field] = &[
         help: "PEM of the authority to trust instead of the public ones; @FILE reads it from a file",
         kind: FieldKind::Text,
         needed: Needed::No,
+        place: false,
     },
     Field {
         key: "proxy",
@@ -163,13 +169,16 @@ pub const COMMON_FIELDS: &[Field] = &[
         help: "http://[user:password@]host:port",
         kind: FieldKind::Secret,
         needed: Needed::No,
+        place: false,
     },
 ];
 
 impl Descriptor {
-    /// Every setting of a connection: the service's own, then those of all services.
+    /// Every setting of a connection: the service's own, those of signing in, then those of all
+    /// services.
     pub fn all_fields(&self) -> impl Iterator<Item = &'static Field> {
-        self.fields.iter().chain(COMMON_FIELDS)
+        let sign_in = self.sign_in.as_ref().map_or([].as_slice(), SignIn::fields);
+        self.fields.iter().chain(sign_in).chain(COMMON_FIELDS)
     }
 
     /// Checks what a person entered: unknown keys, missing and malformed values.
@@ -181,7 +190,7 @@ impl Descriptor {
             Err(Error::new(Kind::Usage, format!("setting {key} of {}", self.label), cause)
                 .remedy(format!("see mooring service show {}", self.name)))
         };
-        for key in settings.0.keys() {
+        for key in settings.keys() {
             if !self.all_fields().any(|field| field.key == key) {
                 return wrong(key, "there is no such setting".into());
             }
@@ -209,43 +218,5 @@ impl Descriptor {
             }
         }
         Ok(())
-    }
-}
-
-/// The settings of a connection, secrets included, by key.
-#[derive(Clone, Default)]
-pub struct Settings(pub BTreeMap<String, String>);
-
-impl Settings {
-    /// What was given for `key`; an empty value counts as none.
-    pub fn given(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    /// What was given for `key`, or its default; empty when there is neither.
-    pub fn get<'a>(&'a self, descriptor: &Descriptor, key: &str) -> &'a str {
-        self.given(key).unwrap_or_else(|| {
-            descriptor.all_fields().find(|field| field.key == key).map_or("", |field| {
-                match field.needed {
-                    Needed::Default(value) => value,
-                    _ => "",
-                }
-            })
-        })
-    }
-
-    /// How to reach the service, keeping up to so many connections open.
-    pub fn http_options(&self, descriptor: &Descriptor, connections: usize) -> HttpOptions {
-        HttpOptions {
-            idle: Duration::from_secs(self.number(descriptor, "timeout").max(1).into()),
-            ca_pem: self.given("ca").map(|pem| pem.as_bytes().to_vec()),
-            proxy: self.given("proxy").map(Into::into),
-            connections,
-        }
-    }
-
-    /// The number given for `key`, or its default.
-    pub fn number(&self, descriptor: &Descriptor, key: &str) -> u32 {
-        self.get(descriptor, key).parse().unwrap_or(0)
     }
 }

@@ -9,12 +9,17 @@
 pub mod conditions;
 mod descriptor;
 mod feed;
+mod grant;
+mod settings;
+mod sign_in;
 
 pub use descriptor::{
-    Bucket, Descriptor, Field, FieldKind, Listing, Moves, NameRule, Needed, Service, Settings,
+    Bucket, Descriptor, Field, FieldKind, Listing, Moves, NameRule, Needed, Service,
 };
-
 pub use feed::{Change, Feed, Page, Spot};
+pub use grant::{Grant, Keeper, Kept, Refresher};
+pub use settings::Settings;
+pub use sign_in::{Answer, REFRESH_TOKEN, SignIn};
 
 use crate::content::Content;
 use crate::error::Result;

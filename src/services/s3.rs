@@ -61,13 +61,16 @@ static DESCRIPTOR: Descriptor = Descriptor {
     name: "s3",
     label: "Amazon S3 and compatible",
     fields: &[
-        field(
-            "endpoint",
-            "Address",
-            "https://host[:port]; left out for Amazon",
-            FieldKind::Url,
-            Needed::No,
-        ),
+        Field {
+            place: true,
+            ..field(
+                "endpoint",
+                "Address",
+                "https://host[:port]; left out for Amazon",
+                FieldKind::Url,
+                Needed::No,
+            )
+        },
         field(
             "region",
             "Region",
@@ -75,7 +78,10 @@ static DESCRIPTOR: Descriptor = Descriptor {
             FieldKind::Text,
             Needed::Default("us-east-1"),
         ),
-        field("bucket", "Bucket", "name of the bucket", FieldKind::Text, Needed::Yes),
+        Field {
+            place: true,
+            ..field("bucket", "Bucket", "name of the bucket", FieldKind::Text, Needed::Yes)
+        },
         field("access-key", "Access key", "ID of the access key", FieldKind::Text, Needed::Yes),
         field(
             "secret-key",
@@ -113,6 +119,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             Needed::Default("none"),
         ),
     ],
+    sign_in: None,
     listing: Listing::Flat,
     folders_implied: true,
     moves: Moves::Files,
@@ -133,7 +140,7 @@ const fn field(
     kind: FieldKind,
     needed: Needed,
 ) -> Field {
-    Field { key, label, help, kind, needed }
+    Field { key, label, help, kind, needed, place: false }
 }
 
 impl Service for S3 {
@@ -1729,7 +1736,7 @@ mod tests {
         let all =
             base.iter().chain(settings).map(|(key, value)| (key.to_string(), value.to_string()));
         let http = Http::new(&crate::http::HttpOptions::default(), Default::default()).unwrap();
-        Store::open(&Settings(all.collect()), http, "root")
+        Store::open(&all.collect(), http, "root")
     }
 
     #[test]

@@ -33,6 +33,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             help: "https://host[:port]/path; of Nextcloud https://host/remote.php/dav/files/USER",
             kind: FieldKind::Url,
             needed: Needed::Yes,
+            place: true,
         },
         Field {
             key: "user",
@@ -40,6 +41,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             help: "name to sign in with, Basic or Digest as the server asks",
             kind: FieldKind::Text,
             needed: Needed::No,
+            place: true,
         },
         Field {
             key: "password",
@@ -47,8 +49,10 @@ static DESCRIPTOR: Descriptor = Descriptor {
             help: "password, or app password where the account has a second factor",
             kind: FieldKind::Secret,
             needed: Needed::No,
+            place: false,
         },
     ],
+    sign_in: None,
     listing: Listing::Folders,
     folders_implied: false,
     moves: Moves::Trees,

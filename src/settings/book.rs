@@ -1,45 +1,21 @@
-//! The settings file: every connection, task and global setting, read and changed by name.
+//! Every connection, task and global setting, read and changed by name.
 
-use super::seal::Seal;
+use super::file::{CONNECTIONS, File, GLOBALS, TASKS};
+use super::sign_in::{ATTEMPT, Signed};
 use super::{Connection, Entered, Globals, NewTask, Scope, Task, TaskChange, check};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http};
-use crate::remote::{self, Descriptor, FieldKind};
+use crate::remote::{self, Descriptor, FieldKind, REFRESH_TOKEN, Service, SignIn};
 use crate::services;
-use crate::store::{decode, encode, state_error};
-use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
-};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs;
 use std::io;
 use std::ops::RangeInclusive;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-
-/// Far more than the settings of a household need.
-const CACHE_BYTES: usize = 128 << 10;
-/// First byte of every row.
-const FORMAT: u8 = 1;
-
-type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
-const CONNECTIONS: Rows = TableDefinition::new("connections");
-const TASKS: Rows = TableDefinition::new("tasks");
-const GLOBALS: Rows = TableDefinition::new("globals");
-/// Sealed secrets by connection and key.
-const SECRETS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("secrets");
-const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The one row of [`GLOBALS`].
 const GLOBALS_ROW: &str = "globals";
-/// The row of [`COUNTERS`] with the last task id given.
-const LAST_TASK: &str = "last-task";
-
-/// Settings that say where a connection leads. Behind another place there are other items, and
-/// what was agreed on about the old ones would read as if all of them had been removed.
-const PLACE: &[&str] = &["bucket", "endpoint", "url", "user"];
 
 /// What stands for a secret where only its presence matters.
 const PRESENT: &str = "(sealed)";
@@ -48,12 +24,14 @@ const PRESENT: &str = "(sealed)";
 const TRANSFERS: RangeInclusive<u32> = 1..=20;
 const HISTORY: RangeInclusive<u32> = 5..=100_000;
 
-/// The settings in the state folder. Only one process at a time has them open, and in it one
-/// thread at a time should change them: a change is checked against what was read before it.
+/// The settings in the state folder. Only one process at a time has them open.
 pub struct Book {
-    db: Database,
-    seal: Seal,
+    pub(super) file: Arc<File>,
     state: PathBuf,
+    /// Held by who changes a connection: the change is checked against what was read before it.
+    turn: Mutex<()>,
+    /// What gives access to the services that people signed in to, by connection.
+    grants: Mutex<BTreeMap<String, Arc<Signed>>>,
 }
 
 impl Book {
@@ -62,42 +40,17 @@ impl Book {
     /// # Errors
     /// `State` when another process has them open or the file is damaged, or a disk error.
     pub fn open(state: &Path) -> Result<Book> {
-        let file = state.join("settings.redb");
-        let make = || -> io::Result<()> {
-            let mut folders = DirBuilder::new();
-            folders.recursive(true).mode(0o700).create(state.join("tasks"))?;
-            // Made here because redb would let everyone read it.
-            let mut options = OpenOptions::new();
-            options.append(true).create(true).mode(0o600).open(&file).map(drop)
-        };
-        make().map_err(|error| {
-            Error::disk(format!("state folder {}", state.display()), error)
-                .remedy("give a folder that Mooring may write, with --state or MOORING_STATE")
-        })?;
-        let db = Database::builder().set_cache_size(CACHE_BYTES).create(&file);
-        let db = db.map_err(|error| state_error(error).context(file.display().to_string()))?;
-        let book = Book { db, seal: Seal::new(state), state: state.to_owned() };
-        book.make_tables()?;
-        Ok(book)
-    }
-
-    fn make_tables(&self) -> Result<()> {
-        if self.reading()?.open_table(COUNTERS).is_ok() {
-            return Ok(());
-        }
-        self.write(|tx| {
-            tx.open_table(CONNECTIONS).map_err(state_error)?;
-            tx.open_table(TASKS).map_err(state_error)?;
-            tx.open_table(GLOBALS).map_err(state_error)?;
-            tx.open_table(SECRETS).map_err(state_error)?;
-            tx.open_table(COUNTERS).map_err(state_error)?;
-            Ok(())
+        Ok(Book {
+            file: Arc::new(File::open(state)?),
+            state: state.to_owned(),
+            turn: Mutex::default(),
+            grants: Mutex::default(),
         })
     }
 
     /// All connections, by name.
     pub fn connections(&self) -> Result<Vec<Connection>> {
-        self.all(CONNECTIONS)
+        self.file.all(CONNECTIONS)
     }
 
     /// The connection of this name.
@@ -105,7 +58,7 @@ impl Book {
     /// # Errors
     /// `Usage` when there is none.
     pub fn connection(&self, name: &str) -> Result<Connection> {
-        self.one(CONNECTIONS, name)?.ok_or_else(|| unknown("connection", name))
+        self.file.one(CONNECTIONS, name)?.ok_or_else(|| unknown("connection", name))
     }
 
     /// Adds a connection.
@@ -119,7 +72,8 @@ impl Book {
         entered: Entered,
     ) -> Result<Connection> {
         check::name("connection", name)?;
-        if self.one::<Connection>(CONNECTIONS, name)?.is_some() {
+        let _turn = self.turn();
+        if self.file.one::<Connection>(CONNECTIONS, name)?.is_some() {
             return Err(taken("connection", name));
         }
         let connection = Connection {
@@ -129,7 +83,7 @@ impl Book {
             secrets: Vec::new(),
             paused: false,
         };
-        self.enter(connection, entered)
+        self.enter(services::find(service)?, connection, entered)
     }
 
     /// Changes settings of a connection; what isn't entered stays. When it leads elsewhere
@@ -138,14 +92,20 @@ impl Book {
     /// # Errors
     /// `Usage` when anything entered breaks a rule.
     pub fn change_connection(&self, name: &str, entered: Entered) -> Result<Connection> {
-        self.enter(self.connection(name)?, entered)
+        let _turn = self.turn();
+        let connection = self.connection(name)?;
+        self.enter(services::find(&connection.service)?, connection, entered)
     }
 
-    fn enter(&self, mut connection: Connection, entered: Entered) -> Result<Connection> {
-        let service = services::find(&connection.service)?;
+    pub(super) fn enter(
+        &self,
+        service: &dyn Service,
+        mut connection: Connection,
+        entered: Entered,
+    ) -> Result<Connection> {
         let descriptor = service.descriptor();
-        let known = self.values(&connection);
-        let before = place(&connection);
+        let known = self.file.settings(&connection);
+        let before = connection.clone();
         let mut values: BTreeMap<_, _> = connection.values.drain(..).collect();
         let mut secrets: BTreeSet<_> = connection.secrets.drain(..).collect();
         for (key, value) in entered.values {
@@ -153,6 +113,12 @@ impl Book {
             values.insert(key, value);
         }
         values.retain(|_, value| !value.is_empty());
+        connection.values = values.into_iter().collect();
+        // A refresh token is good for the app that it was given to, and nobody else is to see it.
+        let signed_out = descriptor.sign_in.is_some() && app(&connection) != app(&before);
+        if signed_out {
+            secrets.remove(REFRESH_TOKEN);
+        }
         for (key, secret) in &entered.secrets {
             expect_secret(descriptor, key, true)?;
             if secret.is_empty() {
@@ -161,7 +127,7 @@ impl Book {
                 secrets.insert(key.clone())
             };
         }
-        let mut all = remote::Settings(values.clone());
+        let mut all: remote::Settings = connection.values.iter().cloned().collect();
         for key in &secrets {
             let new = entered.secrets.iter().rfind(|(name, _)| name == key);
             let old = known.as_ref().ok().and_then(|known| known.given(key));
@@ -169,37 +135,37 @@ impl Book {
                 Some((_, secret)) => secret.clone().reveal(),
                 None => old.unwrap_or(PRESENT).to_owned(),
             };
-            all.0.insert(key.clone(), text);
+            all.extend([(key.clone(), text)]);
         }
         check::values(descriptor, &all)?;
         // A lost key file must not stop a person from entering the secrets again, one by one.
         if known.is_ok() {
             let http = Http::new(&all.http_options(descriptor, 1), Cancel::default())?;
+            if let Some(sign_in) = &descriptor.sign_in {
+                all = all.with_grant(Arc::new(self.signed(&connection.name, sign_in)));
+            }
             service.open(&all, http, "")?;
         }
-        connection.values = values.into_iter().collect();
         connection.secrets = secrets.into_iter().collect();
         let mut lost = Vec::new();
-        if place(&connection) != before {
+        if place(descriptor, &connection) != place(descriptor, &before) {
             lost = self.tasks_of(&connection.name)?;
         }
-        self.write(|tx| {
-            put(tx, CONNECTIONS, &connection.name, &connection)?;
+        self.file.write(|change| {
+            change.put(CONNECTIONS, &connection.name, &connection)?;
             for task in &lost {
-                put(tx, TASKS, &task.name, &Task { id: next_id(tx)?, ..task.clone() })?;
+                change.put_anew(&mut task.clone())?;
             }
-            let mut sealed = tx.open_table(SECRETS).map_err(state_error)?;
-            for (key, secret) in &entered.secrets {
-                let place = (connection.name.as_str(), key.as_str());
-                if secret.is_empty() {
-                    sealed.remove(place).map_err(state_error)?;
-                } else {
-                    let row = self.seal.seal(&connection.name, key, secret)?;
-                    sealed.insert(place, row.as_slice()).map_err(state_error)?;
-                }
+            if signed_out {
+                change.remove_secret(&connection.name, REFRESH_TOKEN)?;
+                change.remove_secret(&connection.name, ATTEMPT)?;
             }
-            Ok(())
+            entered
+                .secrets
+                .iter()
+                .try_for_each(|(key, secret)| change.put_secret(&connection.name, key, secret))
         })?;
+        self.forget_access(&connection.name);
         lost.iter().try_for_each(|task| self.forget_state(task))?;
         Ok(connection)
     }
@@ -209,6 +175,7 @@ impl Book {
     /// # Errors
     /// `Usage` when a task uses it.
     pub fn remove_connection(&self, name: &str) -> Result<()> {
+        let _turn = self.turn();
         let connection = self.connection(name)?;
         let users: Vec<_> = self.tasks_of(name)?.into_iter().map(|task| task.name).collect();
         if !users.is_empty() {
@@ -216,36 +183,55 @@ impl Book {
             let cause = format!("tasks use it: {}", users.join(", "));
             return Err(Error::new(Kind::Usage, what, cause).remedy("remove these tasks first"));
         }
-        self.write(|tx| {
-            remove(tx, CONNECTIONS, name)?;
-            let mut sealed = tx.open_table(SECRETS).map_err(state_error)?;
-            for key in &connection.secrets {
-                sealed.remove((name, key.as_str())).map_err(state_error)?;
-            }
-            Ok(())
-        })
+        self.file.write(|change| {
+            change.remove(CONNECTIONS, name)?;
+            let secrets = connection.secrets.iter().map(String::as_str);
+            secrets.chain([ATTEMPT]).try_for_each(|key| change.remove_secret(name, key))
+        })?;
+        self.forget_access(name);
+        self.grants().remove(name);
+        Ok(())
     }
 
-    /// A connection's values with its secrets unsealed, to open it with.
+    /// A connection's values with its secrets unsealed, to open it with. Where its service is
+    /// signed in to, what gives access is with them, the same for all who ask.
     ///
     /// # Errors
     /// `SignIn` when the key file is lost or is another one.
     pub fn values(&self, connection: &Connection) -> Result<remote::Settings> {
-        let sealed = self.reading()?.open_table(SECRETS).map_err(state_error)?;
-        let mut values: BTreeMap<_, _> = connection.values.iter().cloned().collect();
-        for key in &connection.secrets {
-            let row = sealed.get((connection.name.as_str(), key.as_str())).map_err(state_error)?;
-            if let Some(row) = row {
-                let secret = self.seal.unseal(&connection.name, key, row.value())?;
-                values.insert(key.clone(), secret.reveal());
-            }
+        let settings = self.file.settings(connection)?;
+        let Some(sign_in) = &services::find(&connection.service)?.descriptor().sign_in else {
+            return Ok(settings);
+        };
+        Ok(settings.with_grant(self.grant(&connection.name, sign_in)))
+    }
+
+    /// What gives access to a connection's service, one for all who ask.
+    pub(super) fn grant(&self, connection: &str, sign_in: &'static SignIn) -> Arc<Signed> {
+        let mut grants = self.grants();
+        let grant = grants.entry(connection.to_owned());
+        grant.or_insert_with(|| Arc::new(self.signed(connection, sign_in))).clone()
+    }
+
+    /// What was given for access to a connection's service is asked for anew.
+    pub(super) fn forget_access(&self, connection: &str) {
+        if let Some(grant) = self.grants().get(connection) {
+            grant.forget();
         }
-        Ok(remote::Settings(values))
+    }
+
+    fn grants(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Signed>>> {
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until nobody else changes a connection. Nobody does so for long.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All tasks, by name.
     pub fn tasks(&self) -> Result<Vec<Task>> {
-        self.all(TASKS)
+        self.file.all(TASKS)
     }
 
     /// The tasks of a connection, by name.
@@ -260,7 +246,7 @@ impl Book {
     /// # Errors
     /// `Usage` when there is none.
     pub fn task(&self, name: &str) -> Result<Task> {
-        self.one(TASKS, name)?.ok_or_else(|| unknown("task", name))
+        self.file.one(TASKS, name)?.ok_or_else(|| unknown("task", name))
     }
 
     /// Adds a task.
@@ -270,7 +256,7 @@ impl Book {
     /// folder overlaps that of another task of the connection.
     pub fn add_task(&self, new: NewTask) -> Result<Task> {
         check::name("task", &new.name)?;
-        if self.one::<Task>(TASKS, &new.name)?.is_some() {
+        if self.file.one::<Task>(TASKS, &new.name)?.is_some() {
             return Err(taken("task", &new.name));
         }
         self.connection(&new.connection)?;
@@ -286,10 +272,7 @@ impl Book {
             revision: 0,
         };
         self.check_apart(&task)?;
-        self.write(|tx| {
-            task.id = next_id(tx)?;
-            put(tx, TASKS, &task.name, &task)
-        })?;
+        self.file.write(|change| change.put_anew(&mut task))?;
         Ok(task)
     }
 
@@ -319,11 +302,8 @@ impl Book {
         if (task.direction, task.keep_removed) != (before.direction, before.keep_removed) {
             task.revision += 1;
         }
-        self.write(|tx| {
-            if moved {
-                task.id = next_id(tx)?;
-            }
-            put(tx, TASKS, name, &task)
+        self.file.write(|change| {
+            if moved { change.put_anew(&mut task) } else { change.put(TASKS, name, &task) }
         })?;
         if moved {
             self.forget_state(&before)?;
@@ -334,7 +314,7 @@ impl Book {
     /// Removes a task and its state. Its folders stay as they are.
     pub fn remove_task(&self, name: &str) -> Result<()> {
         let task = self.task(name)?;
-        self.write(|tx| remove(tx, TASKS, name))?;
+        self.file.write(|change| change.remove(TASKS, name))?;
         self.forget_state(&task)
     }
 
@@ -360,15 +340,16 @@ impl Book {
         match scope {
             Scope::Everything => {
                 let globals = Globals { paused, ..self.globals()? };
-                self.write(|tx| put(tx, GLOBALS, GLOBALS_ROW, &globals))
+                self.file.write(|change| change.put(GLOBALS, GLOBALS_ROW, &globals))
             }
             Scope::Connection(name) => {
+                let _turn = self.turn();
                 let connection = Connection { paused, ..self.connection(name)? };
-                self.write(|tx| put(tx, CONNECTIONS, name, &connection))
+                self.file.write(|change| change.put(CONNECTIONS, name, &connection))
             }
             Scope::Task(name) => {
                 let task = Task { paused, ..self.task(name)? };
-                self.write(|tx| put(tx, TASKS, name, &task))
+                self.file.write(|change| change.put(TASKS, name, &task))
             }
         }
     }
@@ -380,7 +361,7 @@ impl Book {
 
     /// The settings of the program as a whole.
     pub fn globals(&self) -> Result<Globals> {
-        Ok(self.one(GLOBALS, GLOBALS_ROW)?.unwrap_or_default())
+        Ok(self.file.one(GLOBALS, GLOBALS_ROW)?.unwrap_or_default())
     }
 
     /// Changes a setting of the program as a whole: `transfers` or `history`.
@@ -406,58 +387,21 @@ impl Book {
                 range.end()
             ))
         })?;
-        self.write(|tx| put(tx, GLOBALS, GLOBALS_ROW, &globals))?;
+        self.file.write(|change| change.put(GLOBALS, GLOBALS_ROW, &globals))?;
         Ok(globals)
     }
-
-    fn reading(&self) -> Result<ReadTransaction> {
-        self.db.begin_read().map_err(state_error)
-    }
-
-    fn all<T: DeserializeOwned>(&self, table: Rows) -> Result<Vec<T>> {
-        let table = self.reading()?.open_table(table).map_err(state_error)?;
-        let rows = table.iter().map_err(state_error)?;
-        rows.map(|row| decode(FORMAT, row.map_err(state_error)?.1.value())).collect()
-    }
-
-    fn one<T: DeserializeOwned>(&self, table: Rows, name: &str) -> Result<Option<T>> {
-        let table = self.reading()?.open_table(table).map_err(state_error)?;
-        let row = table.get(name).map_err(state_error)?;
-        row.map(|row| decode(FORMAT, row.value())).transpose()
-    }
-
-    /// Makes a change durable as a whole, or not at all.
-    fn write<T>(&self, change: impl FnOnce(&WriteTransaction) -> Result<T>) -> Result<T> {
-        let tx = self.db.begin_write().map_err(state_error)?;
-        let result = change(&tx)?;
-        tx.commit().map_err(state_error)?;
-        Ok(result)
-    }
-}
-
-fn put<T: Serialize>(tx: &WriteTransaction, table: Rows, name: &str, row: &T) -> Result<()> {
-    let mut table = tx.open_table(table).map_err(state_error)?;
-    table.insert(name, encode(FORMAT, row)?.as_slice()).map_err(state_error)?;
-    Ok(())
-}
-
-fn remove(tx: &WriteTransaction, table: Rows, name: &str) -> Result<()> {
-    let mut table = tx.open_table(table).map_err(state_error)?;
-    table.remove(name).map_err(state_error)?;
-    Ok(())
-}
-
-fn next_id(tx: &WriteTransaction) -> Result<u64> {
-    let mut counters = tx.open_table(COUNTERS).map_err(state_error)?;
-    let last = counters.get(LAST_TASK).map_err(state_error)?.map_or(0, |row| row.value());
-    counters.insert(LAST_TASK, last + 1).map_err(state_error)?;
-    Ok(last + 1)
 }
 
 /// Where a connection leads.
-fn place(connection: &Connection) -> Vec<(String, String)> {
-    let values = connection.values.iter();
-    values.filter(|(key, _)| PLACE.contains(&key.as_str())).cloned().collect()
+fn place<'a>(descriptor: &Descriptor, connection: &'a Connection) -> Vec<&'a (String, String)> {
+    let is_place = |key: &str| descriptor.all_fields().any(|each| each.place && each.key == key);
+    connection.values.iter().filter(|(key, _)| is_place(key)).collect()
+}
+
+/// The app that a connection is signed in with, and where.
+fn app(connection: &Connection) -> Vec<&(String, String)> {
+    let of_app = |key: &str| matches!(key, "client-id" | "endpoint");
+    connection.values.iter().filter(|(key, _)| of_app(key)).collect()
 }
 
 /// Refuses a secret that comes in as a plain value, and the other way round.

@@ -6,10 +6,13 @@
 
 mod book;
 mod check;
+mod file;
 mod seal;
+mod sign_in;
 
 pub use book::Book;
 pub use seal::Secret;
+pub use sign_in::{Begun, SIGN_IN_PATIENCE};
 
 use crate::model::Direction;
 use serde::{Deserialize, Serialize};

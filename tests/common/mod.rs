@@ -13,3 +13,4 @@ pub mod program;
 pub mod proxy;
 pub mod relay;
 pub mod tls;
+pub mod tokens;

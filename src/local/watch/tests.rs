@@ -10,6 +10,7 @@ static SERVICE: Descriptor = Descriptor {
     name: "test",
     label: "Test",
     fields: &[],
+    sign_in: None,
     listing: Listing::Folders,
     folders_implied: false,
     folds_case: false,
