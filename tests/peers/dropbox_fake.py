@@ -1,9 +1,9 @@
 """dropbox_fake.py PORT: a strict fake of Dropbox on the loopback address, its files in memory.
 
 It serves the paths of all of Dropbox's hosts: /2/... of api, content and notify, and /oauth2/.... What requests may
-contain is checked against Dropbox's own description of its API (dropbox_api.py); how it behaves comes from that and from
-Dropbox's documentation. Where neither says what Dropbox does, the fake does what is least convenient for a client: a file
-that was moved has a new `rev`, and content that is there already isn't written again, so its time stays.
+contain is checked against Dropbox's own description of its API (dropbox_api.py); how the fake behaves comes from that
+and from Dropbox's documentation. Where neither says what Dropbox does, it does what is least convenient for a client: a
+file that was moved has a new `rev`, and content that is there already isn't written again, so its time stays.
 
 Controls beside those of fake_service.py, which act as the owner does on the web page. Paths are those of the root
 namespace: the user's home, or the team's space while the user is in a team, in which the home is /Tester.

@@ -279,6 +279,9 @@ class Tree:
             base = self.namespaces().get(namespace)
             if base is None:
                 raise unknown
+        if problem is LookupProblem and rest.startswith("//"):
+            # rclone relies on it.
+            rest = rest[1:]
         if rest == "":
             return base, []
         names = [unicodedata.normalize("NFC", name) for name in rest[1:].split("/")]
