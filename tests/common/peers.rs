@@ -182,6 +182,24 @@ impl FakePeer {
         assert!(status.is_success(), "{url}: {status} {text}");
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{url}: {error}: {text}"))
     }
+
+    /// Runs rclone, to which this service is `peer:` with these settings, and waits for its end. It can't be told where
+    /// the fake is: it asks the service's own hosts, and a proxy answers for them.
+    pub fn rclone(&self, settings: &[(&str, &str)], args: &[&str]) -> Output {
+        let front = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/tls_front.py");
+        let mut command = Command::new(installed().join("python/bin/python"));
+        command.args(["-B", front, &self.endpoint]).arg(installed().join("python/bin/rclone"));
+        let token = serde_json::json!({
+            "access_token": "none", "refresh_token": self.refresh_token, "expiry": "2001-01-01T00:00:00Z",
+        });
+        let token = token.to_string();
+        let known = [
+            ("CLIENT_ID", self.client_id.as_str()),
+            ("CLIENT_SECRET", &self.client_secret),
+            ("TOKEN", &token),
+        ];
+        run_rclone(command, &[&known, settings].concat(), args)
+    }
 }
 
 impl S3Peer {
@@ -296,7 +314,12 @@ fn free_port() -> u16 {
 
 /// Runs rclone with the one remote `peer:`, and nothing of the configuration of the person who tests.
 fn rclone(remote: &[(&str, &str)], args: &[&str]) -> Output {
-    Command::new(installed().join("python/bin/rclone"))
+    run_rclone(Command::new(installed().join("python/bin/rclone")), remote, args)
+}
+
+/// As [`rclone`], where something else may run it.
+fn run_rclone(mut rclone: Command, remote: &[(&str, &str)], args: &[&str]) -> Output {
+    rclone
         .args(["--config=", "--retries=1"])
         .args(args)
         .envs(remote.iter().map(|(key, value)| (format!("RCLONE_CONFIG_PEER_{key}"), value)))
