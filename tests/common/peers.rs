@@ -16,6 +16,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const DAV_USER: &str = "tester";
 const DAV_PASSWORD: &str = "testing";
 
+/// Whom the fakes of cloud services know: the same stands in `tests/peers/fake_service.py`.
+const FAKE_CLIENT: &str = "tester-client";
+const FAKE_SECRET: &str = "tester-secret";
+const FAKE_REFRESH_TOKEN: &str = "tester-refresh";
+
 /// How often a peer is started that fails: between finding a free port and using it, another program may take it.
 const START_ATTEMPTS: usize = 3;
 
@@ -37,6 +42,16 @@ pub struct DavPeer {
     pub password: String,
     /// Where rclone finds the same folder: it doesn't speak Digest.
     basic_url: String,
+}
+
+/// A fake of a cloud service, with a client and a refresh token that it knows from the start.
+pub struct FakePeer {
+    pub name: &'static str,
+    /// Without a slash at the end. Stands for each of the service's hosts.
+    pub endpoint: String,
+    pub client_id: String,
+    pub client_secret: String,
+    pub refresh_token: String,
 }
 
 /// OpenStack Swift's S3 door: the strict one, and the one to believe in a dispute. Checks signatures, the clock,
@@ -129,6 +144,64 @@ pub fn dav_peers() -> [&'static DavPeer; 5] {
     [apache(), apache_digest(), nginx(), wsgidav(), rclone_dav()]
 }
 
+/// A fake of Google Drive, `tests/peers/google_drive.py`: checks each request against Google's own description of the API.
+///
+/// All tests of this process share its files: each works in a folder of its own, and none makes faults for all.
+pub fn google_drive() -> &'static FakePeer {
+    static PEER: OnceLock<FakePeer> = OnceLock::new();
+    PEER.get_or_init(new_google_drive)
+}
+
+/// A Google Drive for one test alone.
+pub fn new_google_drive() -> FakePeer {
+    FakePeer::start("google-drive")
+}
+
+impl FakePeer {
+    fn start(name: &'static str) -> FakePeer {
+        FakePeer {
+            name,
+            endpoint: start(name, FAKE_CLIENT, FAKE_SECRET),
+            client_id: FAKE_CLIENT.into(),
+            client_secret: FAKE_SECRET.into(),
+            refresh_token: FAKE_REFRESH_TOKEN.into(),
+        }
+    }
+
+    /// Steers the fake: what there is to ask for, and with which fields, stands at the top of its file.
+    pub fn control(&self, what: &str, body: serde_json::Value) -> serde_json::Value {
+        let url = format!("{}/_control/{what}", self.endpoint);
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build();
+        let reply = ureq::Agent::from(agent).post(&url).send(body.to_string());
+        let read = reply.and_then(|mut reply| {
+            // A tree may be longer than ureq reads unasked.
+            let text = reply.body_mut().with_config().limit(u64::MAX).read_to_string()?;
+            Ok((reply.status(), text))
+        });
+        let (status, text) = read.unwrap_or_else(|error| panic!("{url}: {error}"));
+        assert!(status.is_success(), "{url}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{url}: {error}: {text}"))
+    }
+
+    /// Runs rclone, to which this service is `peer:` with these settings, and waits for its end. It can't be told where
+    /// the fake is: it asks the service's own hosts, and a proxy answers for them.
+    pub fn rclone(&self, settings: &[(&str, &str)], args: &[&str]) -> Output {
+        let front = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/tls_front.py");
+        let mut command = Command::new(installed().join("python/bin/python"));
+        command.args(["-B", front, &self.endpoint]).arg(installed().join("python/bin/rclone"));
+        let token = serde_json::json!({
+            "access_token": "none", "refresh_token": self.refresh_token, "expiry": "2001-01-01T00:00:00Z",
+        });
+        let token = token.to_string();
+        let known = [
+            ("CLIENT_ID", self.client_id.as_str()),
+            ("CLIENT_SECRET", &self.client_secret),
+            ("TOKEN", &token),
+        ];
+        run_rclone(command, &[&known, settings].concat(), args)
+    }
+}
+
 impl S3Peer {
     fn start(name: &'static str, access_key: &str, secret_key: &str) -> S3Peer {
         S3Peer {
@@ -203,7 +276,8 @@ fn start(name: &str, user: &str, password: &str) -> String {
     for _ in 0..START_ATTEMPTS {
         let port = free_port().to_string();
         // Not below target/: an Apache started by root serves as nobody, who may not get there.
-        let folder = std::env::temp_dir().join(format!("mooring-{}-{name}", std::process::id()));
+        let folder = format!("mooring-{}-{name}-{port}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
         let mut leash = Command::new(scripts.join("leash"))
             .arg(&folder)
             .arg(&port)
@@ -240,7 +314,12 @@ fn free_port() -> u16 {
 
 /// Runs rclone with the one remote `peer:`, and nothing of the configuration of the person who tests.
 fn rclone(remote: &[(&str, &str)], args: &[&str]) -> Output {
-    Command::new(installed().join("python/bin/rclone"))
+    run_rclone(Command::new(installed().join("python/bin/rclone")), remote, args)
+}
+
+/// As [`rclone`], where something else may run it.
+fn run_rclone(mut rclone: Command, remote: &[(&str, &str)], args: &[&str]) -> Output {
+    rclone
         .args(["--config=", "--retries=1"])
         .args(args)
         .envs(remote.iter().map(|(key, value)| (format!("RCLONE_CONFIG_PEER_{key}"), value)))

@@ -1,0 +1,965 @@
+"""google_drive.py PORT: a fake of Google Drive on the loopback address, for all of its hosts.
+
+It keeps real state, and refuses what Google's discovery document doesn't have (`google_drive_api.py`). How it behaves
+comes from the guides of the Drive API and from what client programs found: their names for errors, their requests.
+Methods of the API that it lacks are answered with 501. Signing in is at `/o/oauth2/v2/auth`, `/token` and `/revoke`.
+
+Stricter than Google: a parameter that stands there twice, a page size out of range, or null as a value is refused, and
+the ids of new files have to come from `files.generateIds`. Where it isn't known what Google does, it does what is harder
+for a client: a folder's trashing or move brings no changes of what is in it; renaming sets `modifiedTime`; exporting a
+document twice gives different bytes.
+
+How a test steers it: `google_drive_controls.py`, besides what `fake_service.py` has.
+"""
+
+import base64
+import json
+import random
+import re
+import secrets
+import sys
+
+from fake_service import Reply, Service, SignIn, serve
+from google_drive_api import Api, asks, below, not_found, refused, select
+from google_drive_controls import Controls
+from google_drive_query import Query
+from google_drive_store import FOLDER, SHORTCUT, Content, Store, milliseconds, new_id, now, rfc3339
+
+UPLOAD = "/upload/drive/v3/files"
+CHUNK_UNIT = 256 * 1024
+EXPORT_LIMIT = 10 * 1024 * 1024
+PINNED_REVISIONS = 200
+REMEMBERED_SEARCHES = 10_000
+
+OFFICE = "application/vnd.openxmlformats-officedocument."
+OPEN_DOCUMENT = "application/vnd.oasis.opendocument."
+EXPORTS = {
+    "application/vnd.google-apps.document": [
+        OFFICE + "wordprocessingml.document", OPEN_DOCUMENT + "text", "application/rtf", "application/pdf", "text/plain",
+        "application/zip", "application/epub+zip", "text/markdown",
+    ],
+    "application/vnd.google-apps.spreadsheet": [
+        OFFICE + "spreadsheetml.sheet", "application/x-vnd.oasis.opendocument.spreadsheet", "application/pdf",
+        "application/zip", "text/csv", "text/tab-separated-values",
+    ],
+    "application/vnd.google-apps.presentation": [
+        OFFICE + "presentationml.presentation", OPEN_DOCUMENT + "presentation", "application/pdf", "text/plain",
+        "image/jpeg", "image/png", "image/svg+xml",
+    ],
+    "application/vnd.google-apps.drawing": ["application/pdf", "image/jpeg", "image/png", "image/svg+xml"],
+}
+
+# Fields of a file that programs may write, and that change nothing else here.
+PLAIN_FIELDS = {
+    "description": "", "starred": False, "properties": None, "appProperties": None, "originalFilename": None,
+    "folderColorRgb": None, "copyRequiresWriterPermission": False, "viewersCanCopyContent": True, "writersCanShare": True,
+}
+# What depends on other fields, or is never answered.
+KNOWN_FIELDS = {
+    "id", "name", "mimeType", "parents", "createdTime", "modifiedTime", "trashed", "shortcutDetails", "contentHints",
+    *PLAIN_FIELDS,
+}
+WRITING = {"canModifyContent", "canRename", "canTrash", "canUntrash", "canDelete", "canAddChildren", "canMoveItemWithinDrive"}
+USER = {
+    "kind": "drive#user", "displayName": "Tess Tester", "me": True, "permissionId": "01234567890123456789",
+    "emailAddress": "tester@example.com",
+}
+
+
+class Call:
+    """A request that fits the API."""
+
+    def __init__(self, method, variables, parameters, request, mask):
+        self.method = method
+        self.variables = variables
+        self.parameters = parameters
+        self.request = request
+        self.mask = mask
+        self.written = {}  # the body
+
+    def is_set(self, name):
+        return self.parameters.get(name, False)
+
+    @property
+    def knows_shared_drives(self):
+        return self.is_set("supportsAllDrives") or self.is_set("supportsTeamDrives")
+
+
+class Session:
+    """A resumable upload that isn't finished; or is, and has a reply then."""
+
+    def __init__(self, call, mime, total):
+        self.call = call
+        self.mime = mime
+        self.total = total
+        self.data = bytearray()
+        self.reply = None
+
+
+class GoogleDrive(Service):
+    def __init__(self):
+        self.api = Api()
+        super().__init__(
+            SignIn(
+                scopes=[*self.api.scopes, "openid", "email", "profile"],
+                offline={"access_type": "offline", "prompt": "consent"},
+                expires_in=3600,
+                parameters=("include_granted_scopes", "login_hint"),
+            )
+        )
+        self.store = Store()
+        self.sessions = {}
+        self.searches = {}
+        self.exports = 0
+        self.random = random.Random(1)
+        # What tests may change:
+        self.page_limit = None
+        self.reorders = False
+        self.search_is_incomplete = False
+        self.quota = None
+        self.lost_session_status = 404
+        self.partly_stored = []
+        self.controls |= Controls(self).all()
+        self.methods = {
+            "drive.about.get": self.get_about,
+            "drive.changes.getStartPageToken": self.get_start_page_token,
+            "drive.changes.list": self.list_changes,
+            "drive.drives.get": self.get_drive,
+            "drive.drives.list": self.list_drives,
+            "drive.files.copy": self.copy_file,
+            "drive.files.create": self.create_file,
+            "drive.files.delete": self.delete_file,
+            "drive.files.emptyTrash": self.empty_trash,
+            "drive.files.export": self.export_file,
+            "drive.files.generateIds": self.generate_ids,
+            "drive.files.get": self.get_file,
+            "drive.files.list": self.list_files,
+            "drive.files.update": self.update_file,
+            "drive.revisions.get": self.get_revision,
+            "drive.revisions.list": self.list_revisions,
+            "drive.revisions.update": self.update_revision,
+        }
+
+    # Requests
+
+    def answer(self, request):
+        sign_in = {"/o/oauth2/v2/auth": "authorize", "/token": "token", "/revoke": "revoke"}.get(request.path)
+        if sign_in:
+            return getattr(self.sign_in, sign_in)(request)
+        upload_id = dict(request.query).get("upload_id")
+        if upload_id is not None and request.path.startswith(UPLOAD):
+            # The address of a session is secret, and enough; a token that comes with it has to be good.
+            if "Authorization" in request.headers:
+                self.check_token(request)
+            return self.continue_upload(request, upload_id)
+
+        method, variables, is_upload = self.api.find(request.method, request.path)
+        scopes = self.check_token(request)
+        if not scopes & method.scopes:
+            raise refused(403, "insufficientPermissions", "Request had insufficient authentication scopes.")
+        parameters = self.api.check_query(method, request.query, is_upload)
+        if parameters.get("alt") == "proto":
+            raise refused(400, "badRequest", "The fake answers JSON only", "alt")
+        if parameters.get("alt") == "media" and not method.gives_media:
+            raise refused(400, "badRequest", 'Unsupported alt type "media" for non byte stream request.', "alt")
+        call = Call(method, variables, parameters, request, self.mask(method, parameters))
+        if method.id not in self.methods:
+            raise refused(501, "notImplemented", f"The fake lacks {method.id}")
+        if is_upload:
+            return self.upload(call)
+        call.written = self.read_json(method, request.content_type, request.body)
+        return self.methods[method.id](call)
+
+    def check_token(self, request):
+        """The scopes of the token."""
+        header = request.headers.get("Authorization")
+        kind, _, token = (header or "").partition(" ")
+        try:
+            return self.sign_in.check(token if kind == "Bearer" else None)
+        except (KeyError, TimeoutError):
+            reason, message = ("required", "Login Required.") if header is None else ("authError", "Invalid Credentials")
+            headers = {"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/"'}
+            raise refused(401, reason, message, "Authorization", "header", headers=headers) from None
+
+    def mask(self, method, parameters):
+        if method.response is None:
+            return None
+        fields = parameters.get("fields")
+        if fields is None:
+            if method.id == "drive.about.get":
+                raise refused(400, "required", "The 'fields' parameter is required for this method.", "fields")
+            fields = method.default_fields
+        return self.api.mask(method.response, fields) if fields else {}
+
+    def read_json(self, method, content_type, body):
+        """The body of a request, or a part of it, as JSON."""
+        if not body:
+            return {}
+        if method.request is None:
+            raise refused(400, "badRequest", f"{method.id} takes no body")
+        if content_type != "application/json":
+            raise refused(400, "badRequest", f"Content-Type '{content_type}' isn't application/json", "Content-Type", "header")
+        try:
+            written = json.loads(body)
+        except ValueError:
+            raise refused(400, "parseError", "Parse Error") from None
+        self.api.check_body({"$ref": method.request}, written)
+        unknown = set(written) - KNOWN_FIELDS if method.request == "File" else ()
+        if unknown:
+            raise refused(501, "notImplemented", f"The fake doesn't know what writing {', '.join(unknown)} does")
+        return written
+
+    # Uploads
+
+    def upload(self, call):
+        request = call.request
+        kind = call.parameters.get("uploadType")
+        if kind == "media":
+            return self.finish_upload(call, request.body, request.headers.get("Content-Type"))
+        if kind == "multipart":
+            return self.upload_parts(call)
+        if kind == "resumable":
+            return self.start_session(call)
+        raise refused(400, "badRequest", "uploadType has to be media, multipart or resumable", "uploadType")
+
+    def finish_upload(self, call, data, mime):
+        call.mime, call.content = mime, Content(data)
+        return self.methods[call.method.id](call)
+
+    def upload_parts(self, call):
+        wrong = refused(400, "badContent", "Malformed multipart body.")
+        header = call.request.headers.get("Content-Type", "")
+        boundary = re.fullmatch(r'multipart/related\s*;.*?boundary="?([^";]+)"?(;.*)?', header)
+        if boundary is None:
+            raise wrong
+        delimiter = b"--" + boundary[1].encode()
+        body = call.request.body
+        # Google's own client ends lines so.
+        newline = b"\r\n" if body.startswith(delimiter + b"\r\n") else b"\n"
+        pieces = (newline + body).split(newline + delimiter)
+        if len(pieces) != 4 or pieces[0] or not pieces[3].startswith(b"--"):
+            raise wrong
+        parts = []
+        for piece in pieces[1:3]:
+            head, found, data = piece.partition(newline * 2)
+            lines = head.decode("latin-1").split(newline.decode())[1:]
+            fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            if not found or fields.get("content-transfer-encoding", "binary") not in ("binary", "base64"):
+                raise wrong
+            if fields.get("content-transfer-encoding") == "base64":
+                data = base64.b64decode(data)
+            parts.append((fields.get("content-type", ""), data))
+        (json_type, written), (mime, data) = parts
+        call.written = self.read_json(call.method, json_type.partition(";")[0].strip().lower(), written)
+        return self.finish_upload(call, data, mime)
+
+    def start_session(self, call):
+        request = call.request
+        call.written = self.read_json(call.method, request.content_type, request.body)
+        length = request.headers.get("X-Upload-Content-Length")
+        if length is not None and not length.isdecimal():
+            raise refused(400, "badRequest", "Wrong length", "X-Upload-Content-Length", "header")
+        total = None if length is None else int(length)
+        call.content = None
+        self.methods[call.method.id](call, only_check=True)
+        self.check_quota(total or 0)
+        upload_id = secrets.token_urlsafe(60)
+        self.sessions[upload_id] = Session(call, request.headers.get("X-Upload-Content-Type"), total)
+        is_here = request.host.partition(":")[0] in ("127.0.0.1", "localhost")
+        address = f"{'http' if is_here else 'https'}://{request.host}{request.target}&upload_id={upload_id}"
+        return Reply(200, {"Location": address, "X-GUploader-UploadID": upload_id})
+
+    def continue_upload(self, request, upload_id):
+        session = self.sessions.get(upload_id)
+        if session is None:
+            raise refused(self.lost_session_status, "notFound", "The upload session isn't there (any more).")
+        if request.method == "DELETE":
+            del self.sessions[upload_id]
+            return Reply(499)
+        if request.method not in ("PUT", "POST"):
+            raise refused(400, "badRequest", "Parts of an upload are PUT")
+        if session.reply is None:
+            self.store_chunk(session, request)
+            if session.total != len(session.data):
+                stored = {"Range": f"bytes=0-{len(session.data) - 1}"} if session.data else {}
+                return Reply(308, stored)
+            session.reply = self.finish_upload(session.call, bytes(session.data), session.mime)
+        return session.reply
+
+    def store_chunk(self, session, request):
+        first, after, total = self.chunk_range(request)
+        if total is not None:
+            if session.total not in (None, total):
+                raise refused(400, "badRequest", f"The upload has {session.total} bytes, not {total}", "Content-Range", "header")
+            session.total = total
+        if first is None:
+            return
+        if after - first != len(request.body) or session.total is not None and after > session.total:
+            raise refused(400, "badRequest", "The part hasn't the length it tells", "Content-Range", "header")
+        if after != session.total and len(request.body) % CHUNK_UNIT != 0:
+            message = f"The length of a part that isn't the last has to be a multiple of {CHUNK_UNIT}"
+            raise refused(400, "badRequest", message, "Content-Range", "header")
+        if first > len(session.data):
+            message = f"A part has to start at {len(session.data)}, where the one before it ended"
+            raise refused(400, "badRequest", message, "Content-Range", "header")
+        self.check_quota(after)
+        kept = self.partly_stored.pop() if self.partly_stored else len(request.body)
+        # What is there already stays.
+        session.data += request.body[len(session.data) - first:kept]
+
+    @staticmethod
+    def chunk_range(request):
+        """Where a part starts and ends (None for a question about what is stored), and the whole length if it is told."""
+        text = request.headers.get("Content-Range")
+        if text is None:
+            return 0, len(request.body), len(request.body)
+        found = re.fullmatch(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)", text)
+        if found is None or found[1] is None and request.body:
+            raise refused(400, "badRequest", f"Wrong range: {text}", "Content-Range", "header")
+        total = None if found[3] == "*" else int(found[3])
+        if found[1] is None:
+            return None, None, total
+        return int(found[1]), int(found[2]) + 1, total
+
+    def cut_off(self, request):
+        """Of a part that broke off, the whole units stay."""
+        session = self.sessions.get(dict(request.query).get("upload_id"))
+        if session is not None and session.reply is None:
+            first, _, _ = self.chunk_range(request)
+            if first == len(session.data):
+                session.data += request.body[:len(request.body) // CHUNK_UNIT * CHUNK_UNIT]
+
+    # Files
+
+    def look_up(self, call, file_id=None):
+        """The file of a call, or another that it names."""
+        file_id = file_id or call.variables["fileId"]
+        file = self.store.files.get(self.store.resolve(file_id))
+        hides_shared_drives = "supportsAllDrives" in call.method.parameters and not call.knows_shared_drives
+        if file is None or file.drive is not None and hides_shared_drives:
+            raise not_found(file_id)
+        return file
+
+    @staticmethod
+    def need(file, capability):
+        if capability in file.denied or capability in WRITING and "canEdit" in file.denied:
+            message = f"The user does not have sufficient permissions for file {file.id}."
+            raise refused(403, "insufficientFilePermissions", message)
+
+    def check_quota(self, more):
+        if self.quota is None:
+            return
+        if self.used_bytes() + more > self.quota:
+            raise refused(403, "storageQuotaExceeded", "The user's Drive storage quota has been exceeded.")
+
+    def used_bytes(self):
+        heads = (file.head.content for file in self.store.files.values() if file.revisions and file.drive is None)
+        return sum(len(content.data) for content in heads)
+
+    def get_file(self, call):
+        file = self.look_up(call)
+        if call.parameters.get("alt") != "media":
+            if call.is_set("acknowledgeAbuse"):
+                message = "The acknowledgeAbuse parameter is only for downloads."
+                raise refused(403, "invalidAbuseAcknowledgment", message, "acknowledgeAbuse")
+            return self.reply_file(call, file)
+        if file.is_google_type:
+            message = "Only files with binary content can be downloaded. Use Export with Docs Editors files."
+            raise refused(403, "fileNotDownloadable", message, "alt")
+        self.check_download(call, file)
+        return media(call.request, file.head.content.data, file.mime)
+
+    def check_download(self, call, file):
+        if "canDownload" in file.denied:
+            raise refused(403, "cannotDownloadFile", "This file cannot be downloaded by the user.")
+        if file.is_abusive and not call.is_set("acknowledgeAbuse"):
+            message = "This file has been identified as malware or spam and cannot be downloaded."
+            raise refused(403, "cannotDownloadAbusiveFile", message)
+
+    def list_files(self, call):
+        parameters = call.parameters
+        drive_id = self.drive_of(call)
+        corpora = parameters.get("corpora", "user")
+        if corpora not in ("user", "domain", "drive", "allDrives"):
+            raise refused(400, "invalid", "Invalid Value", "corpora")
+        if (corpora == "drive") != (drive_id is not None):
+            message = "The driveId parameter must be specified if and only if corpora is set to drive."
+            raise refused(400, "invalid", message, "corpora")
+        includes_all = self.includes_all_drives(call)
+        if corpora in ("drive", "allDrives") and not includes_all:
+            message = f"includeItemsFromAllDrives has to be true for corpora={corpora}"
+            raise refused(403, "teamDrivesRequired", message, "includeItemsFromAllDrives")
+
+        search = tuple(parameters.get(name) for name in ("q", "orderBy", "corpora", "driveId", "spaces")) + (includes_all,)
+        condition = Query(parameters.get("q", ""), self.store).condition()
+        if "pageToken" in parameters:
+            made_for, found, start = self.searches.get(parameters["pageToken"], (None, None, 0))
+            if made_for != search:
+                raise refused(400, "invalid", "Invalid Value", "pageToken")
+        else:
+            found, start = self.store.candidates(condition), 0
+            sort(found, parameters.get("orderBy", ""))
+
+        def is_meant(file):
+            if file.parent is None and file.is_mine or self.store.files.get(file.id) is not file:
+                return False
+            if drive_id is not None:
+                return file.drive == drive_id and condition.meets(file)
+            return (includes_all or file.drive is None) and condition.meets(file)
+
+        size = self.page_size(call, 100)
+        page = []
+        while start < len(found) and len(page) < size:
+            if is_meant(found[start]):
+                page.append(found[start])
+            start += 1
+        body = {"kind": "drive#fileList", "incompleteSearch": self.search_is_incomplete}
+        if any(is_meant(file) for file in found[start:]):
+            token = "~!!~" + secrets.token_urlsafe(40)
+            self.searches[token] = search, found, start
+            if len(self.searches) > REMEMBERED_SEARCHES:
+                del self.searches[next(iter(self.searches))]
+            body["nextPageToken"] = token
+        if asks(call.mask, "files"):
+            body["files"] = [self.render(file, below(call.mask, "files")) for file in page]
+        return Reply(body=select(call.mask, body))
+
+    def page_size(self, call, default):
+        size = call.parameters.get("pageSize", default)
+        return size if self.page_limit is None else min(size, self.page_limit)
+
+    def includes_all_drives(self, call):
+        if not (call.is_set("includeItemsFromAllDrives") or call.is_set("includeTeamDriveItems")):
+            return False
+        if not call.knows_shared_drives:
+            message = "supportsAllDrives has to be true where includeItemsFromAllDrives is"
+            raise refused(403, "supportsTeamDrivesRequired", message, "supportsAllDrives")
+        return True
+
+    def drive_of(self, call):
+        """The shared drive that a call names, if any."""
+        drive_id = call.parameters.get("driveId", call.parameters.get("teamDriveId"))
+        if drive_id is None:
+            return None
+        if drive_id not in self.store.drives or not call.knows_shared_drives:
+            raise refused(404, "notFound", f"Shared drive not found: {drive_id}", "driveId")
+        return drive_id
+
+    def generate_ids(self, call):
+        if call.parameters.get("space", "drive") != "drive":
+            raise refused(400, "invalid", "Invalid Value", "space")
+        if call.parameters.get("type", "files") not in ("files", "shortcuts"):
+            raise refused(400, "invalid", "Invalid Value", "type")
+        ids = [new_id() for _ in range(call.parameters.get("count", 10))]
+        self.store.reserved_ids.update(ids)
+        return Reply(body=select(call.mask, {"kind": "drive#generatedIds", "space": "drive", "ids": ids}))
+
+    def new_parent(self, call, default):
+        """The folder that is to have a new file."""
+        parents = call.written.get("parents") or [default.id]
+        if len(parents) > 1:
+            raise refused(403, "cannotAddParent", "Increasing the number of parents is not allowed")
+        parent = self.look_up(call, parents[0])
+        self.check_parent(parent)
+        return parent
+
+    def check_parent(self, parent):
+        if not parent.is_folder:
+            raise refused(403, "parentNotAFolder", "The specified parent is not a folder.")
+        if {"canAddChildren", "canEdit"} & parent.denied:
+            raise refused(403, "insufficientParentPermissions", "Insufficient permissions for the specified parent.")
+
+    def check_id(self, file_id, mime):
+        store = self.store
+        if file_id in store.files or file_id in store.gone:
+            raise refused(409, "fileIdInUse", "A file already exists with the provided ID.")
+        is_document = mime.startswith("application/vnd.google-apps.") and mime not in (FOLDER, SHORTCUT)
+        if file_id not in store.reserved_ids or is_document:
+            raise refused(400, "invalid", "The provided file ID is not usable.", "file.id", "other")
+
+    def create_file(self, call, only_check=False):
+        written = call.written
+        content = getattr(call, "content", None)
+        mime = written.get("mimeType") or getattr(call, "mime", None) or "application/octet-stream"
+        mime = mime if mime.startswith("application/vnd.google-apps.") else mime.partition(";")[0].strip().lower()
+        parent = self.new_parent(call, self.store.root)
+        if "id" in written:
+            self.check_id(written["id"], mime)
+        if "trashed" in written:
+            raise refused(403, "fieldNotWritable", "A new file can't be trashed.", "trashed")
+        is_blob = not mime.startswith("application/vnd.google-apps.")
+        if content is not None and not is_blob:
+            raise refused(400, "badRequest", "The fake takes no content for Google's own types")
+        target = None
+        if mime == SHORTCUT:
+            target = self.look_up(call, written.get("shortcutDetails", {}).get("targetId", "none")).id
+        if only_check:
+            return None
+
+        if content is not None:
+            self.check_quota(len(content.data))
+        file = self.store.create(written.get("name", "Untitled"), mime, parent, written.get("id"))
+        file.target = target
+        self.write_fields(file, written)
+        if not file.is_folder and target is None:
+            self.store.add_revision(file, content or Content(b""), call.is_set("keepRevisionForever"))
+        self.store.touch(file)
+        return self.reply_file(call, file)
+
+    def write_fields(self, file, written):
+        for name in ("createdTime", "modifiedTime"):
+            if name in written:
+                setattr(file, {"createdTime": "created", "modifiedTime": "modified"}[name], milliseconds(written[name]))
+        for name in PLAIN_FIELDS:
+            if name in ("properties", "appProperties") and name in written:
+                merged = file.written.get(name, {}) | written[name]
+                file.written[name] = {key: value for key, value in merged.items() if value is not None}
+            elif name in written:
+                file.written[name] = written[name]
+
+    def copy_file(self, call):
+        source = self.look_up(call)
+        self.need(source, "canCopy")
+        if source.is_folder or source.target is not None:
+            raise refused(403, "cannotCopyFile", "This file cannot be copied by the user.")
+        parent = self.new_parent(call, self.store.files.get(source.parent) or self.store.root)
+        if "id" in call.written:
+            self.check_id(call.written["id"], source.mime)
+        self.check_quota(len(source.head.content.data))
+        name = call.written.get("name", f"Copy of {source.name}")
+        file = self.store.create(name, source.mime, parent, call.written.get("id"))
+        self.write_fields(file, call.written)
+        self.store.add_revision(file, source.head.content, call.is_set("keepRevisionForever"))
+        self.store.touch(file)
+        return self.reply_file(call, file)
+
+    def update_file(self, call, only_check=False):
+        file, written = self.look_up(call), call.written
+        content = getattr(call, "content", None)
+        for name in ("parents", "id", "createdTime", "shortcutDetails"):
+            if name in written:
+                message = f"The {name} field is not directly writable in update requests."
+                if name == "parents":
+                    message += " Use the addParents and removeParents parameters instead."
+                raise refused(403, "fieldNotWritable", message)
+        parent = self.parent_after(call, file)
+        is_moved = parent is not self.store.files.get(file.parent)
+        is_renamed = written.get("name", file.name) != file.name
+        self.check_update(call, file, is_moved, is_renamed)
+        if only_check:
+            return None
+
+        if is_moved or is_renamed:
+            self.store.move(file, written.get("name", file.name), parent)
+        if content is not None:
+            self.check_quota(len(content.data))
+        if content is not None or is_renamed:
+            file.modified = now()
+        self.write_fields(file, written)
+        mime = written.get("mimeType") or getattr(call, "mime", None)
+        if mime:
+            file.mime = mime.partition(";")[0].strip().lower() if not file.is_google_type else file.mime
+        if content is not None:
+            self.store.add_revision(file, content, call.is_set("keepRevisionForever"))
+        if "trashed" in written:
+            file.trashed_time = (file.trashed_time or now()) if written["trashed"] else None
+        self.store.touch(file)
+        return self.reply_file(call, file)
+
+    def check_update(self, call, file, is_moved, is_renamed):
+        written = call.written
+        is_root = file.parent is None and file.is_mine
+        if is_root and (is_moved or is_renamed or "trashed" in written):
+            raise refused(403, "insufficientFilePermissions", f"The user does not have sufficient permissions for file {file.id}.")
+        if is_renamed:
+            self.need(file, "canRename")
+        if is_moved:
+            self.need(file, "canMoveItemWithinDrive")
+        if "trashed" in written:
+            self.need(file, "canTrash" if written["trashed"] else "canUntrash")
+        if call.parameters.get("uploadType") is not None and call.request.path.startswith(UPLOAD):
+            self.need(file, "canModifyContent")
+            if file.is_google_type:
+                raise refused(400, "badRequest", "The fake takes no content for Google's own types")
+        changes_kind = written.get("mimeType", "").startswith("application/vnd.google-apps.") != file.is_google_type
+        if "mimeType" in written and changes_kind:
+            raise refused(400, "badRequest", "A file can't become one of Google's own types, nor the reverse", "mimeType")
+        self.need(file, "canEdit")
+
+    def parent_after(self, call, file):
+        """The parent that an update leaves the file with."""
+        old = self.store.files.get(file.parent)
+        names = {which: call.parameters.get(which, "") for which in ("addParents", "removeParents")}
+        added, removed = (
+            [self.store.resolve(each) for each in names[which].split(",") if each] for which in ("addParents", "removeParents")
+        )
+        if not added and not removed:
+            return old
+        kept = {file.parent} - {None} - set(removed) | set(added)
+        if not kept:
+            reason = "teamDrivesParentLimit" if file.drive else "cannotRemoveParent"
+            raise refused(403, reason, "An item must have exactly one parent.")
+        if len(kept) > 1:
+            raise refused(403, "cannotAddParent", "Increasing the number of parents is not allowed")
+        parent = self.look_up(call, kept.pop())
+        if parent is not old:
+            self.check_parent(parent)
+        if self.store.is_below(parent, file):
+            raise refused(400, "badRequest", "The parent would create a cycle in the folders.", "addParents")
+        if parent.drive != file.drive and file.is_folder:
+            raise refused(403, "teamDrivesFolderMoveInNotSupported", "Moving folders into shared drives is not supported.")
+        return parent
+
+    def delete_file(self, call):
+        file = self.look_up(call)
+        if file.parent is None and file.is_mine:
+            raise refused(403, "insufficientFilePermissions", f"The user does not have sufficient permissions for file {file.id}.")
+        self.need(file, "canDelete")
+        self.store.delete(file)
+        return Reply(204)
+
+    def empty_trash(self, call):
+        drive_id = call.parameters.get("driveId")
+        if drive_id is not None and drive_id not in self.store.drives:
+            raise refused(404, "notFound", f"Shared drive not found: {drive_id}", "driveId")
+        for file in list(self.store.files.values()):
+            # One in a folder that was trashed too is gone already.
+            if file.trashed_time is not None and file.drive == drive_id and file.id in self.store.files:
+                self.store.delete(file)
+        return Reply(204)
+
+    def export_file(self, call):
+        file = self.look_up(call)
+        if not file.is_document:
+            raise refused(403, "fileNotExportable", "Export only supports Docs Editors files.")
+        mime = call.parameters["mimeType"]
+        if mime not in EXPORTS.get(file.mime, ()):
+            raise refused(400, "badRequest", "The requested conversion is not supported.", "convertTo")
+        self.check_download(call, file)
+        if len(file.head.content.data) > EXPORT_LIMIT:
+            raise refused(403, "exportSizeLimitExceeded", "This file is too large to be exported.")
+        self.exports += 1
+        data = file.head.content.data + f"\n{mime}, export {self.exports}\n".encode()
+        return Reply(200, {"Content-Type": mime}, data)
+
+    def reply_file(self, call, file):
+        return Reply(body=self.render(file, call.mask))
+
+    def render(self, file, mask):
+        """What a mask asks for of a file."""
+        names = FILE_FIELDS if mask is None or "*" in mask else mask
+        rendered = {}
+        for name in names:
+            if name in FILE_FIELDS:
+                value = FILE_FIELDS[name](self.store, file)
+                if value is not None:
+                    rendered[name] = select(below(mask, name), value)
+        return rendered
+
+    # Changes
+
+    def get_start_page_token(self, call):
+        feed = self.store.feeds[self.drive_of(call)]
+        return Reply(body=select(call.mask, {"kind": "drive#startPageToken", "startPageToken": str(feed.next)}))
+
+    def list_changes(self, call):
+        drive_id = self.drive_of(call)
+        includes_all = self.includes_all_drives(call)
+        if drive_id is not None and not includes_all:
+            message = "includeItemsFromAllDrives has to be true for the changes of a shared drive"
+            raise refused(403, "teamDrivesRequired", message, "includeItemsFromAllDrives")
+        feed = self.store.feeds[drive_id]
+        token = call.parameters["pageToken"]
+        if not feed.is_token(token):
+            raise refused(400, "invalid", "Invalid Value", "pageToken")
+        size = self.page_size(call, 100)
+        mask = below(call.mask, "changes") if asks(call.mask, "changes") else {}
+        changes = []
+        body = {"kind": "drive#changeList"}
+        for number, *change in feed.since(int(token)):
+            if len(changes) == size:
+                body["nextPageToken"] = str(number)
+                break
+            rendered = self.render_change(call, drive_id, includes_all, mask, *change)
+            if rendered is not None:
+                changes.append(rendered)
+        else:
+            body["newStartPageToken"] = str(feed.next)
+        if self.reorders:
+            changes += changes[::3]
+            self.random.shuffle(changes)
+        # Every change was cut down already.
+        return Reply(body=select(call.mask, body) | ({"changes": changes} if asks(call.mask, "changes") else {}))
+
+    def render_change(self, call, drive_id, includes_all, mask, kind, changed_id, time_ms):
+        """A change as this call may see it; None if it may not."""
+        store = self.store
+        change = {"type": kind, "changeType": kind, "time": rfc3339(time_ms), "removed": False}
+        if kind == "drive":
+            if not includes_all or call.is_set("restrictToMyDrive"):
+                return None
+            drive = render_drive(store.drives[changed_id])
+            change |= {"kind": "drive#change", "driveId": changed_id, "teamDriveId": changed_id, "drive": drive}
+            return select(mask, change)
+        file = store.files.get(changed_id)
+        drive = file.drive if file else store.gone[changed_id]
+        if drive_id is not None:
+            is_gone = file is None or drive != drive_id
+        elif drive is not None and (not includes_all or call.is_set("restrictToMyDrive")):
+            if changed_id not in store.left_my_drive:
+                return None
+            is_gone = True
+        else:
+            is_gone = file is None
+        if is_gone and not call.parameters.get("includeRemoved", True):
+            return None
+        if file is not None and not file.is_mine and call.is_set("restrictToMyDrive"):
+            return None
+        change |= {"kind": "drive#change", "fileId": changed_id, "removed": is_gone}
+        rendered = select({name: None for name in change} if mask is None else mask, change)
+        if not is_gone and asks(mask, "file"):
+            rendered["file"] = self.render(file, below(mask, "file"))
+        return rendered
+
+    # Revisions
+
+    def revision_of(self, call, file):
+        for revision in file.revisions:
+            if call.variables["revisionId"] in (revision.id, "head" if revision is file.head else None):
+                return revision
+        raise refused(404, "notFound", f"Revision not found: {call.variables['revisionId']}.", "revisionId")
+
+    def list_revisions(self, call):
+        file = self.look_up(call)
+        if file.is_folder or file.target is not None:
+            raise refused(403, "revisionsNotSupported", "The file does not support revisions.")
+        token = call.parameters.get("pageToken", "0")
+        if not token.isdecimal():
+            raise refused(400, "invalid", "Invalid Value", "pageToken")
+        start, size = int(token), self.page_size(call, 200)
+        page = file.revisions[start:start + size]
+        body = {"kind": "drive#revisionList", "revisions": [render_revision(file, each) for each in page]}
+        if start + size < len(file.revisions):
+            body["nextPageToken"] = str(start + size)
+        return Reply(body=select(call.mask, body))
+
+    def get_revision(self, call):
+        file = self.look_up(call)
+        revision = self.revision_of(call, file)
+        if call.parameters.get("alt") != "media":
+            return Reply(body=select(call.mask, render_revision(file, revision)))
+        if file.is_google_type:
+            message = "Only files with binary content can be downloaded. Use Export with Docs Editors files."
+            raise refused(403, "fileNotDownloadable", message, "alt")
+        self.check_download(call, file)
+        return media(call.request, revision.content.data, revision.mime)
+
+    def update_revision(self, call):
+        file = self.look_up(call)
+        revision = self.revision_of(call, file)
+        unknown = set(call.written) - {"keepForever"}
+        if unknown:
+            raise refused(501, "notImplemented", f"The fake doesn't know what writing {', '.join(unknown)} does")
+        if call.written.get("keepForever") and sum(each.keep_forever for each in file.revisions) >= PINNED_REVISIONS:
+            raise refused(403, "keepForeverLimitExceeded", f"Only {PINNED_REVISIONS} revisions can be kept forever.")
+        revision.keep_forever = call.written.get("keepForever", revision.keep_forever)
+        self.store.touch(file)
+        return Reply(body=select(call.mask, render_revision(file, revision)))
+
+    # The rest
+
+    def get_drive(self, call):
+        drive = self.store.drives.get(call.variables["driveId"])
+        if drive is None:
+            raise refused(404, "notFound", f"Shared drive not found: {call.variables['driveId']}", "driveId")
+        return Reply(body=select(call.mask, render_drive(drive)))
+
+    def list_drives(self, call):
+        if call.is_set("useDomainAdminAccess") or "q" in call.parameters:
+            raise refused(400, "badRequest", "Only an administrator of a domain may search so", "useDomainAdminAccess")
+        drives = list(self.store.drives.values())
+        token = call.parameters.get("pageToken", "0")
+        if not token.isdecimal():
+            raise refused(400, "invalid", "Invalid Value", "pageToken")
+        start, size = int(token), self.page_size(call, 10)
+        body = {"kind": "drive#driveList", "drives": [render_drive(drive) for drive in drives[start:start + size]]}
+        if start + size < len(drives):
+            body["nextPageToken"] = str(start + size)
+        return Reply(body=select(call.mask, body))
+
+    def get_about(self, call):
+        used = str(self.used_bytes())
+        trashed = (file for file in self.store.files.values() if file.drive is None and file.revisions)
+        in_trash = sum(len(file.head.content.data) for file in trashed if self.store.is_trashed(file))
+        quota = {"usage": used, "usageInDrive": used, "usageInDriveTrash": str(in_trash)}
+        if self.quota is not None:
+            quota["limit"] = str(self.quota)
+        about = {
+            "kind": "drive#about",
+            "user": USER,
+            "storageQuota": quota,
+            "maxUploadSize": "5242880000000",
+            "appInstalled": False,
+            "canCreateDrives": True,
+            "exportFormats": EXPORTS,
+            "importFormats": {formats[0]: [kind] for kind, formats in EXPORTS.items()},
+            "maxImportSizes": {kind: "10485760" for kind in EXPORTS},
+        }
+        return Reply(body=select(call.mask, about))
+
+
+def media(request, data, mime):
+    """A download, or the range of it that is asked for."""
+    headers = {"Content-Type": mime, "Accept-Ranges": "bytes"}
+    wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("Range", ""))
+    if wanted is None or wanted[1] == wanted[2] == "":
+        return Reply(200, headers, data)
+    if wanted[1] == "":
+        first, after = max(0, len(data) - int(wanted[2])), len(data)
+    else:
+        first = int(wanted[1])
+        after = min(len(data), int(wanted[2]) + 1) if wanted[2] else len(data)
+    if first >= after:
+        headers = {"Content-Range": f"bytes */{len(data)}"}
+        raise refused(416, "requestedRangeNotSatisfiable", "Request range not satisfiable", "Range", "header", headers=headers)
+    return Reply(206, headers | {"Content-Range": f"bytes {first}-{after - 1}/{len(data)}"}, data[first:after])
+
+
+def natural(name):
+    return [(1, int(part)) if part.isdigit() else (0, part) for part in re.split(r"([0-9]+)", name.casefold())]
+
+
+SORT_KEYS = {
+    "createdTime": lambda file: file.created,
+    "folder": lambda file: not file.is_folder,
+    "modifiedTime": lambda file: file.modified,
+    "name": lambda file: file.name.casefold(),
+    "name_natural": lambda file: natural(file.name),
+    "recency": lambda file: max(file.created, file.modified),
+}
+
+
+def sort(files, order):
+    """Sorts by `orderBy`."""
+    # Sorting keeps what was sorted before where the key is the same: the first key is the last to sort by.
+    for part in reversed([part.split() for part in order.split(",") if part.strip()]):
+        if part[0] not in SORT_KEYS or part[1:] not in ([], ["desc"]):
+            raise refused(400, "invalid", "Invalid Value", "orderBy")
+        files.sort(key=SORT_KEYS[part[0]], reverse=len(part) == 2)
+
+
+def render_revision(file, revision):
+    rendered = {
+        "kind": "drive#revision",
+        "id": revision.id,
+        "mimeType": revision.mime,
+        "modifiedTime": rfc3339(revision.modified),
+        "lastModifyingUser": USER,
+    }
+    if file.is_google_type:
+        return rendered | {"published": False, "exportLinks": export_links(file)}
+    return rendered | {
+        "keepForever": revision.keep_forever,
+        "originalFilename": revision.name,
+        "md5Checksum": revision.content.md5,
+        "size": str(len(revision.content.data)),
+    }
+
+
+def render_drive(drive):
+    return {
+        "kind": "drive#drive",
+        "id": drive.id,
+        "name": drive.name,
+        "createdTime": rfc3339(drive.created),
+        "hidden": False,
+        "capabilities": {name: True for name in ("canAddChildren", "canEdit", "canDownload", "canListChildren", "canRename")},
+        "restrictions": {},
+    }
+
+
+def export_links(file):
+    place = f"https://docs.google.com/feeds/download/documents/export/Export?id={file.id}&exportFormat="
+    return {mime: place + mime for mime in EXPORTS.get(file.mime, ())}
+
+
+def capabilities(file):
+    is_root = file.parent is None and file.is_mine
+    held = {name: not ("canEdit" in file.denied or is_root and name != "canAddChildren") for name in WRITING}
+    held |= {"canEdit": True, "canDownload": not file.is_folder, "canCopy": not file.is_folder, "canShare": True}
+    held |= {"canListChildren": file.is_folder, "canReadRevisions": not file.is_folder}
+    held["canAddChildren"] = held["canAddChildren"] and file.is_folder
+    return {name: value and name not in file.denied for name, value in held.items()}
+
+
+def if_blob(value):
+    """A field that only files with bytes have."""
+    return lambda store, file: None if file.is_google_type else value(file)
+
+
+def extension(file):
+    return file.name.rpartition(".")[2] if "." in file.name else ""
+
+
+def parents(store, file):
+    return None if file.parent is None else [file.parent]
+
+
+def shortcut_details(store, file):
+    if file.target is None:
+        return None
+    target = store.files.get(file.target)
+    return {"targetId": file.target, **({"targetMimeType": target.mime} if target else {})}
+
+
+# Google has sizes for its documents too, which tell nothing of what an export will have.
+FILE_FIELDS = {
+    "kind": lambda store, file: "drive#file",
+    "id": lambda store, file: file.id,
+    "name": lambda store, file: file.name,
+    "mimeType": lambda store, file: file.mime,
+    "parents": parents,
+    "spaces": lambda store, file: ["drive"],
+    "trashed": lambda store, file: store.is_trashed(file),
+    "explicitlyTrashed": lambda store, file: file.trashed_time is not None,
+    "trashedTime": lambda store, file: rfc3339(file.trashed_time) if file.drive and file.trashed_time else None,
+    "createdTime": lambda store, file: rfc3339(file.created),
+    "modifiedTime": lambda store, file: rfc3339(file.modified),
+    "version": lambda store, file: str(file.version),
+    "size": lambda store, file: str(len(file.head.content.data)) if file.revisions else None,
+    "quotaBytesUsed": lambda store, file: str(sum(len(each.content.data) for each in file.revisions)),
+    "md5Checksum": if_blob(lambda file: file.head.content.md5),
+    "sha1Checksum": if_blob(lambda file: file.head.content.sha1),
+    "sha256Checksum": if_blob(lambda file: file.head.content.sha256),
+    "headRevisionId": if_blob(lambda file: file.head.id),
+    "originalFilename": if_blob(lambda file: file.written.get("originalFilename", file.revisions[0].name)),
+    "fileExtension": if_blob(extension),
+    "fullFileExtension": if_blob(extension),
+    "webContentLink": if_blob(lambda file: f"https://drive.google.com/uc?id={file.id}&export=download"),
+    "webViewLink": lambda store, file: f"https://drive.google.com/file/d/{file.id}/view",
+    "exportLinks": lambda store, file: export_links(file) or None,
+    "shortcutDetails": shortcut_details,
+    "driveId": lambda store, file: file.drive,
+    "teamDriveId": lambda store, file: file.drive,
+    "ownedByMe": lambda store, file: file.is_mine if file.drive is None else None,
+    "owners": lambda store, file: [USER] if file.is_mine and file.drive is None else None,
+    "shared": lambda store, file: file.shared_time is not None if file.drive is None else None,
+    "sharedWithMeTime": lambda store, file: rfc3339(file.shared_time) if file.shared_time else None,
+    "capabilities": lambda store, file: capabilities(file),
+    "viewedByMe": lambda store, file: file.is_mine,
+    "modifiedByMe": lambda store, file: file.is_mine,
+    "isAppAuthorized": lambda store, file: True,
+    "lastModifyingUser": lambda store, file: USER,
+}
+
+
+def plain_field(name, default):
+    return lambda store, file: file.written.get(name, default)
+
+
+FILE_FIELDS |= {
+    name: plain_field(name, default) for name, default in PLAIN_FIELDS.items() if name not in FILE_FIELDS
+}
+
+if __name__ == "__main__":
+    serve(GoogleDrive(), int(sys.argv[1]))

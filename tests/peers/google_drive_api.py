@@ -1,0 +1,252 @@
+"""What Google's own description of the Drive API says about a request: its discovery document, as the official client has it.
+
+A request has to fit it: method and path, the parameters with their types, the fields of the body with theirs. A reply is
+cut down to what `fields` asks for. The shape of errors and their reasons are those that Google documents ("Resolve
+errors" in the guides of the Drive API) and that client programs report.
+"""
+
+import functools
+import importlib.resources
+import json
+import re
+
+from fake_service import Refused
+
+# rclone sends it with every update by upload: a parameter of the API's version 2, which version 3 takes no notice of.
+IGNORED_PARAMETERS = {"setModifiedDate"}
+
+# Without `fields` a reply has these only.
+FILE = "kind,id,name,mimeType,driveId,teamDriveId,resourceKey"
+DEFAULT_FIELDS = {
+    "drive.files.list": f"kind,incompleteSearch,nextPageToken,files({FILE})",
+    "drive.changes.list": "kind,nextPageToken,newStartPageToken,changes(kind,type,changeType,time,removed,fileId,driveId,"
+    f"teamDriveId,file({FILE}),drive(kind,id,name))",
+    "drive.drives.list": "kind,nextPageToken,drives(kind,id,name)",
+    "drive.drives.get": "kind,id,name",
+    "drive.revisions.list": "kind,nextPageToken,revisions(kind,id,mimeType,modifiedTime)",
+    "drive.revisions.get": "kind,id,mimeType,modifiedTime",
+    "drive.revisions.update": "kind,id,mimeType,modifiedTime",
+}
+
+
+def refused(code, reason, message, location=None, location_type="parameter", domain="global", headers=None):
+    """An error in Google's shape."""
+    error = {"domain": domain, "reason": reason, "message": message}
+    if location is not None:
+        error |= {"locationType": location_type, "location": location}
+    return Refused(code, headers, {"error": {"code": code, "message": message, "errors": [error]}})
+
+
+def not_found(file_id):
+    return refused(404, "notFound", f"File not found: {file_id}.", "fileId")
+
+
+class Method:
+    """A method of the API."""
+
+    def __init__(self, document, description):
+        self.id = description["id"]
+        self.parameters = document["parameters"] | description.get("parameters", {})
+        self.required = [name for name, each in self.parameters.items() if each.get("required")]
+        self.request = description.get("request", {}).get("$ref")
+        self.response = description.get("response", {}).get("$ref")
+        self.scopes = set(description.get("scopes", ()))
+        self.gives_media = description.get("supportsMediaDownload", False)
+        self.default_fields = DEFAULT_FIELDS.get(self.id, FILE if self.response == "File" else "*")
+
+
+class Api:
+    """The description, ready to check requests with."""
+
+    def __init__(self):
+        documents = importlib.resources.files("googleapiclient.discovery_cache.documents")
+        document = json.loads(documents.joinpath("drive.v3.json").read_text())
+        self.schemas = document["schemas"]
+        self.scopes = list(document["auth"]["oauth2"]["scopes"])
+        self.routes = {}
+        self._add_routes(document, document)
+        for routes in self.routes.values():
+            # What is spelt out goes before what stands for any id.
+            routes.sort(key=lambda route: sum(segment.startswith("{") for segment in route[0]))
+
+    def _add_routes(self, document, resource):
+        for description in resource.get("methods", {}).values():
+            method = Method(document, description)
+            paths = [("/" + document["servicePath"] + description["path"], False)]
+            if "mediaUpload" in description:
+                protocols = description["mediaUpload"]["protocols"].values()
+                paths += [(protocol["path"], True) for protocol in protocols]
+            for path, is_upload in paths:
+                segments = path.split("/")
+                routes = self.routes.setdefault((description["httpMethod"], len(segments)), [])
+                routes.append((segments, method, is_upload))
+        for below in resource.get("resources", {}).values():
+            self._add_routes(document, below)
+
+    def find(self, http_method, path):
+        """The method, the variables of its path, and whether it is its upload address."""
+        given = path.split("/")
+        for segments, method, is_upload in self.routes.get((http_method, len(given)), ()):
+            variables = {}
+            for segment, value in zip(segments, given):
+                if segment.startswith("{") and value:
+                    variables[segment[1:-1]] = value
+                elif segment != value:
+                    break
+            else:
+                return method, variables, is_upload
+        raise refused(404, "notFound", f"{http_method} {path} is no method of this API")
+
+    def check_query(self, method, query, is_upload):
+        """The parameters, each of its type."""
+        values = {}
+        for name, text in query:
+            if is_upload and (name == "upload_id" or name in IGNORED_PARAMETERS):
+                continue
+            description = method.parameters.get(name)
+            if description is None or description["location"] != "query":
+                message = f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter.'
+                raise refused(400, "badRequest", message, name)
+            if name in values:
+                raise refused(400, "invalidParameter", f"Parameter {name} stands there twice", name)
+            values[name] = self._check_parameter(name, text, description)
+        for name in method.required:
+            if method.parameters[name]["location"] == "query" and not values.get(name):
+                raise refused(400, "required", f"Required parameter: {name}", name)
+        return values
+
+    @staticmethod
+    def _check_parameter(name, text, description):
+        kind = description["type"]
+        wrong = refused(400, "invalidParameter", f"Invalid value '{text}' for {kind} parameter {name}", name)
+        if kind == "boolean":
+            if text not in ("true", "false"):
+                raise wrong
+            return text == "true"
+        if kind == "integer":
+            if not re.fullmatch(r"-?[0-9]{1,10}", text):
+                raise wrong
+            if not int(description.get("minimum", text)) <= int(text) <= int(description.get("maximum", text)):
+                raise wrong
+            return int(text)
+        if text not in description.get("enum", [text]):
+            raise wrong
+        return text
+
+    def check_body(self, schema, value, place=""):
+        """Whether the body of a request, or a part of it, may be written so."""
+        if "$ref" in schema:
+            schema = self.schemas[schema["$ref"]]
+        kind = schema.get("type", "any")
+        if not self._fits(kind, schema.get("format"), value):
+            raise refused(400, "badRequest", f"Invalid value at '{place}' ({schema.get('format', kind)}): {value!r}", place)
+        if kind == "array":
+            for each in value:
+                self.check_body(schema["items"], each, place)
+        if kind == "object":
+            for name, each in value.items():
+                self._check_field(schema, name, each, f"{place}.{name}".lstrip("."))
+
+    def _check_field(self, schema, name, value, place):
+        if "properties" not in schema:
+            # Keys are free, and null takes one away.
+            if value is not None:
+                self.check_body(schema["additionalProperties"], value, place)
+            return
+        field = schema["properties"].get(name)
+        if field is None:
+            message = f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.'
+            raise refused(400, "badRequest", message, place)
+        if field.get("readOnly") or re.match(r"(Deprecated: )?Output only", field.get("description", "")):
+            message = f"The resource body includes fields which are not directly writable: {place}."
+            raise refused(403, "fieldNotWritable", message, place)
+        self.check_body(field, value, place)
+
+    @staticmethod
+    def _fits(kind, form, value):
+        if form == "int64":
+            return isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,19}", value)
+        if form in ("date-time", "google-datetime"):
+            return isinstance(value, str) and TIME.fullmatch(value)
+        types = {"string": str, "boolean": bool, "integer": int, "number": (int, float), "array": list, "object": dict}
+        if kind in ("integer", "number") and isinstance(value, bool):
+            return False
+        return kind == "any" or isinstance(value, types[kind])
+
+    @functools.lru_cache(maxsize=1000)
+    def mask(self, schema_name, fields):
+        """What `fields` asks for: the names, each with what is asked for below it, or None for all of it."""
+        tokens = re.findall(r"[A-Za-z0-9_$.-]+|\*|.", fields)
+        mask = self._parse_mask({"$ref": schema_name}, tokens, top=True)
+        return mask
+
+    def _parse_mask(self, schema, tokens, top=False):
+        mask = {}
+        while tokens:
+            self._parse_selection(schema, tokens, mask)
+            separator = tokens.pop(0) if tokens else None
+            if separator == ")" and not top or separator is None and top:
+                return mask
+            if separator != ",":
+                raise self._bad_mask(separator)
+        if not top:
+            raise self._bad_mask("(")
+        return mask
+
+    def _parse_selection(self, schema, tokens, mask):
+        name = tokens.pop(0)
+        below = self._schema_below(schema, name)
+        follower = tokens[0] if tokens else None
+        if follower not in ("/", "("):
+            mask[name] = None
+            return
+        tokens.pop(0)
+        inner = mask.setdefault(name, {})
+        if follower == "(":
+            found = self._parse_mask(below, tokens)
+        else:
+            found = {}
+            if not tokens:
+                raise self._bad_mask("/")
+            self._parse_selection(below, tokens, found)
+        if inner is not None:
+            inner.update(found)
+
+    def _schema_below(self, schema, name):
+        while "$ref" in schema or "items" in schema:
+            schema = self.schemas[schema["$ref"]] if "$ref" in schema else schema["items"]
+        if name == "*":
+            return schema
+        below = schema.get("properties", {}).get(name) or schema.get("additionalProperties")
+        if below is None:
+            raise self._bad_mask(name)
+        return below
+
+    @staticmethod
+    def _bad_mask(selection):
+        return refused(400, "invalidParameter", f"Invalid field selection {selection}", "fields")
+
+
+TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+
+
+def below(mask, name):
+    """What a mask asks for below a name it has; None for all."""
+    if mask is None:
+        return None
+    return mask[name] if name in mask else mask["*"]
+
+
+def asks(mask, name):
+    return mask is None or name in mask or "*" in mask
+
+
+def select(mask, value):
+    """What a mask asks for of a value."""
+    if mask is None:
+        return value
+    if isinstance(value, list):
+        return [select(mask, each) for each in value]
+    if isinstance(value, dict):
+        return {name: select(below(mask, name), each) for name, each in value.items() if asks(mask, name)}
+    return value
