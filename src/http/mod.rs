@@ -16,8 +16,9 @@ pub use userauth::{Shown, UserAuth};
 use self::resolver::Remembering;
 use crate::content::{Content, Slice};
 use crate::error::{Error, Kind, Result};
+use serde::de::DeserializeOwned;
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
@@ -34,6 +35,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Most bytes of a reply that is read into memory as a whole.
 const REPLY_LIMIT: u64 = 1 << 20;
+/// Most bytes of JSON that is read as it comes.
+const JSON_LIMIT: u64 = 64 << 20;
 
 /// How to reach a service, from the settings of its connection.
 #[derive(Clone, Debug)]
@@ -189,6 +192,23 @@ impl Reply {
             return Err(Error::new(Kind::Protocol, what, "the reply is far too long"));
         }
         Ok(bytes)
+    }
+
+    /// The body as JSON, read as it comes: a page of a listing may be longer than fits in memory
+    /// as text.
+    ///
+    /// # Errors
+    /// `Offline` when the connection ends early, `Protocol` when it isn't what was expected, or is
+    /// longer than 64 MiB.
+    pub fn json<T: DeserializeOwned>(self, what: &str) -> Result<T> {
+        let reader = BufReader::with_capacity(16 << 10, self.into_reader().take(JSON_LIMIT));
+        serde_json::from_reader(reader).map_err(|error| match error.io_error_kind() {
+            Some(_) => read_error(what, error.into()),
+            None => {
+                let cause = format!("the reply isn't what was expected ({error})");
+                Error::new(Kind::Protocol, what, cause)
+            }
+        })
     }
 
     /// The start of the body as text, for an error message: never fails, never long.

@@ -6,6 +6,7 @@
 //! parts, none at either end, and are empty for the root itself. A service that knows its items by
 //! id is told the ids with each path.
 
+mod api;
 pub mod conditions;
 mod descriptor;
 mod feed;
@@ -13,6 +14,7 @@ mod grant;
 mod settings;
 mod sign_in;
 
+pub use api::{Api, Refusal};
 pub use descriptor::{
     Bucket, Descriptor, Field, FieldKind, Listing, Moves, NameRule, Needed, Service,
 };
