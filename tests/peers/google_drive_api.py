@@ -1,7 +1,7 @@
-"""What Google's own description of the Drive API says about a request: its discovery document, as the official client has it.
+"""What Google's own description of the Drive API says about a request: the discovery document of the official client.
 
-A request has to fit it: method and path, the parameters with their types, the fields of the body with theirs. A reply is
-cut down to what `fields` asks for. The shape of errors and their reasons are those that Google documents ("Resolve
+A request has to fit it: method and path, the parameters with their types, the fields of the body with theirs. A reply
+is cut down to what `fields` asks for. The shape of errors and their reasons are those that Google documents ("Resolve
 errors" in the guides of the Drive API) and that client programs report.
 """
 
@@ -19,8 +19,8 @@ IGNORED_PARAMETERS = {"setModifiedDate"}
 FILE = "kind,id,name,mimeType,driveId,teamDriveId,resourceKey"
 DEFAULT_FIELDS = {
     "drive.files.list": f"kind,incompleteSearch,nextPageToken,files({FILE})",
-    "drive.changes.list": "kind,nextPageToken,newStartPageToken,changes(kind,type,changeType,time,removed,fileId,driveId,"
-    f"teamDriveId,file({FILE}),drive(kind,id,name))",
+    "drive.changes.list": "kind,nextPageToken,newStartPageToken,changes(kind,type,changeType,time,removed,fileId,"
+    f"driveId,teamDriveId,file({FILE}),drive(kind,id,name))",
     "drive.drives.list": "kind,nextPageToken,drives(kind,id,name)",
     "drive.drives.get": "kind,id,name",
     "drive.revisions.list": "kind,nextPageToken,revisions(kind,id,mimeType,modifiedTime)",
@@ -133,13 +133,30 @@ class Api:
             raise wrong
         return text
 
+    def read_body(self, method, content_type, body):
+        """The body of a request, or its first part, as JSON."""
+        if not body:
+            return {}
+        if method.request is None:
+            raise refused(400, "badRequest", f"{method.id} takes no body")
+        if content_type.partition(";")[0].strip().lower() != "application/json":
+            message = f"Content-Type '{content_type}' isn't application/json"
+            raise refused(400, "badRequest", message, "Content-Type", "header")
+        try:
+            written = json.loads(body)
+        except ValueError:
+            raise refused(400, "parseError", "Parse Error") from None
+        self.check_body({"$ref": method.request}, written)
+        return written
+
     def check_body(self, schema, value, place=""):
         """Whether the body of a request, or a part of it, may be written so."""
         if "$ref" in schema:
             schema = self.schemas[schema["$ref"]]
         kind = schema.get("type", "any")
         if not self._fits(kind, schema.get("format"), value):
-            raise refused(400, "badRequest", f"Invalid value at '{place}' ({schema.get('format', kind)}): {value!r}", place)
+            message = f"Invalid value at '{place}' ({schema.get('format', kind)}): {value!r}"
+            raise refused(400, "badRequest", message, place)
         if kind == "array":
             for each in value:
                 self.check_body(schema["items"], each, place)
