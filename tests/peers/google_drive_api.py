@@ -194,8 +194,7 @@ class Api:
     def mask(self, schema_name, fields):
         """What `fields` asks for: the names, each with what is asked for below it, or None for all of it."""
         tokens = re.findall(r"[A-Za-z0-9_$.-]+|\*|.", fields)
-        mask = self._parse_mask({"$ref": schema_name}, tokens, top=True)
-        return mask
+        return self._parse_mask({"$ref": schema_name}, tokens, top=True)
 
     def _parse_mask(self, schema, tokens, top=False):
         mask = {}

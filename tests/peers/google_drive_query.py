@@ -113,7 +113,7 @@ class Query:
         if collection == "parents":
             folder = self.store.resolve(member)
             if folder not in self.store.files:
-                raise not_found(".")
+                raise not_found("")
             return Condition(lambda file: file.parent == folder, folders=[folder])
         if collection == "owners" and member == "me":
             return Condition(lambda file: file.is_mine)
