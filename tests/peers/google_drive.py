@@ -36,12 +36,13 @@ KNOWN_FIELDS = {"File": {*FILE_BODY, *PLAIN_FIELDS}, "Revision": {"keepForever"}
 class Call:
     """A request that fits the API."""
 
-    def __init__(self, method, variables, parameters, request, mask):
+    def __init__(self, method, variables, parameters, request, mask, is_upload):
         self.method = method
         self.variables = variables
         self.parameters = parameters
         self.request = request
         self.mask = mask
+        self.is_upload = is_upload
         self.written = {}  # the body
         self.content = None  # what is uploaded, and its type
         self.mime = None
@@ -118,7 +119,7 @@ class GoogleDrive(Service):
             raise refused(400, "badRequest", "The fake answers JSON only", "alt")
         if parameters.get("alt") == "media" and not method.gives_media:
             raise refused(400, "badRequest", 'Unsupported alt type "media" for non byte stream request.', "alt")
-        call = Call(method, variables, parameters, request, self.mask(method, parameters))
+        call = Call(method, variables, parameters, request, self.mask(method, parameters), is_upload)
         if is_upload:
             return self.uploads.start(call)
         call.written = self.api.read_body(method, request.headers.get("Content-Type", ""), request.body)
@@ -407,7 +408,7 @@ class GoogleDrive(Service):
             self.need(file, "canMoveItemWithinDrive")
         if "trashed" in written:
             self.need(file, "canTrash" if written["trashed"] else "canUntrash")
-        if call.parameters.get("uploadType") is not None and call.request.path.startswith(UPLOAD):
+        if call.is_upload:
             self.need(file, "canModifyContent")
             if file.is_google_type:
                 raise refused(400, "badRequest", "The fake takes no content for Google's own types")

@@ -29,9 +29,9 @@ DEFAULT_FIELDS = {
 }
 
 
-def refused(code, reason, message, location=None, location_type="parameter", domain="global", headers=None):
+def refused(code, reason, message, location=None, location_type="parameter", headers=None):
     """An error in Google's shape."""
-    error = {"domain": domain, "reason": reason, "message": message}
+    error = {"domain": "global", "reason": reason, "message": message}
     if location is not None:
         error |= {"locationType": location_type, "location": location}
     return Refused(code, headers, {"error": {"code": code, "message": message, "errors": [error]}})
@@ -74,8 +74,8 @@ class Api:
             method = Method(document, description)
             paths = [("/" + document["servicePath"] + description["path"], False)]
             if "mediaUpload" in description:
-                protocols = description["mediaUpload"]["protocols"].values()
-                paths += [(protocol["path"], True) for protocol in protocols]
+                # The guides have uploads in parts start there too, not at the address that stands beside it.
+                paths.append((description["mediaUpload"]["protocols"]["simple"]["path"], True))
             for path, is_upload in paths:
                 segments = path.split("/")
                 routes = self.routes.setdefault((description["httpMethod"], len(segments)), [])
@@ -101,7 +101,7 @@ class Api:
         """The parameters, each of its type."""
         values = {}
         for name, text in query:
-            if is_upload and (name == "upload_id" or name in IGNORED_PARAMETERS):
+            if is_upload and name in IGNORED_PARAMETERS:
                 continue
             description = method.parameters.get(name)
             if description is None or description["location"] != "query":

@@ -10,7 +10,7 @@ eldest that isn't in the trash. What makes a file answers {"id": ...}; folders o
 - `make_folder` {"path"}; `document` {"path", "kind": document, spreadsheet, presentation, drawing or form, "text"?,
   "size"?}: makes or edits one; `shortcut` {"path", "target": path or id}.
 - `shared` {"name", "text"}: a file of another person, shared with this one, in no folder.
-- `move` {WHICH, "to": path}: renames, moves, or both; `trash`, `untrash`, `delete` {WHICH}.
+- `move` {WHICH, "to": path}: renames, moves, or both; `trash`, `delete` {WHICH}; `untrash` {"id"}.
 - `touch` {WHICH}: only the version grows, as it does now and then without anybody's doing.
 - `mark` {WHICH, "denied": [capabilities], "abusive": bool}.
 - `many` {"folder", "folders": n, "files_each": m}: fills quickly. `shared_drive` {"name"}: makes one.
