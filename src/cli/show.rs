@@ -84,6 +84,10 @@ fn service(out: &mut dyn Write, service: ServiceView) -> io::Result<()> {
         [format!("  {option} {}", field.key), kind, needed, about]
     });
     columns(out, rows.collect())?;
+    if service.sign_in {
+        let how = "with an app of your own there, by mooring connection authorize";
+        writeln!(out, "\nA person signs in to it {how}.")?;
+    }
     writeln!(out, "\nLimits and rules:")?;
     if let Some(size) = service.max_size {
         writeln!(out, "  largest file: {}", units::bytes(size))?;
@@ -153,7 +157,7 @@ fn authorization(out: &mut dyn Write, authorization: Authorization) -> io::Resul
         return writeln!(out, "The service of connection {name} {needs}.");
     };
     let url = units::plain(&page.url);
-    writeln!(out, "Open this address in a browser, on any computer:\n\n  {url}\n")?;
+    writeln!(out, "Open this address in a browser:\n\n  {url}\n")?;
     match page.redirect {
         Some(redirect) => {
             let redirect = units::plain(&redirect);

@@ -24,11 +24,12 @@ const PRESENT: &str = "(sealed)";
 const TRANSFERS: RangeInclusive<u32> = 1..=20;
 const HISTORY: RangeInclusive<u32> = 5..=100_000;
 
-/// The settings in the state folder. Only one process at a time has them open.
+/// The settings in the state folder. Only one process at a time has them open, and in it one
+/// thread at a time should change tasks: a change is checked against what was read before it.
 pub struct Book {
     pub(super) file: Arc<File>,
     state: PathBuf,
-    /// Held by who changes a connection: the change is checked against what was read before it.
+    /// Held by who changes a connection, which more than one thread may do.
     turn: Mutex<()>,
     /// What gives access to the services that people signed in to, by connection.
     grants: Mutex<BTreeMap<String, Arc<Signed>>>,
