@@ -120,7 +120,7 @@ impl Engine {
         while let Some(rename) = renamed.pop() {
             self.cancel.check()?;
             if follow(self, &rename, report)? {
-                let seen = self.observer().remote_renamed(self.remote.as_ref(), &rename.to)?;
+                let seen = self.observer().remote_below(self.remote.as_ref(), &rename.to)?;
                 all &= seen.all;
                 renamed.extend(seen.renamed);
             } else {
