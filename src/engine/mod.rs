@@ -16,6 +16,7 @@ mod preview;
 mod removals;
 mod report;
 
+pub use lookout::Ear;
 pub use report::{Intent, Report, Trouble};
 
 use pass::Pass;
