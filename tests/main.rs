@@ -8,6 +8,7 @@ mod daemon;
 mod engine;
 mod fakes_dropbox;
 mod fakes_google_drive;
+mod feeds;
 mod histories;
 mod kills;
 mod losses;

@@ -27,7 +27,7 @@ use crate::execute::{Context, Down, Source, Up, Ways, drop_upload};
 use crate::http::{Cancel, Counters, Http};
 use crate::local::{Disk, DiskWriter};
 use crate::model::{Direction, ItemKind, Nanos, RemotePrint, Side};
-use crate::observe::{Observer, RenamedHere, Scope};
+use crate::observe::{CURSOR, Observer, RenamedHere, Scope};
 use crate::plan::Step;
 use crate::progress::Progress;
 use crate::remote::{self, Descriptor, Place, Remote, Service};
@@ -132,7 +132,9 @@ impl Engine {
         let descriptor = service.descriptor();
         let http = Http::new(&values.http_options(descriptor, transfers), cancel.clone())?;
         let counters = http.counters().clone();
-        let remote = service.open(values, http, &task.remote)?;
+        let mut values = values.clone();
+        values.extend(task.settings.iter().cloned());
+        let remote = service.open(&values, http, &task.remote)?;
         let trees = Arc::new(open_trees(state, task.id)?);
         let disk = Disk::new(&task.local);
         let up = || Up { disk: disk.clone(), remote: remote.clone() };
@@ -432,6 +434,9 @@ impl Engine {
         }
         let mut batch = self.trees.batch()?;
         batch.set_fact(REVISION, Some(revision));
+        // What a feed told by the old rules may be told differently now.
+        batch.set_fact(CURSOR, None);
+        self.cursor = None;
         batch.reconsider()
     }
 

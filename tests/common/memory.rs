@@ -43,6 +43,9 @@ struct Inner {
     /// Cursors from before this place in the journal aren't known any more.
     forgotten: usize,
     feed: Option<Manner>,
+    root: Root,
+    /// Told once, whatever is true.
+    told: Vec<Change>,
     /// Changes are told in another order, and some twice.
     pub scramble: bool,
 }
@@ -53,6 +56,15 @@ struct Happened {
     path: String,
     id: String,
     went: bool,
+}
+
+/// What became of the root.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Root {
+    #[default]
+    There,
+    Gone,
+    Another,
 }
 
 /// How a feed tells what changed.
@@ -99,6 +111,7 @@ const STORE_FACTS: Descriptor = Descriptor {
     name: "store",
     label: "Store in memory",
     fields: &[],
+    task_fields: &[],
     sign_in: None,
     listing: Listing::Flat,
     folders_implied: true,
@@ -123,6 +136,7 @@ const DRIVE_FACTS: Descriptor = Descriptor {
     name: "drive",
     label: "Drive in memory",
     fields: &[],
+    task_fields: &[],
     sign_in: None,
     listing: Listing::Folders,
     folders_implied: false,
@@ -196,6 +210,47 @@ impl Memory {
         let mut inner = self.lock();
         inner.forgotten = inner.journal.len() + 1;
         inner.record("", false);
+    }
+
+    /// Another folder, which is empty, takes the root's place.
+    pub fn replace_root(&self) {
+        let mut inner = self.lock();
+        inner.items.clear();
+        inner.root = Root::Another;
+    }
+
+    /// The root goes, with everything in it.
+    pub fn lose_root(&self) {
+        let mut inner = self.lock();
+        inner.items.clear();
+        inner.root = Root::Gone;
+        let gone = match inner.feed {
+            Some(Manner::Ids) => Change::GoneId("root".into()),
+            _ => Change::GonePath(String::new()),
+        };
+        inner.told.push(gone);
+    }
+
+    /// Tells of items that aren't below the root, and of some that nobody knows.
+    pub fn tell_of_elsewhere(&self) {
+        let mut inner = self.lock();
+        let spot = |folder: &str| Spot::Child { folder: folder.into(), name: "x".into() };
+        let mut file = RemotePrint::file(1, Version::new("v"), None);
+        file.id = "file elsewhere".into();
+        inner.told.extend([
+            Change::There { spot: spot("nowhere"), entry: Entry::file(file, None) },
+            Change::There { spot: spot("far away"), entry: Entry::folder("folder elsewhere") },
+            Change::GoneId("never heard of".into()),
+        ]);
+    }
+
+    /// Tells of a folder that it is in one that is in it.
+    pub fn tell_of_a_circle(&self, outer: &str, inner_path: &str) {
+        let mut inner = self.lock();
+        let folder = inner.id(inner_path).into();
+        let spot = Spot::Child { folder, name: outer.into() };
+        let entry = inner.entry(outer).unwrap();
+        inner.told.push(Change::There { spot, entry });
     }
 
     /// From now on, changes are told in another order and some of them twice.
@@ -339,6 +394,7 @@ impl Inner {
 
     fn id(&self, path: &str) -> String {
         match self.feed {
+            Some(_) if path.is_empty() && self.root == Root::Another => "another root".into(),
             Some(_) if path.is_empty() => "root".into(),
             _ => self.ids.get(path).cloned().unwrap_or_default(),
         }
@@ -677,8 +733,10 @@ impl Feed for Memory {
             }
             Page { cursor: end.to_string(), more: end < inner.journal.len() }
         };
-        let changes: Vec<_> = told.iter().filter_map(|told| self.lock().change(told)).collect();
-        changes.into_iter().try_for_each(each)?;
+        let happened = told.iter().filter_map(|told| self.lock().change(told));
+        let changes: Vec<_> = happened.collect();
+        let made_up = std::mem::take(&mut self.lock().told);
+        changes.into_iter().chain(made_up).try_for_each(each)?;
         reply(lost, page)
     }
 }
