@@ -1,0 +1,758 @@
+//! Google Drive, API v3: My Drive, or a shared drive.
+//!
+//! Items go by ids; names may repeat in a folder and hold anything. There are no conditions on
+//! writes: what a write replaces is looked at right before, and looked for afterwards among the
+//! file's revisions, which Google keeps. Nothing is ever deleted, only moved to the trash.
+//!
+//! Sources: Google's discovery document of the Drive API v3 (methods, parameters, fields), the
+//! guides of the API (uploads, errors, shared drives, searches).
+
+mod download;
+mod feed;
+mod file;
+mod refusal;
+mod upload;
+
+use self::file::{FOLDER, File, Wish, file_fields};
+use crate::content::Content;
+use crate::error::{Error, Kind, Result};
+use crate::hash::HashKind;
+use crate::http::{Call, Http, Payload};
+use crate::model::{ItemKind, Nanos, Version, split_path};
+use crate::remote::{
+    Answer, Api, Descriptor, Download, Entry, Expect, Feed, Field, FieldKind, Listing, Moves,
+    NameRule, Needed, Place, Remote, Removal, Resume, Service, Settings, SignIn, Written,
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+static DESCRIPTOR: Descriptor = Descriptor {
+    name: "google-drive",
+    label: "Google Drive",
+    fields: &[
+        Field {
+            key: "drive",
+            label: "Shared drive",
+            help: "name or id of a shared drive; none for My Drive",
+            kind: FieldKind::Text,
+            needed: Needed::No,
+            place: true,
+        },
+        Field {
+            key: "endpoint",
+            label: "Endpoint",
+            help: "address that stands for all of Google's; none for Google itself",
+            kind: FieldKind::Url,
+            needed: Needed::No,
+            place: true,
+        },
+    ],
+    sign_in: Some(SignIn {
+        authorize: "https://accounts.google.com/o/oauth2/v2/auth",
+        token: "https://oauth2.googleapis.com/token",
+        // Less lets an app see only the files that it made itself.
+        scopes: &["https://www.googleapis.com/auth/drive"],
+        // Without them, Google gives a refresh token on the first sign-in only, or never.
+        parameters: &[("access_type", "offline"), ("prompt", "consent")],
+        answer: Answer::Redirect { loopback_port: 53682 },
+        secret: true,
+    }),
+    listing: Listing::Folders,
+    folders_implied: false,
+    moves: Moves::Trees,
+    folds_case: false,
+    namesakes: true,
+    keeps_mtime: true,
+    hash: Some(HashKind::Md5),
+    // 5,120 GB, by the discovery document.
+    max_size: Some(5_120_000_000_000),
+    max_path: 32_767,
+    names: NameRule { characters: "", names: &[] },
+    bucket: None,
+};
+
+/// Where Google is.
+const GOOGLE: &str = "https://www.googleapis.com";
+/// Items asked for at once; Google gives no more.
+const PAGE: &str = "1000";
+/// Ids for new items that are fetched at once.
+const IDS: &str = "100";
+/// Tries at reading a reply that breaks off.
+const READS: u32 = 3;
+/// Bytes that stand for themselves in an address.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const FIELDS: &str = file_fields!();
+
+/// The service.
+pub struct GoogleDrive;
+
+impl Service for GoogleDrive {
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
+    }
+
+    fn open(&self, settings: &Settings, http: Http, root: &str) -> Result<Arc<dyn Remote>> {
+        let base = settings.given("endpoint").unwrap_or(GOOGLE).trim_end_matches('/');
+        Ok(Arc::new(Drive {
+            api: Api::new(http, settings.grant(), refusal::refusal),
+            base: base.into(),
+            shared: settings.given("drive").map(Into::into),
+            path: root.split('/').filter(|part| !part.is_empty()).map(Into::into).collect(),
+            converts: settings.given("documents") == Some("convert"),
+            root: Mutex::default(),
+            drive: Mutex::default(),
+            ids: Mutex::default(),
+        }))
+    }
+}
+
+struct Drive {
+    api: Api,
+    /// Address without a slash at its end.
+    base: Box<str>,
+    /// Name or id of the shared drive; `None` for My Drive.
+    shared: Option<Box<str>>,
+    /// Names of the folders on the way to the root.
+    path: Vec<Box<str>>,
+    /// Whether online documents are files.
+    converts: bool,
+    /// Id of the root, once it was found.
+    root: Mutex<Option<Box<str>>>,
+    /// Id of the shared drive, likewise.
+    drive: Mutex<Option<Box<str>>>,
+    /// Ids that Google gave out for new items.
+    ids: Mutex<Vec<Box<str>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FileList {
+    #[serde(default)]
+    incomplete_search: bool,
+    #[serde(default)]
+    files: Vec<File>,
+    next_page_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DriveList {
+    #[serde(default)]
+    drives: Vec<SharedDrive>,
+    next_page_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct SharedDrive {
+    id: Box<str>,
+    #[serde(default)]
+    name: Box<str>,
+}
+
+#[derive(Deserialize)]
+struct Ids {
+    #[serde(default)]
+    ids: Vec<Box<str>>,
+}
+
+impl Remote for Drive {
+    fn test(&self) -> Result<()> {
+        let what = format!("looking at {}", self.name(""));
+        match self.find_root(&what, false)? {
+            Some(_) => Ok(()),
+            None => Err(self.no_root(&what)),
+        }
+    }
+
+    fn list(
+        &self,
+        folder: Place<'_>,
+        each: &mut dyn FnMut(&str, Entry) -> Result<()>,
+    ) -> Result<()> {
+        let what = format!("listing {}", self.name(folder.path));
+        let id = match (folder.path, folder.id) {
+            ("", _) => self.root_id(&what)?,
+            (_, "") => return Err(gone(&what)),
+            (_, id) => id.into(),
+        };
+        let mut told = 0_u64;
+        self.search(&what, &inside(&id), PAGE, &mut |file| {
+            told += 1;
+            let (name, entry) = file.told(self.converts);
+            each(&name, entry).map(|()| true)
+        })?;
+        // What is in a folder in the trash is in the trash, too: it would seem to be empty.
+        if (told == 0 || folder.path.is_empty())
+            && self.look(&what, &id)?.is_none_or(|it| it.trashed)
+        {
+            return Err(gone(&what));
+        }
+        Ok(())
+    }
+
+    fn stat(&self, place: Place<'_>, kind: ItemKind) -> Result<Option<Entry>> {
+        let what = format!("looking at {}", self.name(place.path));
+        if place.path.is_empty() {
+            return Ok(self.find_root(&what, false)?.map(Entry::folder));
+        }
+        let file = self.find(&what, place, kind)?;
+        Ok(file.map(|file| file.told(self.converts).1))
+    }
+
+    fn read(&self, place: Place<'_>, version: &Version, from: u64) -> Result<Download> {
+        self.download(place, version, from)
+    }
+
+    fn write(
+        &self,
+        place: Place<'_>,
+        content: &dyn Content,
+        mtime: Nanos,
+        expect: Expect<'_>,
+        resume: &dyn Resume,
+    ) -> Result<Written> {
+        self.upload(place, content, mtime, expect, resume)
+    }
+
+    fn abandon(&self, note: &[u8]) -> Result<()> {
+        self.drop_upload(note)
+    }
+
+    fn make_folder(&self, place: Place<'_>) -> Result<Entry> {
+        let what = format!("making folder {}", self.name(place.path));
+        if place.path.is_empty() {
+            let root = self.find_root(&what, true)?;
+            return root.map(Entry::folder).ok_or_else(|| gone(&what));
+        }
+        let parent = self.parent_id(&what, place)?;
+        let (_, name) = split_path(place.path);
+        let mut is_taken = false;
+        let mut folder = None;
+        self.named(&what, &parent, name, &mut |file| {
+            is_taken = true;
+            let is_folder = file.kind() == ItemKind::Folder;
+            if is_folder {
+                folder = Some(file.id);
+            }
+            !is_folder
+        })?;
+        match folder {
+            Some(id) => Ok(Entry::folder(id)),
+            None if is_taken => Err(Error::new(Kind::Exists, what, "a file is in its place")),
+            None => self.create_folder(&what, &parent, name).map(Entry::folder),
+        }
+    }
+
+    fn rename(
+        &self,
+        from: Place<'_>,
+        to: Place<'_>,
+        kind: ItemKind,
+        version: &Version,
+    ) -> Result<Entry> {
+        let what = format!("moving {} to {}", self.name(from.path), self.name(to.path));
+        let source = self.expected(&what, from, kind, version)?;
+        let target = self.parent_id(&what, to)?;
+        // One of several of a name goes by another on the disk; it keeps its own when it is moved.
+        let (old, new) = (split_path(from.path).1, split_path(to.path).1);
+        let name = if old == new { &*source.name } else { new };
+        self.check_free(&what, &target, name)?;
+        // A new name is no new content.
+        let modified = source.modified_time.as_deref().filter(|_| kind == ItemKind::File);
+        let wish = Wish { name: Some(name), modified_time: modified, ..Wish::default() };
+        let parents = source.parents.join(",");
+        let mut query = vec![("fields", FIELDS), ("supportsAllDrives", "true")];
+        if !source.is_in(&target) {
+            query.extend([("addParents", &*target), ("removeParents", &parents)]);
+        }
+        let url = self.url(&file_path(&source.id), &query);
+        let moved = self.send(&what, "PATCH", &url, &wish)?;
+        Ok(moved.told(self.converts).1)
+    }
+
+    fn copy(&self, from: Place<'_>, to: Place<'_>, version: &Version) -> Result<Entry> {
+        let what = format!("copying {} to {}", self.name(from.path), self.name(to.path));
+        let source = self.expected(&what, from, ItemKind::File, version)?;
+        let parent = self.parent_id(&what, to)?;
+        let (_, name) = split_path(to.path);
+        self.check_free(&what, &parent, name)?;
+        let id = self.new_id(&what)?;
+        let wish = Wish {
+            id: Some(&id),
+            name: Some(name),
+            parents: Some([&parent]),
+            modified_time: source.modified_time.as_deref(),
+            ..Wish::default()
+        };
+        let path = format!("{}/copy", file_path(&source.id));
+        let copy = self.create(&what, &path, &wish)?;
+        if copy.version() != *version {
+            self.trash(&what, &copy.id)?;
+            return Err(Error::new(Kind::Changed, what, "it was changed in the meantime"));
+        }
+        Ok(copy.told(self.converts).1)
+    }
+
+    fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>)) {
+        for (index, item) in items.iter().enumerate() {
+            done(index, self.remove_one(item));
+        }
+    }
+
+    fn feed(&self) -> Option<&dyn Feed> {
+        Some(self)
+    }
+}
+
+/// Finding things.
+impl Drive {
+    /// An item for messages: its whole path in the account.
+    fn name(&self, path: &str) -> String {
+        let mut name = self.shared.as_ref().map_or_else(String::new, |drive| format!("{drive}:"));
+        for part in self.path.iter().map(|part| &**part).chain([path]) {
+            if !part.is_empty() {
+                name.push('/');
+                name.push_str(part);
+            }
+        }
+        if name.is_empty() { "My Drive".into() } else { name }
+    }
+
+    /// Id of the shared drive; `None` for My Drive.
+    fn drive_id(&self, what: &str) -> Result<Option<Box<str>>> {
+        if self.shared.is_none() {
+            return Ok(None);
+        }
+        let known = lock(&self.drive).clone();
+        if known.is_some() { Ok(known) } else { self.find_drive(what) }
+    }
+
+    /// Asks for the id of the shared drive.
+    fn find_drive(&self, what: &str) -> Result<Option<Box<str>>> {
+        let Some(wanted) = self.shared.as_deref() else { return Ok(None) };
+        let mut named = Vec::new();
+        let mut names = Vec::new();
+        let mut token = String::new();
+        loop {
+            let mut query = vec![("pageSize", "100"), ("fields", "nextPageToken,drives(id,name)")];
+            if !token.is_empty() {
+                query.push(("pageToken", &token));
+            }
+            let page: DriveList = self.get(what, &self.url("drives", &query))?;
+            for drive in page.drives {
+                if *drive.id == *wanted {
+                    *lock(&self.drive) = Some(drive.id.clone());
+                    return Ok(Some(drive.id));
+                }
+                if *drive.name == *wanted {
+                    named.push(drive.id);
+                }
+                names.push(drive.name);
+            }
+            match page.next_page_token {
+                Some(next) if next == token => return Err(endless(what)),
+                Some(next) => token = next,
+                None => break,
+            }
+        }
+        let remedy = match names.join(", ") {
+            none if none.is_empty() => "leave the setting drive empty: there is none".into(),
+            names => format!("set drive to one of: {names}"),
+        };
+        match &named[..] {
+            [] => {
+                let cause = format!("there is no shared drive {wanted}");
+                Err(Error::new(Kind::NotFound, what, cause).remedy(remedy))
+            }
+            [id] => {
+                *lock(&self.drive) = Some(id.clone());
+                Ok(Some(id.clone()))
+            }
+            several => {
+                let cause = format!("there are {} shared drives {wanted}", several.len());
+                let remedy = format!("set drive to the id of one: {}", several.join(", "));
+                Err(Error::new(Kind::Usage, what, cause).remedy(remedy))
+            }
+        }
+    }
+
+    /// Asks for the root, by the names on the way; `None` when one of them is missing and isn't to
+    /// be made.
+    fn find_root(&self, what: &str, make: bool) -> Result<Option<Box<str>>> {
+        let drive = self.find_drive(what)?;
+        let mut at: Box<str> = drive.unwrap_or_else(|| "root".into());
+        for name in &self.path {
+            let mut found = None;
+            self.named(what, &at, name, &mut |file| {
+                let is_folder = file.kind() == ItemKind::Folder;
+                if is_folder {
+                    found = Some(file.id);
+                }
+                !is_folder
+            })?;
+            at = match found {
+                Some(id) => id,
+                None if make => self.create_folder(what, &at, name)?,
+                None => return Ok(None),
+            };
+        }
+        if &*at == "root" {
+            // So far it is only another name for it.
+            let Some(root) = self.look(what, &at)? else { return Ok(None) };
+            at = root.id;
+        }
+        *lock(&self.root) = Some(at.clone());
+        Ok(Some(at))
+    }
+
+    fn root_id(&self, what: &str) -> Result<Box<str>> {
+        let known = lock(&self.root).clone();
+        match known {
+            Some(id) => Ok(id),
+            None => self.find_root(what, false)?.ok_or_else(|| self.no_root(what)),
+        }
+    }
+
+    fn no_root(&self, what: &str) -> Error {
+        let cause = "there is no such folder, or it is in the trash";
+        Error::new(Kind::NotFound, what, cause)
+            .remedy("make it, bring it back, or correct the remote folder of the task")
+    }
+
+    /// Id of the folder that an item is in, or is to be in.
+    fn parent_id(&self, what: &str, place: Place<'_>) -> Result<Box<str>> {
+        match place.folder {
+            "" if !place.path.contains('/') => self.root_id(what),
+            "" => Err(Error::new(Kind::NotFound, what, "the folder around it isn't there")),
+            folder => Ok(folder.into()),
+        }
+    }
+
+    /// The item at a place: the one of the id, or the eldest of the name.
+    fn find(&self, what: &str, place: Place<'_>, kind: ItemKind) -> Result<Option<File>> {
+        let parent = match self.parent_id(what, place) {
+            Ok(parent) => Some(parent),
+            Err(error) if error.kind() == Kind::NotFound && !place.path.is_empty() => None,
+            Err(error) => return Err(error),
+        };
+        match (place.id, parent) {
+            ("", None) => Ok(None),
+            ("", Some(parent)) => {
+                let mut found = None;
+                self.named(what, &parent, split_path(place.path).1, &mut |file| {
+                    if file.kind() == kind {
+                        found = Some(file);
+                    }
+                    found.is_none()
+                })?;
+                Ok(found)
+            }
+            (id, parent) => {
+                let is_there = |file: &File| match &parent {
+                    Some(parent) => file.is_in(parent),
+                    None => !file.trashed,
+                };
+                Ok(self.look(what, id)?.filter(is_there))
+            }
+        }
+    }
+
+    /// The item at a place if it still is of this version.
+    fn expected(
+        &self,
+        what: &str,
+        place: Place<'_>,
+        kind: ItemKind,
+        version: &Version,
+    ) -> Result<File> {
+        let file = self.find(what, place, kind)?.ok_or_else(|| gone(what))?;
+        let same = kind == ItemKind::Folder || file.version() == *version;
+        if file.kind() != kind || !same {
+            return Err(Error::new(Kind::Changed, what, "it was changed in the meantime"));
+        }
+        Ok(file)
+    }
+
+    /// What the service knows of the item of this id, wherever it is.
+    fn look(&self, what: &str, id: &str) -> Result<Option<File>> {
+        let query = [("fields", FIELDS), ("supportsAllDrives", "true")];
+        let url = self.url(&file_path(id), &query);
+        self.ask(what, &[404], &mut || Ok(Call::new("GET", url.clone(), true)))
+    }
+
+    /// Tells the items of this name in a folder, the eldest first, for as long as `each` says so.
+    fn named(
+        &self,
+        what: &str,
+        folder: &str,
+        name: &str,
+        each: &mut dyn FnMut(File) -> bool,
+    ) -> Result<()> {
+        let query = format!("{} and name = {}", inside(folder), quoted(name));
+        // Google compares names without regard to case.
+        self.search(what, &query, PAGE, &mut |file| Ok(*file.name != *name || each(file)))
+    }
+
+    fn check_free(&self, what: &str, folder: &str, name: &str) -> Result<()> {
+        let mut is_free = true;
+        self.named(what, folder, name, &mut |_| {
+            is_free = false;
+            false
+        })?;
+        // RACE: what is made under this name from here on stands beside it. Nothing is replaced.
+        if is_free { Ok(()) } else { Err(Error::new(Kind::Exists, what, "something is there")) }
+    }
+
+    /// Tells what a search finds, the eldest first, for as long as `each` says so.
+    fn search(
+        &self,
+        what: &str,
+        query: &str,
+        page_size: &str,
+        each: &mut dyn FnMut(File) -> Result<bool>,
+    ) -> Result<()> {
+        const LIST: &str = concat!("nextPageToken,incompleteSearch,files(", file_fields!(), ")");
+        let drive = self.drive_id(what)?;
+        let mut token = String::new();
+        loop {
+            let mut parameters = vec![
+                ("q", query),
+                ("orderBy", "createdTime"),
+                ("pageSize", page_size),
+                ("fields", LIST),
+                ("supportsAllDrives", "true"),
+            ];
+            if let Some(id) = drive.as_deref() {
+                let whole = ("includeItemsFromAllDrives", "true");
+                parameters.extend([("corpora", "drive"), ("driveId", id), whole]);
+            }
+            if !token.is_empty() {
+                parameters.push(("pageToken", &token));
+            }
+            let page: FileList = self.get(what, &self.url("files", &parameters))?;
+            if page.incomplete_search {
+                let cause = "Google Drive says that it didn't look everywhere";
+                return Err(Error::new(Kind::Busy, what, cause));
+            }
+            for file in page.files {
+                if !each(file)? {
+                    return Ok(());
+                }
+            }
+            match page.next_page_token {
+                Some(next) if next == token => return Err(endless(what)),
+                Some(next) => token = next,
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Changing things.
+impl Drive {
+    /// An id for a new item. Asking for the item with it twice makes it once.
+    fn new_id(&self, what: &str) -> Result<Box<str>> {
+        // Held while more are fetched: who waits needs them, too.
+        let mut ids = lock(&self.ids);
+        if ids.is_empty() {
+            let query = [("count", IDS), ("space", "drive"), ("type", "files"), ("fields", "ids")];
+            *ids = self.get::<Ids>(what, &self.url("files/generateIds", &query))?.ids;
+        }
+        ids.pop().ok_or_else(|| {
+            Error::new(Kind::Protocol, what, "Google Drive gives no ids for new files")
+        })
+    }
+
+    fn create_folder(&self, what: &str, parent: &str, name: &str) -> Result<Box<str>> {
+        let id = self.new_id(what)?;
+        let wish = Wish {
+            id: Some(&id),
+            name: Some(name),
+            parents: Some([parent]),
+            mime_type: Some(FOLDER),
+            ..Wish::default()
+        };
+        Ok(self.create(what, "files", &wish)?.id)
+    }
+
+    /// Makes an item without sending bytes, once however often the request is repeated.
+    fn create(&self, what: &str, path: &str, wish: &Wish<'_>) -> Result<File> {
+        let url = self.url(path, &[("fields", FIELDS), ("supportsAllDrives", "true")]);
+        let body = json(what, wish)?;
+        let made = self.ask(what, &[409], &mut || Ok(written("POST", &url, &body)))?;
+        let file = match (made, wish.id) {
+            (Some(file), _) => Some(file),
+            // An earlier request arrived, and its reply didn't.
+            (None, Some(id)) => self.look(what, id)?,
+            (None, None) => None,
+        };
+        let file = file.ok_or_else(|| gone(what))?;
+        in_sight(what, file)
+    }
+
+    /// Changes what is written of an item and tells how it is then.
+    fn send(&self, what: &str, method: &'static str, url: &str, wish: &Wish<'_>) -> Result<File> {
+        let body = json(what, wish)?;
+        let file = self.ask(what, &[], &mut || Ok(written(method, url, &body)))?;
+        file.ok_or_else(|| gone(what))
+    }
+
+    fn set_trashed(&self, what: &str, id: &str, trashed: bool) -> Result<File> {
+        let url = self.url(&file_path(id), &[("fields", FIELDS), ("supportsAllDrives", "true")]);
+        self.send(what, "PATCH", &url, &Wish { trashed: Some(trashed), ..Wish::default() })
+    }
+
+    fn trash(&self, what: &str, id: &str) -> Result<()> {
+        self.set_trashed(what, id, true).map(drop)
+    }
+
+    fn remove_one(&self, item: &Removal<'_>) -> Result<()> {
+        let what = format!("removing {}", self.name(item.place.path));
+        // What was moved elsewhere is gone from here.
+        let Some(file) = self.find(&what, item.place, item.kind)? else { return Ok(()) };
+        let changed = || Error::new(Kind::Changed, &what, "it was changed in the meantime");
+        if file.kind() != item.kind {
+            return Err(changed());
+        }
+        if item.kind == ItemKind::Folder {
+            let mut is_empty = true;
+            self.search(&what, &inside(&file.id), "1", &mut |_| {
+                is_empty = false;
+                Ok(false)
+            })?;
+            if !is_empty {
+                return Err(Error::new(Kind::Exists, what, "it isn't empty"));
+            }
+            // RACE: what is put into the folder between this look and the next request goes to
+            // the trash with it, and can be brought back from there.
+            return gone_is_good(self.trash(&what, &file.id));
+        }
+        if file.version() != *item.version {
+            return Err(changed());
+        }
+        match self.set_trashed(&what, &file.id, true) {
+            // Somebody wrote in between.
+            Ok(trashed) if trashed.version() != *item.version => {
+                self.set_trashed(&what, &file.id, false)?;
+                Err(changed())
+            }
+            trashed => gone_is_good(trashed.map(drop)),
+        }
+    }
+}
+
+/// Requests.
+impl Drive {
+    /// The address of a call of the API.
+    fn url(&self, path: &str, query: &[(&str, &str)]) -> String {
+        address(&self.base, "/drive/v3/", path, query)
+    }
+
+    fn get<T: DeserializeOwned>(&self, what: &str, url: &str) -> Result<T> {
+        let reply = self.ask(what, &[], &mut || Ok(Call::new("GET", url.into(), true)))?;
+        reply.ok_or_else(|| gone(what))
+    }
+
+    /// Sends a request whose repetition does no harm, until its reply has come as a whole. `None`
+    /// for a status of `accept`.
+    fn ask<'a, T: DeserializeOwned>(
+        &self,
+        what: &str,
+        accept: &[u16],
+        build: &mut dyn FnMut() -> Result<Call<'a>>,
+    ) -> Result<Option<T>> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let reply = self.api.call(what, accept, build)?;
+            if accept.contains(&reply.status) {
+                reply.drain();
+                return Ok(None);
+            }
+            match reply.json(what) {
+                Err(error) if error.kind() == Kind::Offline && tries < READS => {}
+                read => return read.map(Some),
+            }
+        }
+    }
+}
+
+/// An address below one of the API's two roots.
+fn address(base: &str, below: &str, path: &str, query: &[(&str, &str)]) -> String {
+    let mut url = format!("{base}{below}{path}");
+    for (index, (key, value)) in query.iter().enumerate() {
+        url.push(if index == 0 { '?' } else { '&' });
+        url.push_str(key);
+        url.push('=');
+        url.extend(utf8_percent_encode(value, PLAIN));
+    }
+    url
+}
+
+fn file_path(id: &str) -> String {
+    format!("files/{}", utf8_percent_encode(id, PLAIN))
+}
+
+/// A request with a body of JSON.
+fn written<'a>(method: &'static str, url: &str, body: &'a [u8]) -> Call<'a> {
+    Call::new(method, url.into(), true)
+        .header("Content-Type", "application/json; charset=UTF-8")
+        .payload(Payload::Bytes(body))
+}
+
+fn json(what: &str, wish: &Wish<'_>) -> Result<Vec<u8>> {
+    serde_json::to_vec(wish).map_err(|error| Error::new(Kind::Protocol, what, error))
+}
+
+/// The search for what is in a folder.
+fn inside(folder: &str) -> String {
+    format!("{} in parents and trashed = false", quoted(folder))
+}
+
+/// A text in a search.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// Google makes things in a folder in the trash without a word.
+fn in_sight(what: &str, file: File) -> Result<File> {
+    if file.trashed {
+        return Err(Error::new(Kind::NotFound, what, "the folder around it is in the trash"));
+    }
+    Ok(file)
+}
+
+fn gone(what: &str) -> Error {
+    Error::new(Kind::NotFound, what, "it isn't there any more")
+}
+
+fn gone_is_good(result: Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() == Kind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn endless(what: &str) -> Error {
+    Error::new(Kind::Protocol, what, "it tells the same page again and again")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No panic can leave any of them half-changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn searches_and_addresses_hold_any_name() {
+        assert_eq!(quoted(r"it's \ here"), r"'it\'s \\ here'");
+        let url = address("http://h", "/drive/v3/", "files", &[("q", "a = 'é'"), ("b", "1")]);
+        assert_eq!(url, "http://h/drive/v3/files?q=a%20%3D%20%27%C3%A9%27&b=1");
+        assert_eq!(file_path("a/../b"), "files/a%2F..%2Fb");
+    }
+}
