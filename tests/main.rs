@@ -7,6 +7,7 @@ mod common;
 mod daemon;
 mod engine;
 mod fakes_google_drive;
+mod google_drive;
 mod histories;
 mod kills;
 mod losses;
