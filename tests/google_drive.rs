@@ -1,19 +1,27 @@
 //! The Google Drive adapter against a fake that checks each request by Google's own description.
 
+use crate::common::bench::{APPROVED, TempFolder};
 use crate::common::by_path::ByPath;
 use crate::common::contract::{self, Bytes, Flaw, Notes, Server, pattern};
 use crate::common::peers::{self, FakePeer};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use mooring::content::Content;
+use mooring::engine::{Engine, Setup};
 use mooring::error::{Error, Kind, Result};
 use mooring::http::{Cancel, Http, HttpOptions};
-use mooring::model::{ItemKind, RemotePrint, Version};
+use mooring::model::{Direction, ItemKind, RemotePrint, Version};
 use mooring::remote::{
     Change, Descriptor, Entry, Expect, Feed, Keeper, Kept, Place, Refresher, Remote, Removal,
     Settings, Special, Spot, Written,
 };
 use mooring::services;
-use serde_json::json;
+use mooring::settings::Task;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::Read as _;
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Once};
 
@@ -512,6 +520,136 @@ fn nothing_is_asked_without_need() {
     cost(1, &|| drop(changes(feed, &cursor)));
 }
 
+/// The engine keeps a folder and a drive the same, by what the feed tells and by whole looks.
+#[test]
+fn a_task_keeps_both_sides_the_same() {
+    let peer = peers::new_google_drive();
+    let folder = TempFolder::new();
+    let (local, state) = (folder.path().join("local"), folder.path().join("state"));
+    fs::create_dir_all(local.join("ours/deep/empty")).unwrap();
+    fs::create_dir(&state).unwrap();
+    let write = |path: &str, text: &str| fs::write(local.join(path), text).unwrap();
+    let control = |what: &str, body: Value| peer.control(what, body);
+    write("ours/deep/it's é", "ours");
+    write("both", "the same");
+    control("put", json!({ "path": "task/root/theirs/file", "text": "theirs" }));
+    control("put", json!({ "path": "task/root/both", "text": "the same" }));
+    control("twin", json!({ "path": "task/root/theirs/file", "text": "a twin" }));
+    control("document", json!({ "path": "task/root/document" }));
+    let task = Task {
+        name: "task".into(),
+        id: 1,
+        connection: "drive".into(),
+        local: local.clone(),
+        remote: "task/root".into(),
+        direction: Direction::Both,
+        keep_removed: false,
+        paused: false,
+        revision: 0,
+    };
+    let engine = || {
+        Engine::open(Setup {
+            task: &task,
+            service: services::find("google-drive").unwrap(),
+            values: &settings(&peer, &[]),
+            state: &state,
+            transfers: 2,
+            history: 1000,
+            cancel: Cancel::default(),
+        })
+    };
+    let mut engine = engine().unwrap();
+    let mut sync = || {
+        for _ in 0..5 {
+            engine.cycle(&APPROVED).unwrap();
+        }
+        let ours = files_below(&local);
+        let mut theirs = BTreeMap::new();
+        let tree = control("tree", json!({ "path": "task/root" }));
+        for (path, file) in tree.as_object().unwrap() {
+            let is_document = file["mime"].as_str().is_some_and(|it| it.contains("google-apps"));
+            if let Some(id) = file["id"].as_str().filter(|_| !is_document) {
+                let content = control("content", json!({ "id": id }));
+                let bytes = STANDARD.decode(content["base64"].as_str().unwrap()).unwrap();
+                theirs.insert(path[1..].to_owned(), String::from_utf8(bytes).unwrap());
+            }
+        }
+        (ours, theirs)
+    };
+    let same = |(ours, theirs): (Tree, Tree), wanted: &[(&str, &str)]| {
+        let wanted: Vec<_> = wanted.iter().map(|(path, text)| (*path, *text)).collect();
+        let ours: Vec<_> = ours.iter().map(|(path, text)| (&**path, &**text)).collect();
+        assert_eq!(ours, wanted);
+        let mut contents: Vec<_> = theirs.values().map(|text| &**text).collect();
+        let mut expected: Vec<_> = wanted.iter().map(|(_, text)| *text).collect();
+        contents.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(contents, expected, "{theirs:?}");
+    };
+    let (ours, _) = sync();
+    let twin = ours.keys().find(|path| path.starts_with("theirs/file (")).unwrap().clone();
+    let start = [
+        ("both", "the same"),
+        ("ours/deep/it's é", "ours"),
+        ("theirs/file", "theirs"),
+        (&*twin, "a twin"),
+    ];
+    same(sync(), &start);
+
+    // Edits, moves and removals on both sides, told in any order.
+    control("reorder", json!({ "on": true }));
+    control("put", json!({ "path": "task/root/both", "text": "edited there" }));
+    control("move", json!({ "path": "task/root/theirs", "to": "task/root/ours/moved" }));
+    fs::rename(local.join("ours/deep"), local.join("deep")).unwrap();
+    write("new", "new here");
+    control("put", json!({ "path": "task/root/also/new", "text": "new there" }));
+    let twin = twin.replace("theirs/", "ours/moved/");
+    let moved = [
+        ("also/new", "new there"),
+        ("both", "edited there"),
+        ("deep/it's é", "ours"),
+        ("new", "new here"),
+        ("ours/moved/file", "theirs"),
+        (&*twin, "a twin"),
+    ];
+    same(sync(), &moved);
+
+    // What the feed told is forgotten: everything is looked at.
+    control("forget_tokens", json!({}));
+    control("trash", json!({ "path": "task/root/ours" }));
+    fs::remove_file(local.join("both")).unwrap();
+    write("new", "newer here");
+    let left = [("also/new", "new there"), ("deep/it's é", "ours"), ("new", "newer here")];
+    same(sync(), &left);
+    control("requests", json!({}));
+    same(sync(), &left);
+    let asked = requests(&peer, "");
+    assert!(asked.iter().all(|line| line.starts_with("GET /drive/v3/changes?")), "{asked:?}");
+    assert_eq!(asked.len(), 5, "{asked:?}");
+}
+
+type Tree = BTreeMap<String, String>;
+
+/// The text of every file below a folder, by path.
+fn files_below(root: &Path) -> Tree {
+    let (mut found, mut folders) = (Tree::new(), vec![root.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap();
+            if name.starts_with(".mooring") {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.insert(name.into(), fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
 /// A content during whose first reading something else happens.
 struct Meanwhile<'a> {
     content: Bytes<'a>,
@@ -547,6 +685,11 @@ fn open(peer: &FakePeer, root: &str) -> Arc<dyn Remote> {
 }
 
 fn open_with(peer: &FakePeer, more: &[(&str, &str)], root: &str, http: Http) -> Arc<dyn Remote> {
+    services::find("google-drive").unwrap().open(&settings(peer, more), http, root).unwrap()
+}
+
+/// Settings for the fake, signed in.
+fn settings(peer: &FakePeer, more: &[(&str, &str)]) -> Settings {
     let known = [
         ("endpoint", &*peer.endpoint),
         ("client-id", &peer.client_id),
@@ -556,7 +699,7 @@ fn open_with(peer: &FakePeer, more: &[(&str, &str)], root: &str, http: Http) -> 
     let pairs = known.iter().chain(more).map(|(key, value)| (key.to_string(), value.to_string()));
     let settings: Settings = pairs.collect();
     let grant = Arc::new(Refresher::new(SignedIn(settings.clone())));
-    services::find("google-drive").unwrap().open(&settings.with_grant(grant), http, root).unwrap()
+    settings.with_grant(grant)
 }
 
 /// Keeps a refresh token where the settings have it.
