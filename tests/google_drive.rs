@@ -488,6 +488,12 @@ fn ten_thousand_files_in_a_folder_are_all_told() {
     peer.control("requests", json!({}));
     assert_eq!(list(&*remote, Place::default()).len(), 10_000);
     assert_eq!(requests(&peer, "GET /drive/v3/files?").len(), 10);
+    // Too many to be put in order, as Google warns of.
+    let ordered = json!({ "match": "GET /drive/v3/files?", "times": 4, "status": 500 });
+    peer.control("fault", ordered);
+    assert_eq!(list(&*remote, Place::default()).len(), 10_000);
+    let unordered = requests(&peer, "GET /drive/v3/files?");
+    assert_eq!(unordered.iter().filter(|line| !line.contains("orderBy")).count(), 10);
 }
 
 /// What each thing costs, in requests.

@@ -72,10 +72,8 @@ impl Feed for Drive {
             ("spaces", "drive"),
             ("fields", FIELDS),
         ];
-        query.push(match drive.as_deref() {
-            Some(id) => ("driveId", id),
-            None => ("restrictToMyDrive", "true"),
-        });
+        // Without a drive, what isn't in My Drive is told, too: what left it has to be.
+        query.extend(drive.as_deref().map(|id| ("driveId", id)));
         let url = self.url("changes", &query);
         // Google doesn't say that tokens ever end; one it doesn't know is a bad request.
         let page: Option<Changes> =

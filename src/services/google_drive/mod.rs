@@ -10,10 +10,12 @@
 mod download;
 mod feed;
 mod file;
+mod find;
 mod refusal;
 mod upload;
 
 use self::file::{FOLDER, File, Wish, file_fields};
+use self::find::{ELDEST, PAGE, Search, inside};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::hash::HashKind;
@@ -26,6 +28,7 @@ use crate::remote::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 static DESCRIPTOR: Descriptor = Descriptor {
@@ -66,8 +69,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
     namesakes: true,
     keeps_mtime: true,
     hash: Some(HashKind::Md5),
-    // 5,120 GB, by the discovery document.
-    max_size: Some(5_120_000_000_000),
+    // By the discovery document; the guides call it 5,120 GB.
+    max_size: Some(5 << 40),
     max_path: 32_767,
     names: NameRule { characters: "", names: &[] },
     bucket: None,
@@ -75,8 +78,6 @@ static DESCRIPTOR: Descriptor = Descriptor {
 
 /// Where Google is.
 const GOOGLE: &str = "https://www.googleapis.com";
-/// Items asked for at once; Google gives no more.
-const PAGE: &str = "1000";
 /// Ids for new items that are fetched at once.
 const IDS: &str = "100";
 /// Tries at reading a reply that breaks off.
@@ -127,31 +128,6 @@ struct Drive {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct FileList {
-    #[serde(default)]
-    incomplete_search: bool,
-    #[serde(default)]
-    files: Vec<File>,
-    next_page_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct DriveList {
-    #[serde(default)]
-    drives: Vec<SharedDrive>,
-    next_page_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct SharedDrive {
-    id: Box<str>,
-    #[serde(default)]
-    name: Box<str>,
-}
-
-#[derive(Deserialize)]
 struct Ids {
     #[serde(default)]
     ids: Vec<Box<str>>,
@@ -177,14 +153,23 @@ impl Remote for Drive {
             (_, "") => return Err(gone(&what)),
             (_, id) => id.into(),
         };
-        let mut told = 0_u64;
-        self.search(&what, &inside(&id), PAGE, &mut |file| {
-            told += 1;
+        let told = Cell::new(false);
+        let mut each = |file: File| {
+            told.set(true);
             let (name, entry) = file.told(self.converts);
             each(&name, entry).map(|()| true)
-        })?;
+        };
+        let search = Search { what: &what, query: &inside(&id), page_size: PAGE, order: ELDEST };
+        match self.search(&search, &mut each) {
+            // Google says that it may not get done with putting very many items in order. Then the
+            // one of several of a name that is told first is any of them.
+            Err(error) if error.kind() == Kind::Busy && !told.get() => {
+                self.search(&Search { order: "", ..search }, &mut each)?;
+            }
+            listed => listed?,
+        }
         // What is in a folder in the trash is in the trash, too: it would seem to be empty.
-        if (told == 0 || folder.path.is_empty())
+        if (!told.get() || folder.path.is_empty())
             && self.look(&what, &id)?.is_none_or(|it| it.trashed)
         {
             return Err(gone(&what));
@@ -268,7 +253,15 @@ impl Remote for Drive {
             query.extend([("addParents", &*target), ("removeParents", &parents)]);
         }
         let url = self.url(&file_path(&source.id), &query);
-        let moved = self.send(&what, "PATCH", &url, &wish)?;
+        let moved = match self.send(&what, "PATCH", &url, &wish) {
+            // The reply to a first request may have been lost, and a second one finds the item
+            // moved already.
+            Err(error) if matches!(error.kind(), Kind::Protocol | Kind::Denied) => {
+                let now = self.look(&what, &source.id)?;
+                now.filter(|now| now.is_in(&target) && *now.name == *name).ok_or(error)?
+            }
+            moved => moved?,
+        };
         Ok(moved.told(self.converts).1)
     }
 
@@ -303,250 +296,6 @@ impl Remote for Drive {
 
     fn feed(&self) -> Option<&dyn Feed> {
         Some(self)
-    }
-}
-
-/// Finding things.
-impl Drive {
-    /// An item for messages: its whole path in the account.
-    fn name(&self, path: &str) -> String {
-        let mut name = self.shared.as_ref().map_or_else(String::new, |drive| format!("{drive}:"));
-        for part in self.path.iter().map(|part| &**part).chain([path]) {
-            if !part.is_empty() {
-                name.push('/');
-                name.push_str(part);
-            }
-        }
-        if name.is_empty() { "My Drive".into() } else { name }
-    }
-
-    /// Id of the shared drive; `None` for My Drive.
-    fn drive_id(&self, what: &str) -> Result<Option<Box<str>>> {
-        if self.shared.is_none() {
-            return Ok(None);
-        }
-        let known = lock(&self.drive).clone();
-        if known.is_some() { Ok(known) } else { self.find_drive(what) }
-    }
-
-    /// Asks for the id of the shared drive.
-    fn find_drive(&self, what: &str) -> Result<Option<Box<str>>> {
-        let Some(wanted) = self.shared.as_deref() else { return Ok(None) };
-        let mut named = Vec::new();
-        let mut names = Vec::new();
-        let mut token = String::new();
-        loop {
-            let mut query = vec![("pageSize", "100"), ("fields", "nextPageToken,drives(id,name)")];
-            if !token.is_empty() {
-                query.push(("pageToken", &token));
-            }
-            let page: DriveList = self.get(what, &self.url("drives", &query))?;
-            for drive in page.drives {
-                if *drive.id == *wanted {
-                    *lock(&self.drive) = Some(drive.id.clone());
-                    return Ok(Some(drive.id));
-                }
-                if *drive.name == *wanted {
-                    named.push(drive.id);
-                }
-                names.push(drive.name);
-            }
-            match page.next_page_token {
-                Some(next) if next == token => return Err(endless(what)),
-                Some(next) => token = next,
-                None => break,
-            }
-        }
-        let remedy = match names.join(", ") {
-            none if none.is_empty() => "leave the setting drive empty: there is none".into(),
-            names => format!("set drive to one of: {names}"),
-        };
-        match &named[..] {
-            [] => {
-                let cause = format!("there is no shared drive {wanted}");
-                Err(Error::new(Kind::NotFound, what, cause).remedy(remedy))
-            }
-            [id] => {
-                *lock(&self.drive) = Some(id.clone());
-                Ok(Some(id.clone()))
-            }
-            several => {
-                let cause = format!("there are {} shared drives {wanted}", several.len());
-                let remedy = format!("set drive to the id of one: {}", several.join(", "));
-                Err(Error::new(Kind::Usage, what, cause).remedy(remedy))
-            }
-        }
-    }
-
-    /// Asks for the root, by the names on the way; `None` when one of them is missing and isn't to
-    /// be made.
-    fn find_root(&self, what: &str, make: bool) -> Result<Option<Box<str>>> {
-        let drive = self.find_drive(what)?;
-        let mut at: Box<str> = drive.unwrap_or_else(|| "root".into());
-        for name in &self.path {
-            let mut found = None;
-            self.named(what, &at, name, &mut |file| {
-                let is_folder = file.kind() == ItemKind::Folder;
-                if is_folder {
-                    found = Some(file.id);
-                }
-                !is_folder
-            })?;
-            at = match found {
-                Some(id) => id,
-                None if make => self.create_folder(what, &at, name)?,
-                None => return Ok(None),
-            };
-        }
-        if &*at == "root" {
-            // So far it is only another name for it.
-            let Some(root) = self.look(what, &at)? else { return Ok(None) };
-            at = root.id;
-        }
-        *lock(&self.root) = Some(at.clone());
-        Ok(Some(at))
-    }
-
-    fn root_id(&self, what: &str) -> Result<Box<str>> {
-        let known = lock(&self.root).clone();
-        match known {
-            Some(id) => Ok(id),
-            None => self.find_root(what, false)?.ok_or_else(|| self.no_root(what)),
-        }
-    }
-
-    fn no_root(&self, what: &str) -> Error {
-        let cause = "there is no such folder, or it is in the trash";
-        Error::new(Kind::NotFound, what, cause)
-            .remedy("make it, bring it back, or correct the remote folder of the task")
-    }
-
-    /// Id of the folder that an item is in, or is to be in.
-    fn parent_id(&self, what: &str, place: Place<'_>) -> Result<Box<str>> {
-        match place.folder {
-            "" if !place.path.contains('/') => self.root_id(what),
-            "" => Err(Error::new(Kind::NotFound, what, "the folder around it isn't there")),
-            folder => Ok(folder.into()),
-        }
-    }
-
-    /// The item at a place: the one of the id, or the eldest of the name.
-    fn find(&self, what: &str, place: Place<'_>, kind: ItemKind) -> Result<Option<File>> {
-        let parent = match self.parent_id(what, place) {
-            Ok(parent) => Some(parent),
-            Err(error) if error.kind() == Kind::NotFound && !place.path.is_empty() => None,
-            Err(error) => return Err(error),
-        };
-        match (place.id, parent) {
-            ("", None) => Ok(None),
-            ("", Some(parent)) => {
-                let mut found = None;
-                self.named(what, &parent, split_path(place.path).1, &mut |file| {
-                    if file.kind() == kind {
-                        found = Some(file);
-                    }
-                    found.is_none()
-                })?;
-                Ok(found)
-            }
-            (id, parent) => {
-                let is_there = |file: &File| match &parent {
-                    Some(parent) => file.is_in(parent),
-                    None => !file.trashed,
-                };
-                Ok(self.look(what, id)?.filter(is_there))
-            }
-        }
-    }
-
-    /// The item at a place if it still is of this version.
-    fn expected(
-        &self,
-        what: &str,
-        place: Place<'_>,
-        kind: ItemKind,
-        version: &Version,
-    ) -> Result<File> {
-        let file = self.find(what, place, kind)?.ok_or_else(|| gone(what))?;
-        let same = kind == ItemKind::Folder || file.version() == *version;
-        if file.kind() != kind || !same {
-            return Err(Error::new(Kind::Changed, what, "it was changed in the meantime"));
-        }
-        Ok(file)
-    }
-
-    /// What the service knows of the item of this id, wherever it is.
-    fn look(&self, what: &str, id: &str) -> Result<Option<File>> {
-        let query = [("fields", FIELDS), ("supportsAllDrives", "true")];
-        let url = self.url(&file_path(id), &query);
-        self.ask(what, &[404], &mut || Ok(Call::new("GET", url.clone(), true)))
-    }
-
-    /// Tells the items of this name in a folder, the eldest first, for as long as `each` says so.
-    fn named(
-        &self,
-        what: &str,
-        folder: &str,
-        name: &str,
-        each: &mut dyn FnMut(File) -> bool,
-    ) -> Result<()> {
-        let query = format!("{} and name = {}", inside(folder), quoted(name));
-        // Google compares names without regard to case.
-        self.search(what, &query, PAGE, &mut |file| Ok(*file.name != *name || each(file)))
-    }
-
-    fn check_free(&self, what: &str, folder: &str, name: &str) -> Result<()> {
-        let mut is_free = true;
-        self.named(what, folder, name, &mut |_| {
-            is_free = false;
-            false
-        })?;
-        // RACE: what is made under this name from here on stands beside it. Nothing is replaced.
-        if is_free { Ok(()) } else { Err(Error::new(Kind::Exists, what, "something is there")) }
-    }
-
-    /// Tells what a search finds, the eldest first, for as long as `each` says so.
-    fn search(
-        &self,
-        what: &str,
-        query: &str,
-        page_size: &str,
-        each: &mut dyn FnMut(File) -> Result<bool>,
-    ) -> Result<()> {
-        const LIST: &str = concat!("nextPageToken,incompleteSearch,files(", file_fields!(), ")");
-        let drive = self.drive_id(what)?;
-        let mut token = String::new();
-        loop {
-            let mut parameters = vec![
-                ("q", query),
-                ("orderBy", "createdTime"),
-                ("pageSize", page_size),
-                ("fields", LIST),
-                ("supportsAllDrives", "true"),
-            ];
-            if let Some(id) = drive.as_deref() {
-                let whole = ("includeItemsFromAllDrives", "true");
-                parameters.extend([("corpora", "drive"), ("driveId", id), whole]);
-            }
-            if !token.is_empty() {
-                parameters.push(("pageToken", &token));
-            }
-            let page: FileList = self.get(what, &self.url("files", &parameters))?;
-            if page.incomplete_search {
-                let cause = "Google Drive says that it didn't look everywhere";
-                return Err(Error::new(Kind::Busy, what, cause));
-            }
-            for file in page.files {
-                if !each(file)? {
-                    return Ok(());
-                }
-            }
-            match page.next_page_token {
-                Some(next) if next == token => return Err(endless(what)),
-                Some(next) => token = next,
-                None => return Ok(()),
-            }
-        }
     }
 }
 
@@ -618,7 +367,9 @@ impl Drive {
         }
         if item.kind == ItemKind::Folder {
             let mut is_empty = true;
-            self.search(&what, &inside(&file.id), "1", &mut |_| {
+            let query = inside(&file.id);
+            let search = Search { what: &what, query: &query, page_size: "1", order: "" };
+            self.search(&search, &mut |_| {
                 is_empty = false;
                 Ok(false)
             })?;
@@ -706,16 +457,6 @@ fn json(what: &str, wish: &Wish<'_>) -> Result<Vec<u8>> {
     serde_json::to_vec(wish).map_err(|error| Error::new(Kind::Protocol, what, error))
 }
 
-/// The search for what is in a folder.
-fn inside(folder: &str) -> String {
-    format!("{} in parents and trashed = false", quoted(folder))
-}
-
-/// A text in a search.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
-}
-
 /// Google makes things in a folder in the trash without a word.
 fn in_sight(what: &str, file: File) -> Result<File> {
     if file.trashed {
@@ -749,8 +490,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn searches_and_addresses_hold_any_name() {
-        assert_eq!(quoted(r"it's \ here"), r"'it\'s \\ here'");
+    fn addresses_hold_any_name() {
         let url = address("http://h", "/drive/v3/", "files", &[("q", "a = 'é'"), ("b", "1")]);
         assert_eq!(url, "http://h/drive/v3/files?q=a%20%3D%20%27%C3%A9%27&b=1");
         assert_eq!(file_path("a/../b"), "files/a%2F..%2Fb");

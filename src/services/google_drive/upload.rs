@@ -268,7 +268,8 @@ impl Upload<'_> {
     fn mime_type(&self) -> &str {
         match self.target {
             Target::New { name, .. } => type_of(name),
-            Target::Old(file) => &file.mime_type,
+            Target::Old(file) if is_type(&file.mime_type) => &file.mime_type,
+            Target::Old(file) => type_of(&file.name),
         }
     }
 
@@ -557,6 +558,11 @@ impl Content for Summed<'_> {
     fn unchanged(&self) -> Result<()> {
         self.content.unchanged()
     }
+}
+
+/// Whether a text can stand in a header: others may have chosen it.
+fn is_type(text: &str) -> bool {
+    text.contains('/') && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
 }
 
 /// What stands between the parts of a body: random, so that no file holds it.
