@@ -74,6 +74,8 @@ fn a_lost_reply_makes_no_twin() {
     let version = &new.entry.print.version;
     remote.copy(place("file", &new.entry), Place::at("copy"), version).unwrap();
     lose("PATCH /drive/v3/files");
+    // What is moved already may not be moved once more.
+    refuse(&peer, "PATCH /drive/v3/files", 400, "invalid");
     let to = Place { path: "folder/moved", id: "", folder: &folder.print.id };
     let moved = remote.rename(place("file", &new.entry), to, ItemKind::File, version).unwrap();
     assert_eq!(moved.print.mtime, Some(SOME_TIME), "a move is no new content");
@@ -432,9 +434,15 @@ fn a_shared_drive_goes_by_its_name_or_id() {
     for (drive, kind, word) in
         [("Taem", Kind::NotFound, "Team, Twice"), ("Twice", Kind::Usage, "0A")]
     {
-        let error = open_with(&peer, &[("drive", drive)], "", http()).test().unwrap_err();
+        let remote = open_with(&peer, &[("drive", drive)], "", http());
+        let error = remote.test().unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(word), "{error}");
+        let root = remote.stat(Place::default(), ItemKind::Folder);
+        assert_eq!(
+            root.map_err(|error| error.kind()).ok(),
+            (kind == Kind::NotFound).then_some(None)
+        );
     }
 }
 

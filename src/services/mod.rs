@@ -1,4 +1,4 @@
-//! The registry: every service that Mooring knows, one file and one line each.
+//! The registry: every service that Mooring knows, one module and one line each.
 
 mod google_drive;
 mod s3;

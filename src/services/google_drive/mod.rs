@@ -163,7 +163,7 @@ impl Remote for Drive {
         match self.search(&search, &mut each) {
             // Google says that it may not get done with putting very many items in order. Then the
             // one of several of a name that is told first is any of them.
-            Err(error) if error.kind() == Kind::Busy && !told.get() => {
+            Err(error) if error.kind() == Kind::Busy && error.wait().is_none() && !told.get() => {
                 self.search(&Search { order: "", ..search }, &mut each)?;
             }
             listed => listed?,
@@ -180,7 +180,11 @@ impl Remote for Drive {
     fn stat(&self, place: Place<'_>, kind: ItemKind) -> Result<Option<Entry>> {
         let what = format!("looking at {}", self.name(place.path));
         if place.path.is_empty() {
-            return Ok(self.find_root(&what, false)?.map(Entry::folder));
+            return match self.find_root(&what, false) {
+                // A shared drive that isn't there is a root that isn't.
+                Err(error) if error.kind() == Kind::NotFound => Ok(None),
+                root => Ok(root?.map(Entry::folder)),
+            };
         }
         let file = self.find(&what, place, kind)?;
         Ok(file.map(|file| file.told(self.converts).1))
