@@ -129,6 +129,15 @@ pub enum Payload<'a> {
         /// Bytes.
         length: u64,
     },
+    /// A whole file between other bytes, as it is in a body of several parts.
+    Framed {
+        /// What comes before it.
+        head: &'a [u8],
+        /// The file.
+        content: &'a dyn Content,
+        /// What comes after it.
+        tail: &'a [u8],
+    },
 }
 
 impl Payload<'_> {
@@ -138,6 +147,9 @@ impl Payload<'_> {
             Payload::None => None,
             Payload::Bytes(bytes) => Some(bytes.len() as u64),
             Payload::Part { length, .. } => Some(*length),
+            Payload::Framed { head, content, tail } => {
+                Some(head.len() as u64 + content.size() + tail.len() as u64)
+            }
         }
     }
 }
@@ -322,7 +334,7 @@ impl Http {
                 Kind::Offline => idempotent,
                 _ => false,
             };
-            let pause = error.wait().unwrap_or_else(|| backoff(attempt));
+            let pause = error.wait().unwrap_or_else(|| backoff(FIRST_PAUSE, attempt));
             if !again || attempt == ATTEMPTS || pause > LONGEST_PAUSE {
                 return Err(error);
             }
@@ -348,18 +360,11 @@ impl Http {
                 self.agent.run(request.body(bytes).map_err(invalid)?)
             }
             Payload::Part { content, from, length } => {
-                let mut failed = None;
-                let mut reader = UploadReader {
-                    slice: Slice::new(content, from, length),
-                    http: self,
-                    failed: &mut failed,
-                };
-                let body = SendBody::from_reader(&mut reader);
-                let sent = self.agent.run(request.body(body).map_err(invalid)?);
-                if let Some(error) = failed {
-                    return Err(error);
-                }
-                sent
+                let slice = Slice::new(content, from, length);
+                self.run(what, request, b"", slice, b"")?
+            }
+            Payload::Framed { head, content, tail } => {
+                self.run(what, request, head, Slice::whole(content), tail)?
             }
         };
         let response = sent.map_err(|error| transport_error(what, &call.url, error))?;
@@ -371,6 +376,29 @@ impl Http {
             cancel: self.cancel.clone(),
             counters: self.counters.clone(),
         })
+    }
+
+    /// Sends a request whose body holds a part of a file. The outer error is the file's.
+    fn run(
+        &self,
+        what: &str,
+        request: ureq::http::request::Builder,
+        head: &[u8],
+        slice: Slice<'_>,
+        tail: &[u8],
+    ) -> Result<Result<ureq::http::Response<ureq::Body>, ureq::Error>> {
+        self.counters.bytes_up.fetch_add((head.len() + tail.len()) as u64, Relaxed);
+        let mut failed = None;
+        let file = UploadReader { slice, http: self, failed: &mut failed };
+        let mut reader = head.chain(file).chain(tail);
+        let request = request
+            .body(SendBody::from_reader(&mut reader))
+            .map_err(|error| Error::new(Kind::Usage, what, error))?;
+        let sent = self.agent.run(request);
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(sent),
+        }
     }
 }
 
@@ -490,10 +518,10 @@ fn busy(what: &str, reply: Reply) -> Error {
     }
 }
 
-/// The pause after the `attempt`-th failure: doubling, and of random length between half and
-/// whole so that many clients don't come back at the same moment.
-fn backoff(attempt: u32) -> Duration {
-    let whole = FIRST_PAUSE * 2_u32.saturating_pow(attempt - 1).min(64);
+/// The pause after the `attempt`-th failure: doubling up to 64 times the first, and of random
+/// length between half and whole so that many clients don't come back at the same moment.
+pub fn backoff(first: Duration, attempt: u32) -> Duration {
+    let whole = first * 2_u32.saturating_pow(attempt - 1).min(64);
     let nanos =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
     whole / 2 + whole / 2 * (nanos % 1000) / 1000
