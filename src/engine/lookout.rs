@@ -5,6 +5,7 @@ use crate::error::{Kind, Result};
 use crate::model::Side;
 use crate::observe::{CURSOR, Follow, News, RenamedThere, Scope};
 use crate::remote::{Feed, Remote};
+use crate::store::Batch;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,13 +105,19 @@ impl Engine {
 
     /// Keeps where to go on after a look at everything; `None` when that has to be repeated.
     fn note_cursor(&mut self, cursor: Option<String>) -> Result<()> {
-        let bytes = cursor.clone().map(String::into_bytes);
-        if self.trees.snapshot()?.fact(CURSOR)? != bytes {
-            let mut batch = self.trees.batch()?;
-            batch.set_fact(CURSOR, bytes);
-            batch.flush()?;
-        }
         self.cursor = cursor;
+        let trees = self.trees.clone();
+        let mut batch = trees.batch()?;
+        self.write_cursor(&mut batch)?;
+        batch.flush()
+    }
+
+    /// Puts where to go on into the state, because something is written there anyway.
+    pub(super) fn write_cursor(&self, batch: &mut Batch<'_>) -> Result<()> {
+        let cursor = self.cursor.as_ref().map(|cursor| cursor.as_bytes().to_vec());
+        if self.trees.snapshot()?.fact(CURSOR)? != cursor {
+            batch.set_fact(CURSOR, cursor);
+        }
         Ok(())
     }
 

@@ -252,6 +252,9 @@ impl Engine {
         }
         self.tidy()?;
         let mut batch = self.trees.batch()?;
+        if report.did_something() || self.trees.is_loose() {
+            self.write_cursor(&mut batch)?;
+        }
         batch.trim_history(self.history)?;
         batch.commit()
     }

@@ -149,6 +149,11 @@ impl Trees {
         Ok(trees)
     }
 
+    /// Whether something was written that isn't durable yet.
+    pub fn is_loose(&self) -> bool {
+        self.loose.load(Relaxed)
+    }
+
     /// What is committed now, unchanged by later commits.
     pub fn snapshot(&self) -> Result<Snapshot> {
         let tx = self.db.begin_read().map_err(state_error)?;
