@@ -171,6 +171,34 @@ fn an_upload_that_the_service_forgets_begins_anew() {
     assert!(tree.values().all(|file| file["size"] == LARGE), "{tree:?}");
 }
 
+/// It arrived whole, nobody got to know, and somebody else put it in the trash.
+#[test]
+fn an_upload_that_ended_before_a_restart_is_looked_at() {
+    let peer = peers::new_google_drive();
+    let bytes = pattern(LARGE, 7);
+    for is_trashed in [false, true] {
+        let name = format!("trashed {is_trashed}");
+        let notes = Notes::default();
+        let send = || {
+            let content = Bytes::with(&bytes, Flaw::None);
+            let remote = open(&peer, "");
+            remote.write(Place::at(&name), &content, SOME_TIME, Expect::Absent, &notes)
+        };
+        let fault = json!({ "match": "PUT /upload", "after": 2, "times": 99, "lose_reply": true });
+        peer.control("fault", fault);
+        assert_eq!(send().unwrap_err().kind(), Kind::Offline);
+        peer.control("clear", json!({}));
+        let id = peer.control("tree", json!({}))[format!("/{name}")]["id"].clone();
+        if is_trashed {
+            peer.control("trash", json!({ "path": name }));
+        }
+        let entry = send().unwrap().entry;
+        assert_eq!(id == &*entry.print.id, !is_trashed);
+        let tree = peer.control("tree", json!({}));
+        assert_eq!(tree[format!("/{name}")]["id"], &*entry.print.id, "{tree}");
+    }
+}
+
 /// A note is good for the file it was made of, and for nothing else; an abandoned upload is gone.
 #[test]
 fn an_upload_is_abandoned() {
