@@ -42,7 +42,8 @@
 //! # Adding a service
 //!
 //! One module in `services/` with a [`remote::Descriptor`] and a [`remote::Remote`], and one line in
-//! [`services::ALL`]. The contract suite in `tests/common/contract.rs` tells whether it is right.
+//! [`services::ALL`]. One that people sign in to says so in its descriptor and calls by
+//! [`remote::Api`]. The contract suite in `tests/common/contract.rs` tells whether it is right.
 #![warn(missing_docs)]
 
 pub mod admin;

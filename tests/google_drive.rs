@@ -586,6 +586,7 @@ fn a_task_keeps_both_sides_the_same() {
         remote: "task/root".into(),
         direction: Direction::Both,
         keep_removed: false,
+        settings: Vec::new(),
         paused: false,
         revision: 0,
     };

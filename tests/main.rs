@@ -8,6 +8,7 @@ mod daemon;
 mod engine;
 mod fakes_dropbox;
 mod fakes_google_drive;
+mod feeds;
 mod google_drive;
 mod histories;
 mod kills;

@@ -20,10 +20,11 @@ use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::hash::HashKind;
 use crate::http::{Call, Http, Payload};
-use crate::model::{ItemKind, Nanos, Version, split_path};
+use crate::model::{Direction, ItemKind, Nanos, Version, split_path};
 use crate::remote::{
     Answer, Api, Descriptor, Download, Entry, Expect, Feed, Field, FieldKind, Listing, Moves,
-    NameRule, Needed, Place, Remote, Removal, Resume, Service, Settings, SignIn, Written,
+    NameRule, Needed, Place, Remote, Removal, Resume, Service, Settings, SignIn, TaskField,
+    Written,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -62,6 +63,17 @@ static DESCRIPTOR: Descriptor = Descriptor {
         answer: Answer::Redirect { loopback_port: 53682 },
         secret: true,
     }),
+    task_fields: &[TaskField {
+        field: Field {
+            key: "documents",
+            label: "Google documents",
+            help: "skip them, or (tasks that only download) convert them to Office files and pictures",
+            kind: FieldKind::Choice(&["skip", "convert"]),
+            needed: Needed::Default("skip"),
+            place: false,
+        },
+        only: Some(Direction::Download),
+    }],
     listing: Listing::Folders,
     folders_implied: false,
     moves: Moves::Trees,
