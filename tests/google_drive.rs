@@ -193,7 +193,7 @@ fn an_upload_that_ended_before_a_restart_is_looked_at() {
             peer.control("trash", json!({ "path": name }));
         }
         let entry = send().unwrap().entry;
-        assert_eq!(id == &*entry.print.id, !is_trashed);
+        assert_eq!(id == *entry.print.id, !is_trashed);
         let tree = peer.control("tree", json!({}));
         assert_eq!(tree[format!("/{name}")]["id"], &*entry.print.id, "{tree}");
     }
