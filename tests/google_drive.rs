@@ -171,6 +171,34 @@ fn an_upload_that_the_service_forgets_begins_anew() {
     assert!(tree.values().all(|file| file["size"] == LARGE), "{tree:?}");
 }
 
+/// It arrived whole, nobody got to know, and somebody else put it in the trash.
+#[test]
+fn an_upload_that_ended_before_a_restart_is_looked_at() {
+    let peer = peers::new_google_drive();
+    let bytes = pattern(LARGE, 7);
+    for is_trashed in [false, true] {
+        let name = format!("trashed {is_trashed}");
+        let notes = Notes::default();
+        let send = || {
+            let content = Bytes::with(&bytes, Flaw::None);
+            let remote = open(&peer, "");
+            remote.write(Place::at(&name), &content, SOME_TIME, Expect::Absent, &notes)
+        };
+        let fault = json!({ "match": "PUT /upload", "after": 2, "times": 99, "lose_reply": true });
+        peer.control("fault", fault);
+        assert_eq!(send().unwrap_err().kind(), Kind::Offline);
+        peer.control("clear", json!({}));
+        let id = peer.control("tree", json!({}))[format!("/{name}")]["id"].clone();
+        if is_trashed {
+            peer.control("trash", json!({ "path": name }));
+        }
+        let entry = send().unwrap().entry;
+        assert_eq!(id == *entry.print.id, !is_trashed);
+        let tree = peer.control("tree", json!({}));
+        assert_eq!(tree[format!("/{name}")]["id"], &*entry.print.id, "{tree}");
+    }
+}
+
 /// A note is good for the file it was made of, and for nothing else; an abandoned upload is gone.
 #[test]
 fn an_upload_is_abandoned() {
@@ -550,46 +578,12 @@ fn a_task_keeps_both_sides_the_same() {
     control("put", json!({ "path": "task/root/both", "text": "the same" }));
     control("twin", json!({ "path": "task/root/theirs/file", "text": "a twin" }));
     control("document", json!({ "path": "task/root/document" }));
-    let task = Task {
-        name: "task".into(),
-        id: 1,
-        connection: "drive".into(),
-        local: local.clone(),
-        remote: "task/root".into(),
-        direction: Direction::Both,
-        keep_removed: false,
-        settings: Vec::new(),
-        paused: false,
-        revision: 0,
-    };
-    let engine = || {
-        Engine::open(Setup {
-            task: &task,
-            service: services::find("google-drive").unwrap(),
-            values: &settings(&peer, &[]),
-            state: &state,
-            transfers: 2,
-            history: 1000,
-            cancel: Cancel::default(),
-        })
-    };
-    let mut engine = engine().unwrap();
+    let mut engine = engine(&peer, &local, &state);
     let mut sync = || {
         for _ in 0..5 {
             engine.cycle(&APPROVED).unwrap();
         }
-        let ours = files_below(&local);
-        let mut theirs = BTreeMap::new();
-        let tree = control("tree", json!({ "path": "task/root" }));
-        for (path, file) in tree.as_object().unwrap() {
-            let is_document = file["mime"].as_str().is_some_and(|it| it.contains("google-apps"));
-            if let Some(id) = file["id"].as_str().filter(|_| !is_document) {
-                let content = control("content", json!({ "id": id }));
-                let bytes = STANDARD.decode(content["base64"].as_str().unwrap()).unwrap();
-                theirs.insert(path[1..].to_owned(), String::from_utf8(bytes).unwrap());
-            }
-        }
-        (ours, theirs)
+        (files_below(&local), files_of(&peer))
     };
     let same = |(ours, theirs): (Tree, Tree), wanted: &[(&str, &str)]| {
         let wanted: Vec<_> = wanted.iter().map(|(path, text)| (*path, *text)).collect();
@@ -643,7 +637,94 @@ fn a_task_keeps_both_sides_the_same() {
     assert_eq!(asked.len(), 5, "{asked:?}");
 }
 
+/// Edits, moves and removals on both sides while replies to writes get lost: in the end both sides
+/// are the same, with everything that a person wrote last, and nothing twice.
+#[test]
+fn lost_replies_lose_and_double_nothing() {
+    let peer = peers::new_google_drive();
+    let folder = TempFolder::new();
+    let (local, state) = (folder.path().join("local"), folder.path().join("state"));
+    fs::create_dir(&local).unwrap();
+    fs::create_dir(&state).unwrap();
+    let control = |what: &str, body: Value| peer.control(what, body);
+    control("make_folder", json!({ "path": "task/root" }));
+    let mut engine = engine(&peer, &local, &state);
+    for round in 0..8 {
+        let here = |name: &str| local.join(format!("{name} {round}"));
+        let there = |name: &str| format!("task/root/{name} {round}");
+        fs::create_dir(here("folder")).unwrap();
+        for name in ["folder/new", "folder/other"] {
+            fs::write(local.join(name.replace("folder", &format!("folder {round}"))), name)
+                .unwrap();
+        }
+        fs::write(here("edited"), "at first").unwrap();
+        control("put", json!({ "path": there("theirs"), "text": format!("theirs {round}") }));
+        if round > 0 {
+            let before = |name: &str| local.join(format!("{name} {}", round - 1));
+            fs::write(before("edited"), format!("edited {round}")).unwrap();
+            fs::rename(before("folder"), local.join(format!("moved {round}"))).unwrap();
+            fs::remove_file(before("theirs")).unwrap();
+        }
+        for after in 0..3 {
+            let lost = json!({ "match": "P", "after": round + 4 * after, "lose_reply": true });
+            control("fault", lost);
+        }
+        for _ in 0..3 {
+            // It may fail where the reply to a renewal of the sign-in gets lost.
+            drop(engine.cycle(&APPROVED));
+        }
+        control("clear", json!({}));
+        for _ in 0..3 {
+            engine.cycle(&APPROVED).unwrap();
+        }
+        let ours = files_below(&local);
+        assert_eq!(ours, files_of(&peer), "round {round}");
+        assert_eq!(ours.len(), 3 * (round + 1) + 1, "round {round}: {ours:?}");
+    }
+}
+
+/// An engine between a folder and `task/root` on the fake.
+fn engine(peer: &FakePeer, local: &Path, state: &Path) -> Engine {
+    let task = Task {
+        name: "task".into(),
+        id: 1,
+        connection: "drive".into(),
+        local: local.into(),
+        remote: "task/root".into(),
+        direction: Direction::Both,
+        keep_removed: false,
+        settings: Vec::new(),
+        paused: false,
+        revision: 0,
+    };
+    let setup = Setup {
+        task: &task,
+        service: services::find("google-drive").unwrap(),
+        values: &settings(peer, &[]),
+        state,
+        transfers: 2,
+        history: 1000,
+        cancel: Cancel::default(),
+    };
+    Engine::open(setup).unwrap()
+}
+
 type Tree = BTreeMap<String, String>;
+
+/// The text of every file below `task/root` on the fake, by path, but for documents.
+fn files_of(peer: &FakePeer) -> Tree {
+    let mut found = Tree::new();
+    let tree = peer.control("tree", json!({ "path": "task/root" }));
+    for (path, file) in tree.as_object().unwrap() {
+        let is_document = file["mime"].as_str().is_some_and(|it| it.contains("google-apps"));
+        if let Some(id) = file["id"].as_str().filter(|_| !is_document) {
+            let content = peer.control("content", json!({ "id": id }));
+            let bytes = STANDARD.decode(content["base64"].as_str().unwrap()).unwrap();
+            found.insert(path[1..].to_owned(), String::from_utf8(bytes).unwrap());
+        }
+    }
+    found
+}
 
 /// The text of every file below a folder, by path.
 fn files_below(root: &Path) -> Tree {

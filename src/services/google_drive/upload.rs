@@ -316,11 +316,18 @@ impl Upload<'_> {
         Err(self.in_use())
     }
 
-    /// The file of this id if it is what an earlier request made, whose reply got lost.
+    /// The file of this id if it is what an earlier request made, whose reply got lost, and still
+    /// is where that put it.
     fn arrived(&self, id: &str) -> Result<Option<File>> {
         self.content.read_to(self.content.size())?;
         let file = self.drive.look(self.what, id)?;
-        Ok(file.filter(|file| !file.trashed && file.hash() == Some(self.content.hash())))
+        Ok(file.filter(|file| {
+            let is_in_place = match self.target {
+                Target::New { folder, .. } => file.is_in(folder),
+                Target::Old(_) => !file.trashed,
+            };
+            is_in_place && file.hash() == Some(self.content.hash())
+        }))
     }
 
     fn in_parts(&self, resume: &dyn Resume) -> Result<File> {
@@ -330,8 +337,12 @@ impl Upload<'_> {
             let (note, from) = match known.take() {
                 Some(note) if !note.session.is_empty() => {
                     let from = match self.ask_how_far(&note.session)? {
-                        Step::Done(file) => return Ok(*file),
                         Step::Kept(from) => from,
+                        // Google tells how the file was then; it may be in the trash by now.
+                        Step::Done(_) => match self.arrived(&note.id)? {
+                            Some(file) => return Ok(file),
+                            None => continue,
+                        },
                         Step::Lost => {
                             known = Some(Note { session: String::new(), ..note });
                             continue;
