@@ -157,6 +157,19 @@ pub fn new_google_drive() -> FakePeer {
     FakePeer::start("google-drive")
 }
 
+/// A fake of Dropbox, `tests/peers/dropbox_fake.py`: checks each request against Dropbox's own description of the API.
+///
+/// All tests of this process share its files: each works in a folder of its own, and none makes faults for all.
+pub fn dropbox() -> &'static FakePeer {
+    static PEER: OnceLock<FakePeer> = OnceLock::new();
+    PEER.get_or_init(new_dropbox)
+}
+
+/// A Dropbox for one test alone.
+pub fn new_dropbox() -> FakePeer {
+    FakePeer::start("dropbox")
+}
+
 impl FakePeer {
     fn start(name: &'static str) -> FakePeer {
         FakePeer {

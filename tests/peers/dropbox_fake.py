@@ -888,6 +888,8 @@ class Dropbox(fake_service.Service):
         place = self.tree.place(to, self.tree.root, is_owner=True)
         if place.node is node:
             self.tree.rename_case(node, place.name)
+        elif place.folder.is_below(node) or place.node is not None and node.is_below(place.node):
+            raise ValueError("one of both places is in the other")
         else:
             self.tree.move(node, self.owner_place(to))
 

@@ -5,10 +5,13 @@ Dropbox's description of its API. Any difference from what Dropbox answers ends 
 none, it prints nothing.
 """
 
+import contextlib
 import datetime
 import json
+import random
 import sys
 import threading
+import urllib.error
 import urllib.request
 
 import dropbox
@@ -239,6 +242,49 @@ def feed(box):
     assert fails(box.files_list_folder, "/session.bin").get_path().is_not_folder()
 
 
+def replay(box):
+    """What is told of random changes, applied as Dropbox says, has to give what is there."""
+    chance = random.Random(4)
+    known = {}
+    cursor = box.files_list_folder("/replay", recursive=True).cursor
+
+    def some_path():
+        return "/replay/" + "/".join(chance.choice("aBcd") for _ in range(chance.randint(1, 3)))
+
+    def change():
+        kind, path = chance.choice(["put", "put", "make_folder", "move", "move", "delete"]), some_path()
+        fields = {"put": {"text": str(chance.random())}, "move": {"to": some_path()}}.get(kind, {})
+        control("order", order=chance.choice(["delete-first", "add-first"]))
+        # What can't be done is no change.
+        with contextlib.suppress(urllib.error.HTTPError):
+            control(kind, path=path, **fields)
+
+    def apply(entry):
+        path = entry.path_lower
+        if not isinstance(entry, files.FolderMetadata):
+            for below in [each for each in known if each.startswith(f"{path}/")]:
+                del known[below]
+        if isinstance(entry, files.DeletedMetadata):
+            known.pop(path, None)
+        else:
+            known[path] = getattr(entry, "content_hash", None)
+
+    for _ in range(30):
+        for _ in range(chance.randint(1, 6)):
+            change()
+        control("page", size=chance.choice([1, 3, 2000]))
+        has_more = True
+        while has_more:
+            result = box.files_list_folder_continue(cursor)
+            cursor, has_more = result.cursor, result.has_more
+            for entry in result.entries:
+                apply(entry)
+        tree = {path: item and item["hash"] for path, item in control("tree", path="/replay").items()}
+        assert {path.lower(): item for path, item in tree.items()} == known, (tree, known)
+    control("page", size=2000)
+    control("order", order="delete-first")
+
+
 def longpoll_with_backoff():
     box = client(max_retries_on_rate_limit=0)
     cursor = box.files_list_folder("").cursor
@@ -315,6 +361,8 @@ with client() as tester:
     files_and_folders(tester)
     upload_sessions(tester)
     feed(tester)
+    control("make_folder", path="/replay")
+    replay(tester)
     longpoll_with_backoff()
     special_items(tester)
     team_space(tester)
