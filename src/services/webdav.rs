@@ -62,7 +62,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     hash: Some(HashKind::Md5),
     max_size: None,
     max_path: 2048,
-    names: NameRule { characters: "", names: &[] },
+    names: NameRule::NONE,
     bucket: None,
 };
 
