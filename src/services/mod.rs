@@ -1,5 +1,6 @@
 //! The registry: every service that Mooring knows, one file and one line each.
 
+mod dropbox;
 mod s3;
 mod webdav;
 
@@ -7,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::remote::Service;
 
 /// All services in the order a person is shown them.
-pub static ALL: &[&dyn Service] = &[&s3::S3, &webdav::WebDav];
+pub static ALL: &[&dyn Service] = &[&s3::S3, &webdav::WebDav, &dropbox::Dropbox];
 
 /// The service of this name.
 ///
