@@ -163,14 +163,24 @@ impl Calls {
         self.send_in(what, &ask, None)?.json(what)
     }
 
+    /// Looks at the space itself: from here on it is the one whose id is told.
+    pub fn enter_space(&self, what: &str) -> Result<Box<str>> {
+        let account = self.account(what)?;
+        let id = self.space_id(&account);
+        let mut space = self.space();
+        space.namespace = Some(account.root_info.root_namespace_id);
+        space.root = Some(id.clone());
+        Ok(id)
+    }
+
     /// The id of a space as a root folder. The same space of another account isn't the same.
-    pub fn space_id(&self, account: &Account) -> Box<str> {
+    fn space_id(&self, account: &Account) -> Box<str> {
         let info = &account.root_info;
         let space = if self.team { &info.root_namespace_id } else { &info.home_namespace_id };
         format!("{}:{space}", account.account_id).into()
     }
 
-    /// Notes the root folder's id as it was told.
+    /// Notes the id that was told of a root that is a folder in the space.
     pub fn saw_root(&self, id: &str) {
         self.space().root = Some(id.into());
     }

@@ -391,13 +391,11 @@ impl Folder {
     /// The root. That of a space has no id of its own: it is known by the account and the space.
     fn look_at_root(&self, what: &str) -> Result<Option<Entry>> {
         let root = self.calls.root.as_str();
-        let entry = match root {
-            "" => Entry::folder(self.calls.space_id(&self.calls.account(what)?)),
-            root => match self.look(what, root)? {
-                Some(meta) => meta.entry(what)?,
-                None => return Ok(None),
-            },
-        };
+        if root.is_empty() {
+            return Ok(Some(Entry::folder(self.calls.enter_space(what)?)));
+        }
+        let Some(meta) = self.look(what, root)? else { return Ok(None) };
+        let entry = meta.entry(what)?;
         if entry.kind == ItemKind::Folder {
             self.calls.saw_root(&entry.print.id);
             self.be_sure_of(root.to_owned());
