@@ -3,6 +3,7 @@
 use crate::common::by_path::ByPath;
 use crate::common::contract::{self, Bytes, Flaw, Notes, Server, pattern};
 use crate::common::peers::{FakePeer, new_dropbox};
+use crate::common::program::{Answer, Home};
 use mooring::content::Content;
 use mooring::error::{Error, Kind, Result};
 use mooring::hash::{Hash, HashKind, HashSum};
@@ -16,6 +17,7 @@ use mooring::rules::{NameCheck, SkipReason};
 use mooring::services;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -859,4 +861,110 @@ impl<F: Fn() -> Value + Send + Sync> Content for Meanwhile<'_, F> {
     fn unchanged(&self) -> Result<()> {
         Ok(())
     }
+}
+
+/// The real program with a task between its local folder and a folder of the fake.
+fn link(peer: &FakePeer, name: &str, root: &str) -> Home {
+    let home = Home::new(name);
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let endpoint = format!("endpoint={}", peer.endpoint);
+    let client = format!("client-id={}", peer.client_id);
+    let add = ["connection", "add", "cloud", "--service", "dropbox", "--set", &endpoint];
+    let more = ["--set", &client, "--secret", "refresh-token=-"];
+    Answer::of(home.start(&words(&[&add[..], &more].concat()), &peer.refresh_token)).ended(0);
+    let local = home.local();
+    let local = local.to_str().unwrap();
+    let add = ["task", "add", "task", "--connection", "cloud", "--remote", root, "--local", local];
+    Answer::of(home.start(&words(&add), "")).ended(0);
+    home
+}
+
+/// What the fake has below a folder, as files with their size.
+fn remote_files(peer: &FakePeer, root: &str) -> BTreeMap<String, u64> {
+    let tree = peer.control("tree", json!({ "path": root }));
+    let files = tree.as_object().unwrap().iter().filter(|(_, item)| !item.is_null());
+    let name = |path: &str| path[root.len() + 1..].to_owned();
+    files.map(|(path, item)| (name(path), item["size"].as_u64().unwrap())).collect()
+}
+
+fn local_files(home: &Home) -> BTreeMap<String, u64> {
+    let name = |path: Vec<u8>| String::from_utf8(path).unwrap();
+    home.files().into_iter().map(|(path, bytes)| (name(path), bytes.len() as u64)).collect()
+}
+
+#[test]
+fn the_program_keeps_both_sides_the_same() {
+    let peer = new_dropbox();
+    peer.control("put", json!({ "path": "/root/theirs/deep/\u{1f600}", "text": "theirs" }));
+    peer.control("put", json!({ "path": "/root/both", "text": "both" }));
+    let home = link(&peer, "dropbox-same", "root");
+    home.write("ours/deep/file", "ours");
+    home.write("ours/large", pattern(PART + 5, 1));
+    home.write("both", "both");
+    home.sync().ended(0);
+    let files = local_files(&home);
+    assert_eq!(files, remote_files(&peer, "/root"));
+    assert_eq!(files.len(), 4);
+
+    // The token, the root and what changed.
+    peer.control("requests", json!({}));
+    home.sync().ended(0);
+    assert_eq!(peer.control("requests", json!({})).as_array().unwrap().len(), 3);
+
+    for order in ["delete-first", "add-first"] {
+        peer.control("order", json!({ "order": order }));
+        let to = format!("/root/moved {order}");
+        let from =
+            if order == "delete-first" { "/root/theirs" } else { "/root/moved delete-first" };
+        peer.control("move", json!({ "path": from, "to": to }));
+        peer.control("put", json!({ "path": format!("{to}/new"), "text": "new" }));
+        fs::remove_file(home.local().join("both")).unwrap();
+        home.write("both", format!("since {order}"));
+        home.sync().ended(0);
+        assert_eq!(local_files(&home), remote_files(&peer, "/root"), "{order}");
+    }
+    fs::rename(home.local().join("ours"), home.local().join("OURS")).unwrap();
+    home.sync().ended(0);
+    assert_eq!(local_files(&home), remote_files(&peer, "/root"));
+    assert!(local_files(&home).contains_key("OURS/deep/file"));
+
+    // A file in the place of a folder: that one isn't told to be gone.
+    peer.control("put", json!({ "path": "/root/OURS", "text": "a file now" }));
+    home.sync().ended(0);
+    assert_eq!(local_files(&home), remote_files(&peer, "/root"));
+    peer.control("make_folder", json!({ "path": "/root/both" }));
+    peer.control("put", json!({ "path": "/root/both/file", "text": "in a folder now" }));
+    home.sync().ended(0);
+    assert_eq!(local_files(&home), remote_files(&peer, "/root"));
+
+    peer.control("delete", json!({ "path": "/root" }));
+    let before = local_files(&home);
+    let answer = home.sync();
+    assert_ne!(answer.code, Some(0), "{}", answer.text);
+    assert_eq!(local_files(&home), before);
+}
+
+#[test]
+fn of_two_local_names_that_differ_in_case_one_is_synced() {
+    let peer = new_dropbox();
+    let home = link(&peer, "dropbox-case", "root");
+    home.write("A.txt", "upper");
+    home.sync().ended(0);
+    home.write("a.txt", "lower case");
+    home.write("b/file", "in a folder");
+    home.sync().said(&["a.txt", "'A.txt'", "rename one of them"]);
+    let remote = BTreeMap::from([("A.txt".to_owned(), 5), ("b/file".to_owned(), 11)]);
+    assert_eq!(remote_files(&peer, "/root"), remote);
+    let local = local_files(&home);
+    assert_eq!(local.len(), 3);
+    home.write("A.txt", "upper, changed");
+    home.sync();
+    peer.control("put", json!({ "path": "/root/A.txt", "text": "upper, changed by them" }));
+    home.sync();
+    assert_eq!(fs::read_to_string(home.local().join("A.txt")).unwrap(), "upper, changed by them");
+    assert_eq!(fs::read_to_string(home.local().join("a.txt")).unwrap(), "lower case");
+    // Out of its way, the other one is synced.
+    fs::rename(home.local().join("a.txt"), home.local().join("c.txt")).unwrap();
+    home.sync().ended(0);
+    assert_eq!(local_files(&home), remote_files(&peer, "/root"));
 }

@@ -39,7 +39,7 @@ pub(super) struct Fault {
     /// It wasn't the first attempt that failed so: an earlier one may have been carried out.
     pub again: bool,
     /// What it means.
-    pub error: Error,
+    pub error: Box<Error>,
 }
 
 impl Fault {
@@ -52,13 +52,13 @@ impl Fault {
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        Fault { tags: String::new(), offset: None, again: false, error }
+        Fault { tags: String::new(), offset: None, again: false, error: Box::new(error) }
     }
 }
 
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
-        fault.error
+        *fault.error
     }
 }
 
@@ -303,7 +303,7 @@ fn ascii(json: &str) -> String {
 /// What a refusal of a call says.
 pub(super) fn fault(what: &str, reply: Reply, again: bool) -> Result<Fault> {
     if reply.status == 400 {
-        let error = misunderstood(what, &reply.excerpt());
+        let error = Box::new(misunderstood(what, &reply.excerpt()));
         return Ok(Fault { tags: MALFORMED.into(), offset: None, again, error });
     }
     #[derive(Deserialize)]
@@ -315,7 +315,7 @@ pub(super) fn fault(what: &str, reply: Reply, again: bool) -> Result<Fault> {
         Error::new(Kind::Protocol, what, format!("the refusal isn't what was expected ({error})"))
     })?;
     let (tags, offset) = tags(&refused.error);
-    let error = meaning(what, &tags);
+    let error = Box::new(meaning(what, &tags));
     Ok(Fault { tags, offset, again, error })
 }
 

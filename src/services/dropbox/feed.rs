@@ -106,17 +106,14 @@ impl Folder {
 
 /// What it means that a cursor can't be gone on with.
 fn ended(fault: Fault) -> Error {
-    let kind = if fault.is("reset") || fault.is(MALFORMED) {
-        Kind::NotFound
-    } else if fault.is("path") && fault.error.kind() == Kind::NotFound {
-        return fault
-            .error
-            .remedy("bring it back, or correct the task's remote folder")
-            .meaning(Kind::RootLost);
-    } else {
-        return fault.error;
-    };
-    fault.error.meaning(kind)
+    if fault.is("reset") || fault.is(MALFORMED) {
+        return fault.error.meaning(Kind::NotFound);
+    }
+    if fault.is("path") && fault.error.kind() == Kind::NotFound {
+        let remedy = "bring it back, or correct the task's remote folder";
+        return fault.error.remedy(remedy).meaning(Kind::RootLost);
+    }
+    fault.into()
 }
 
 /// What an entry tells of what is below a root of so many parts; `None` of the root itself. It is
