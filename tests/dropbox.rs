@@ -274,7 +274,7 @@ fn an_expired_token_is_renewed_and_a_revoked_one_told() {
 
     let missing = json!({ ".tag": "missing_scope", "required_scope": "files.content.write" });
     for _ in 0..2 {
-        refuse(&peer, "upload", 0, 401, missing.clone());
+        refuse(peer, "upload", 0, 401, missing.clone());
     }
     let error = opened.create("file", b"").unwrap_err();
     assert_eq!(error.kind(), Kind::SignIn);
@@ -966,5 +966,19 @@ fn of_two_local_names_that_differ_in_case_one_is_synced() {
     // Out of its way, the other one is synced.
     fs::rename(home.local().join("a.txt"), home.local().join("c.txt")).unwrap();
     home.sync().ended(0);
+    assert_eq!(local_files(&home), remote_files(&peer, "/root"));
+}
+
+/// Dropbox writes letters with marks as one character, whatever it is told.
+#[test]
+fn names_that_dropbox_writes_otherwise_lose_nothing() {
+    let peer = new_dropbox();
+    let home = link(&peer, "dropbox-nfc", "root");
+    home.write("cafe\u{301}", "bytes");
+    home.write("cafe\u{301}s/deep/cafe\u{301}", "in a folder");
+    // The second look finds them renamed, and follows on the disk.
+    home.sync().ended(0).said(&["2 uploaded"]);
+    home.sync().ended(0).said(&["3 moved"]);
+    home.sync().ended(0).said(&["Nothing to do"]);
     assert_eq!(local_files(&home), remote_files(&peer, "/root"));
 }

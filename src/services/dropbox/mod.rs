@@ -264,7 +264,7 @@ impl Remote for Folder {
             self.parent_is_there(&what, place.path)?;
         }
         let arg = json!({ "path": path, "autorename": false });
-        // With all folders on the way to it.
+        // With all folders on the way to it: Dropbox has no error for one that is missing.
         let made = {
             let _turn = self.turn();
             self.calls.call::<Changed>(&what, "files/create_folder_v2", arg)

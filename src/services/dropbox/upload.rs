@@ -31,6 +31,7 @@ const TRIES: u32 = 3;
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// What a crash must not lose of an upload in a session. How much has arrived, Dropbox knows.
+/// A session can't be dropped: it ends by itself after a week.
 #[derive(Serialize, Deserialize)]
 struct Note {
     size: u64,
