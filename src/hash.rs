@@ -25,13 +25,16 @@ pub enum Hash {
 }
 
 /// Computes a hash from a content's bytes in their order.
+#[derive(Clone)]
 pub struct HashSum(Sum);
 
+#[derive(Clone)]
 enum Sum {
     Md5(Md5),
     Blocks(Box<Blocks>),
 }
 
+#[derive(Clone)]
 struct Blocks {
     /// Of the hashes of the whole blocks.
     blocks: Context,

@@ -25,7 +25,7 @@
 //! | [`local`] | the disk; the only home of file mutation | values, rules |
 //! | [`http`] | connections, TLS, retries, signing schemes, OAuth; the only home of sockets to services | values |
 //! | [`remote`] | what an adapter implements, descriptors, access tokens | values, http |
-//! | [`services`] | the registry, and one file per service | remote, http |
+//! | [`services`] | the registry, and one module per service | remote, http |
 //! | [`settings`] | connections, tasks, sealed secrets, sign-ins | values, http, remote, services |
 //! | [`observe`], `execute` | the steps of a cycle | all above |
 //! | [`engine`] | one task's cycle | all above |
@@ -41,8 +41,9 @@
 //!
 //! # Adding a service
 //!
-//! One file in `services/` with a [`remote::Descriptor`] and a [`remote::Remote`], and one line in
-//! [`services::ALL`]. The contract suite in `tests/common/contract.rs` tells whether it is right.
+//! One module in `services/` with a [`remote::Descriptor`] and a [`remote::Remote`], and one line in
+//! [`services::ALL`]. One that people sign in to says so in its descriptor and calls by
+//! [`remote::Api`]. The contract suite in `tests/common/contract.rs` tells whether it is right.
 #![warn(missing_docs)]
 
 pub mod admin;

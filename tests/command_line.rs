@@ -173,6 +173,11 @@ fn connections_come_and_go() {
     assert!(settings["region"].is_null());
 
     assert!(home.run("connection authorize cloud").done().out.contains("needs no sign-in"));
+    let document = home.run("connection authorize cloud --json").done().json();
+    assert_eq!(document, json!({ "connection": "cloud", "needed": false }));
+    home.run("connection authorize cloud --listen").done();
+    home.run("connection authorize cloud --answer=code").wrong("its settings are enough");
+    assert_eq!(home.run("connection show cloud --json").done().json()["signed_in"], Value::Null);
     home.add_task("docs", "data", "/docs").done();
     home.run("connection remove cloud").wrong("tasks use it: docs");
     home.run("task remove docs").done();

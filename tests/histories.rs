@@ -7,13 +7,15 @@
 
 use crate::common::bench::{APPROVED, Bench};
 use crate::common::dice::Dice;
-use crate::common::memory::{DRIVE, ETAGS, FORGETFUL, Fault, How, STORE};
+use crate::common::memory::{DRIVE, ETAGS, FORGETFUL, Fault, How, IDS, PATHS, STORE};
 use mooring::engine::{Engine, LocalLook, Look};
 use mooring::error::Kind;
 use mooring::model::Direction;
 use mooring::remote::Descriptor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 type Tree = BTreeMap<String, Option<Vec<u8>>>;
 
@@ -61,6 +63,15 @@ impl History {
         format!("content {:06}", self.written).into_bytes()
     }
 
+    /// No watch tells that another name of a file has changed content, too: such a file is
+    /// replaced.
+    fn unlink(&self, target: &Path) {
+        let linked = fs::metadata(target).is_ok_and(|file| file.is_file() && file.nlink() > 1);
+        if self.game.partial && linked {
+            fs::remove_file(target).unwrap();
+        }
+    }
+
     /// Makes the folders for `path` and tells what a watch would: the parents of those made.
     fn make_parents(&mut self, path: &str) -> bool {
         let mut at = String::new();
@@ -87,11 +98,13 @@ impl History {
         let locals: Vec<_> = self.bench.tree().into_iter().collect();
         let remotes: Vec<_> = self.bench.memory.tree().into_iter().collect();
         let path = self.path();
-        let step = match self.dice.roll(16) {
+        let step = match self.dice.roll(20) {
             0 | 1 => {
                 let content = self.content();
                 let target = self.bench.local.join(&path);
-                let done = self.make_parents(&path) && fs::write(&target, content).is_ok();
+                let made = self.make_parents(&path);
+                self.unlink(&target);
+                let done = made && fs::write(&target, content).is_ok();
                 self.touched.insert(parent(&path).into());
                 format!("write local {path} {done}")
             }
@@ -195,6 +208,24 @@ impl History {
             14 => {
                 let made = self.make_parents(&format!("{path}/x"));
                 format!("make local {path}/ {made}")
+            }
+            15..=17 => {
+                let only_folders = self.dice.roll(3) > 0;
+                let from: Vec<_> =
+                    remotes.iter().filter(|(_, c)| !only_folders || c.is_none()).collect();
+                let Some((from, _)) = self.dice.pick(&from) else { return };
+                let clash = remotes.iter().any(|(at, content)| {
+                    *at == path || (content.is_some() && path.starts_with(&format!("{at}/")))
+                });
+                let moved = !clash && !path.starts_with(&format!("{from}/"));
+                if moved {
+                    self.bench.memory.relocate(from, &path);
+                }
+                format!("move remote {from} {path} {moved}")
+            }
+            18 => {
+                self.bench.memory.forget_cursors();
+                "forget the cursors".into()
             }
             _ => match self.dice.pick(&locals) {
                 Some((path, Some(content))) => {
@@ -304,7 +335,9 @@ impl History {
         self.note(&Ok(report.clone()));
         assert!(!report.did_something(), "another cycle does something");
         let calls = self.bench.memory.take_calls();
-        let asked = |call: &String| ["list", "stat"].iter().any(|name| call.starts_with(name));
+        let asked = |call: &String| {
+            ["list", "stat", "changes", "now"].iter().any(|name| call.starts_with(name))
+        };
         assert!(calls.iter().all(asked), "another cycle calls {calls:?}");
         let state = self.bench.task.local.join("../state/tasks/1.redb");
         let bytes = fs::read(&state).unwrap();
@@ -366,6 +399,9 @@ impl History {
 fn run(seed: u64, game: Game) -> Result<(), (usize, String)> {
     let mut bench = Bench::new(game.descriptor, game.direction);
     bench.task.keep_removed = game.keep_removed;
+    if seed % 2 == 1 {
+        bench.memory.scramble();
+    }
     let mut history = History {
         dice: Dice::new(seed),
         bench,
@@ -490,5 +526,17 @@ games! {
     drive_keep: Game { keep_removed: true, faults: true, ..PLAIN };
     store_keep: Game { descriptor: &STORE, keep_removed: true, faults: true, ..PLAIN };
     drive_keep_upload: Game { keep_removed: true, direction: Direction::Upload, ..PLAIN };
+    ids: Game { descriptor: &IDS, ..PLAIN };
+    paths: Game { descriptor: &PATHS, ..PLAIN };
+    ids_faults: Game { descriptor: &IDS, faults: true, ..PLAIN };
+    paths_faults: Game { descriptor: &PATHS, faults: true, ..PLAIN };
+    ids_partial: Game { descriptor: &IDS, partial: true, ..PLAIN };
+    paths_partial: Game { descriptor: &PATHS, partial: true, ..PLAIN };
+    ids_skips: Game { descriptor: &IDS, skips: true, ..PLAIN };
+    paths_skips: Game { descriptor: &PATHS, skips: true, ..PLAIN };
+    ids_upload: Game { descriptor: &IDS, direction: Direction::Upload, faults: true, ..PLAIN };
+    ids_download: Game { descriptor: &IDS, direction: Direction::Download, faults: true, ..PLAIN };
+    paths_download: Game { descriptor: &PATHS, direction: Direction::Download, faults: true, ..PLAIN };
+    ids_keep: Game { descriptor: &IDS, keep_removed: true, faults: true, ..PLAIN };
     drive_keep_download: Game { keep_removed: true, direction: Direction::Download, ..PLAIN };
 }

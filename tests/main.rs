@@ -9,6 +9,8 @@ mod dropbox;
 mod engine;
 mod fakes_dropbox;
 mod fakes_google_drive;
+mod feeds;
+mod google_drive;
 mod histories;
 mod kills;
 mod losses;

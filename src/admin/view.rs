@@ -45,6 +45,8 @@ pub struct ServiceView {
     pub fields: Vec<FieldView>,
     /// Whether a person signs in to it.
     pub sign_in: bool,
+    /// What a task may be told.
+    pub task_fields: Vec<FieldView>,
     /// `flat`: one listing of everything; `folders`: one of each folder.
     pub listing: String,
     /// Whether a folder is there only because something is in it.
@@ -74,6 +76,7 @@ impl ServiceView {
             name: descriptor.name.into(),
             label: descriptor.label.into(),
             fields: descriptor.all_fields().map(FieldView::of).collect(),
+            task_fields: descriptor.task_fields.iter().map(|it| FieldView::of(&it.field)).collect(),
             sign_in: descriptor.sign_in.is_some(),
             listing: match descriptor.listing {
                 Listing::Flat => "flat",
@@ -270,6 +273,8 @@ pub struct TaskView {
     pub direction: Direction,
     /// Nothing is removed at the destination.
     pub keep_removed: bool,
+    /// What its service is told of it, by key.
+    pub settings: BTreeMap<String, String>,
     /// Whether it was paused of its own.
     pub paused: bool,
     /// What its state tells; absent in lists and before the first sync.
@@ -288,6 +293,7 @@ impl TaskView {
             remote: format!("/{}", task.remote),
             direction: task.direction,
             keep_removed: task.keep_removed,
+            settings: task.settings.iter().cloned().collect(),
             paused: task.paused,
             details: None,
         }

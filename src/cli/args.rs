@@ -277,6 +277,18 @@ impl Given {
         Ok(sources)
     }
 
+    /// The `KEY=VALUE`s of a task.
+    fn pairs(&mut self) -> Result<Vec<(String, String)>> {
+        let mut pairs = Vec::new();
+        while let Some(pair) = self.take_text(Opt::Set)? {
+            let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+                return Err(self.wrong("--set wants KEY=VALUE"));
+            };
+            pairs.push((key.to_owned(), value.to_owned()));
+        }
+        Ok(pairs)
+    }
+
     fn answer(&mut self) -> Result<Answer> {
         let listen = self.flag(Opt::Listen)?;
         match (self.take_one(Opt::Answer)?, listen, self.take_one(Opt::Redirect)?) {
@@ -301,6 +313,7 @@ impl Given {
             remote: self.need(Opt::Remote)?,
             direction: self.direction()?.unwrap_or(Direction::Both),
             keep_removed: self.flag(Opt::KeepRemoved)?,
+            settings: self.pairs()?,
         })
     }
 
@@ -316,6 +329,7 @@ impl Given {
             remote: self.take_one(Opt::Remote)?,
             direction: self.direction()?,
             keep_removed,
+            settings: self.pairs()?,
         };
         if change == TaskChange::default() && self.options.is_empty() {
             return Err(self.wrong("there is nothing to change"));

@@ -44,27 +44,28 @@ pub fn run(
         print_json(out, &document)?;
         return Ok(if begun.needed { End::NeedsPerson } else { End::Done });
     }
-    print(out, document)?;
-    let Some(page) = begun.page else { return Ok(End::Done) };
-    let answer = match page.redirect {
-        Some(redirect) if hears => {
-            let listener = listen::Listener::bind(&redirect)?;
-            tell(out, "Mooring waits for it there: open the address on this machine.")?;
-            listener.hear(&page.state)?
-        }
-        None if hears => {
+    // What can't be listened for needn't be begun.
+    let listener = match begun.page.as_ref().map(|page| page.redirect.as_deref()) {
+        Some(Some(redirect)) if hears => Some(listen::Listener::bind(redirect)?),
+        Some(None) if hears => {
             let cause = "its service shows a code, which no browser brings back";
             return Err(Error::new(Kind::Usage, format!("connection {name}"), cause)
                 .remedy("leave --listen out"));
         }
-        Some(_) => {
-            tell(out, "It needn't open there. Paste that whole address here, and press Enter:")?;
-            line(&name)?
-        }
-        None => {
-            tell(out, "Paste it here, and press Enter:")?;
-            line(&name)?
-        }
+        _ => None,
+    };
+    print(out, document)?;
+    let Some(page) = begun.page else { return Ok(End::Done) };
+    let answer = if let Some(listener) = listener {
+        tell(out, "Mooring waits for it there: the browser has to run on this machine.")?;
+        listener.hear(&page.state)?
+    } else {
+        let text = match page.redirect {
+            Some(_) => "Nothing need open there. Paste that whole address here, and press Enter:",
+            None => "Paste it here, and press Enter:",
+        };
+        tell(out, text)?;
+        line(&name)?
     };
     finish(state, name, Secret::new(answer), json, out)
 }

@@ -55,6 +55,7 @@ pub const TOPICS: &[Topic] = &[
             ("--remote PATH", "/ is the root of the bucket or account"),
             ("--direction WORD", "which way changes flow: both (default), upload or download"),
             ("--keep-removed", "remove nothing at the destination"),
+            ("--set KEY=VALUE", "what the service can be told of a task: see service show"),
         ],
     },
     Topic { usage: "task list", about: "all tasks", options: &[] },
@@ -65,6 +66,7 @@ pub const TOPICS: &[Topic] = &[
         options: &[
             ("--direction WORD", "which way changes flow: both, upload or download"),
             ("--keep-removed", "remove nothing at the destination"),
+            ("--set KEY=VALUE", "what the service can be told of a task: see service show"),
             ("--no-keep-removed", "remove at the destination what was removed at the source"),
             ("--local DIR", "another local folder; both sides are compared anew"),
             ("--remote PATH", "another remote folder; both sides are compared anew"),

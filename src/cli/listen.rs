@@ -119,3 +119,45 @@ fn page(is_answer: bool) -> Response<Full<Bytes>> {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::thread;
+
+    fn get(address: SocketAddr, target: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn only_the_answer_that_is_waited_for_is_taken() {
+        let listener = Listener::bind("http://127.0.0.1:0/").unwrap();
+        let address = listener.socket.local_addr().unwrap();
+        let heard = thread::spawn(move || listener.hear("mine"));
+        let silent = TcpStream::connect(address).unwrap();
+        for target in ["/", "/favicon.ico", "/?code=c", "/?code=c&state=other", "/?state=mine"] {
+            assert!(get(address, target).starts_with("HTTP/1.1 404"), "{target}");
+        }
+        let page = get(address, "/?state=mine&code=4%2Fc");
+        assert!(page.starts_with("HTTP/1.1 200") && page.contains("close this window"), "{page}");
+        assert_eq!(heard.join().unwrap().unwrap(), "state=mine&code=4%2Fc");
+        drop(silent);
+    }
+
+    #[test]
+    fn what_is_not_on_this_machine_is_not_listened_for() {
+        for redirect in ["https://nas.example.com/", "http://localhost", "", "http://127.0.0.1/"] {
+            assert!(Listener::bind(redirect).is_err(), "{redirect}");
+        }
+        let first = Listener::bind("http://127.0.0.1:0/").unwrap();
+        let taken = format!("http://{}/", first.socket.local_addr().unwrap());
+        let error = Listener::bind(&taken).map(drop).unwrap_err();
+        assert!(error.advice().contains("leave --listen out"), "{error}");
+    }
+}

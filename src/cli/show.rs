@@ -3,8 +3,8 @@
 use super::{args, units, unprinted};
 use crate::admin::Request;
 use crate::admin::view::{
-    Authorization, ConnectionView, Counts, LogLine, Paused, ProblemLine, Removed, ServiceName,
-    ServiceView, SettingsView, SignedIn, StatusView, TaskView, Tested,
+    Authorization, ConnectionView, Counts, FieldView, LogLine, Paused, ProblemLine, Removed,
+    ServiceName, ServiceView, SettingsView, SignedIn, StatusView, TaskView, Tested,
 };
 use crate::engine::Report;
 use crate::error::{Error, Kind, Result};
@@ -72,18 +72,15 @@ fn services(out: &mut dyn Write, services: Vec<ServiceName>) -> io::Result<()> {
 
 fn service(out: &mut dyn Write, service: ServiceView) -> io::Result<()> {
     writeln!(out, "{} ({})\n\nSettings:", service.label, service.name)?;
-    let rows = service.fields.into_iter().map(|field| {
-        let option = if field.kind == "secret" { "--secret" } else { "--set" };
-        let kind = if field.choices.is_empty() { field.kind } else { field.choices.join("|") };
-        let needed = match field.default {
-            Some(default) => format!("default {default}"),
-            None if field.needed => "needed".to_owned(),
-            None => "optional".to_owned(),
-        };
-        let about = format!("{}: {}", field.label, field.help);
-        [format!("  {option} {}", field.key), kind, needed, about]
-    });
-    columns(out, rows.collect())?;
+    columns(out, service.fields.into_iter().map(field).collect())?;
+    if !service.task_fields.is_empty() {
+        writeln!(out, "\nSettings of a task:")?;
+        columns(out, service.task_fields.into_iter().map(field).collect())?;
+    }
+    if service.sign_in {
+        let how = "with an app of your own there, by mooring connection authorize";
+        writeln!(out, "\nA person signs in to it {how}.")?;
+    }
     writeln!(out, "\nLimits and rules:")?;
     if let Some(size) = service.max_size {
         writeln!(out, "  largest file: {}", units::bytes(size))?;
@@ -153,7 +150,7 @@ fn authorization(out: &mut dyn Write, authorization: Authorization) -> io::Resul
         return writeln!(out, "The service of connection {name} {needs}.");
     };
     let url = units::plain(&page.url);
-    writeln!(out, "Open this address in a browser, on any computer:\n\n  {url}\n")?;
+    writeln!(out, "Open this address in a browser:\n\n  {url}\n")?;
     match page.redirect {
         Some(redirect) => {
             let redirect = units::plain(&redirect);
@@ -169,6 +166,18 @@ fn signed_in(out: &mut dyn Write, signed_in: SignedIn) -> io::Result<()> {
 
 fn removed(out: &mut dyn Write, removed: Removed) -> io::Result<()> {
     writeln!(out, "Removed {}.", removed.removed)
+}
+
+fn field(field: FieldView) -> [String; 4] {
+    let option = if field.kind == "secret" { "--secret" } else { "--set" };
+    let kind = if field.choices.is_empty() { field.kind } else { field.choices.join("|") };
+    let needed = match field.default {
+        Some(default) => format!("default {default}"),
+        None if field.needed => "needed".to_owned(),
+        None => "optional".to_owned(),
+    };
+    let about = format!("{}: {}", field.label, field.help);
+    [format!("  {option} {}", field.key), kind, needed, about]
 }
 
 fn tasks(out: &mut dyn Write, tasks: Vec<TaskView>) -> io::Result<()> {
@@ -194,6 +203,7 @@ fn task(out: &mut dyn Write, task: TaskView) -> io::Result<()> {
         ["  direction", direction_word(task.direction)].map(str::to_owned),
         ["  removed files", keeps].map(str::to_owned),
     ];
+    rows.extend(task.settings.into_iter().map(|(key, value)| [format!("  {key}"), value]));
     let Some(details) = task.details else { return columns(out, rows) };
     rows.push(["  items".to_owned(), counts(&details.counts)]);
     columns(out, rows)?;

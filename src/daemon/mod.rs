@@ -7,6 +7,7 @@
 
 mod api;
 pub mod client;
+mod listen;
 mod schedule;
 mod status;
 mod task;
@@ -55,6 +56,8 @@ enum Event {
     Due,
     /// A task's worker has something to tell.
     News(u64, News),
+    /// A task's service was listened to: which time it was, and whether something changed.
+    Heard(u64, u64, Result<bool>),
     /// A person has signed in to the service of this connection, and waits for the answer.
     SignedIn(String, Result<serde_json::Value>, Reply),
     /// Somebody asks the daemon to end.
@@ -184,6 +187,12 @@ impl Daemon {
             }
             workers += 1;
         }
+        for (id, task) in &mut self.tasks {
+            let (events, id) = (self.events.clone(), *id);
+            task.listen(now, move |number, result| {
+                drop(events.blocking_send(Event::Heard(id, number, result)));
+            });
+        }
         self.tasks.values().filter_map(|task| task.wake(now)).min()
     }
 
@@ -197,6 +206,11 @@ impl Daemon {
             }
             Event::Due => {}
             Event::News(id, news) => self.hear(id, news, now),
+            Event::Heard(id, number, result) => {
+                if let Some(task) = self.tasks.get_mut(&id) {
+                    task.heard(number, result, now);
+                }
+            }
             Event::SignedIn(connection, answer, reply) => {
                 let answer = answer.and_then(|answer| self.reload(now).map(|()| answer));
                 self.resume(&Scope::Connection(connection), now);

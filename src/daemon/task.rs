@@ -3,10 +3,11 @@
 //! Lives on the control plane and never blocks it: the work is done by [`worker`](super::worker)s.
 
 use super::api::Reply;
+use super::listen::Listening;
 use super::schedule::{Backoff, Patrol, Windows, full_look, merge, next_full_look};
 use super::worker::{Done, Job, News, Work, Workplace};
 use crate::admin::view::Counts;
-use crate::engine::{Engine, LocalLook, Look, Report};
+use crate::engine::{Ear, Engine, LocalLook, Look, Report};
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::http::Cancel;
 use crate::local::{Changes, RootId, Watch};
@@ -33,6 +34,9 @@ pub struct TaskRun {
     cancel: Cancel,
     running: Option<Running>,
     watch: Option<Sentry>,
+    /// What listens to the service, between cycles.
+    ear: Option<Ear>,
+    listening: Listening,
     /// What to look at next, and since when that waits.
     pending: Option<(Look, Instant)>,
     syncs: Vec<Reply>,
@@ -92,6 +96,8 @@ impl TaskRun {
             cancel: Cancel::default(),
             running: None,
             watch: None,
+            ear: None,
+            listening: Listening::default(),
             pending: Some((full_look(), now)),
             syncs: Vec::new(),
             previews: Vec::new(),
@@ -180,6 +186,8 @@ impl TaskRun {
     /// Closes the state, or stops the work and closes it then.
     pub fn close(&mut self) {
         self.engine = None;
+        self.ear = None;
+        self.listening.stop();
         self.cancel.cancel();
         self.cancel = Cancel::default();
     }
@@ -255,8 +263,42 @@ impl TaskRun {
         }
         if self.next_poll <= now {
             self.plan_poll(windows, now);
-            self.want(Look { local: LocalLook::Nothing, ..full_look() }, now);
+            if !self.listening.is_on() {
+                self.want_poll(now);
+            }
         }
+    }
+
+    /// Begins to listen to the service if it can be waited for and nothing else is to be done.
+    pub fn listen(&mut self, now: Instant, tell: impl FnOnce(u64, Result<bool>) + Send + 'static) {
+        let idle = self.is_active() && self.running.is_none() && self.pending.is_none();
+        if !idle || !self.listening.may_begin(now) {
+            return;
+        }
+        if let Some(ear) = self.ear.take()
+            && let Err(error) = self.listening.begin(ear, tell)
+        {
+            tracing::warn!("task {}: {error}", self.place.task.name);
+        }
+    }
+
+    /// The service told that something changed, or that nothing did for a while.
+    pub fn heard(&mut self, number: u64, result: Result<bool>, now: Instant) {
+        if !self.listening.ended(number, &result, now) {
+            return;
+        }
+        if let Err(error) = &result {
+            tracing::debug!("task {}: {error}", self.place.task.name);
+        }
+        match (&self.engine, result) {
+            (Some(engine), Ok(false)) => self.ear = engine.ear(),
+            // The look tells what is wrong, if anything is.
+            _ => self.want_poll(now),
+        }
+    }
+
+    fn want_poll(&mut self, now: Instant) {
+        self.want(Look { local: LocalLook::Nothing, ..full_look() }, now);
     }
 
     /// Finds its place in the polling windows.
@@ -290,7 +332,9 @@ impl TaskRun {
         let retry = self.backoff.until().filter(|until| *until > now && self.pending.is_some());
         let watch = self.watch.as_ref().and_then(|sentry| sentry.watch.due());
         let patrol = self.patrol.map(|patrol| patrol.next);
-        let dates = [Some(self.next_poll), Some(self.next_full), retry, watch, patrol];
+        let poll = Some(self.next_poll).filter(|_| !self.listening.is_on());
+        let listen = self.listening.after().filter(|_| self.ear.is_some());
+        let dates = [poll, Some(self.next_full), retry, watch, patrol, listen];
         dates.into_iter().flatten().min()
     }
 
@@ -360,6 +404,7 @@ impl TaskRun {
         let was_stopped = cancel.is_cancelled();
         if let Some(engine) = engine {
             self.counts = Counts::of(engine.trees()).ok().or(self.counts);
+            self.ear = engine.ear().filter(|_| result.is_ok() && !was_stopped);
             self.engine = Some(engine).filter(|_| keep && !was_stopped);
         }
         match (&result, look) {
@@ -485,7 +530,7 @@ impl TaskRun {
 
     /// When the service is polled next; `None` when it isn't.
     pub fn next_poll(&self) -> Option<Instant> {
-        self.is_active().then_some(self.next_poll)
+        (self.is_active() && !self.listening.is_on()).then_some(self.next_poll)
     }
 
     /// Whether changes in some folders are found only by looking from time to time.

@@ -4,9 +4,39 @@ use super::{Engine, Intent, REMOTE_ROOT, Report};
 use crate::error::{Kind, Result};
 use crate::model::Side;
 use crate::observe::{CURSOR, Follow, News, RenamedThere, Scope};
-use crate::remote::Feed;
+use crate::remote::{Feed, Remote};
+use crate::store::Batch;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Waits for the service to tell that something changed after the last look.
+pub struct Ear {
+    remote: Arc<dyn Remote>,
+    cursor: String,
+}
+
+impl Ear {
+    /// Waits about so long; tells whether there is something new.
+    ///
+    /// # Errors
+    /// Those of [`Feed::wait`].
+    pub fn wait(&self, most: Duration) -> Result<bool> {
+        match self.remote.feed() {
+            Some(feed) => feed.wait(&self.cursor, most),
+            None => Ok(false),
+        }
+    }
+}
 
 impl Engine {
+    /// What listens to the service from where the last look ended; `None` where it has to be
+    /// polled.
+    pub fn ear(&self) -> Option<Ear> {
+        let can_wait = self.remote.feed().is_some_and(Feed::can_wait);
+        let cursor = self.cursor.clone().filter(|_| can_wait)?;
+        Some(Ear { remote: self.remote.clone(), cursor })
+    }
+
     /// Looks at the service, and follows on the disk what was renamed there.
     pub(super) fn observe_remote(&mut self, report: &mut Report) -> Result<()> {
         self.observe_remote_with(report, &mut |engine, renamed, report| {
@@ -75,13 +105,19 @@ impl Engine {
 
     /// Keeps where to go on after a look at everything; `None` when that has to be repeated.
     fn note_cursor(&mut self, cursor: Option<String>) -> Result<()> {
-        let bytes = cursor.clone().map(String::into_bytes);
-        if self.trees.snapshot()?.fact(CURSOR)? != bytes {
-            let mut batch = self.trees.batch()?;
-            batch.set_fact(CURSOR, bytes);
-            batch.flush()?;
-        }
         self.cursor = cursor;
+        let trees = self.trees.clone();
+        let mut batch = trees.batch()?;
+        self.write_cursor(&mut batch)?;
+        batch.flush()
+    }
+
+    /// Puts where to go on into the state, because something is written there anyway.
+    pub(super) fn write_cursor(&self, batch: &mut Batch<'_>) -> Result<()> {
+        let cursor = self.cursor.as_ref().map(|cursor| cursor.as_bytes().to_vec());
+        if self.trees.snapshot()?.fact(CURSOR)? != cursor {
+            batch.set_fact(CURSOR, cursor);
+        }
         Ok(())
     }
 
@@ -120,7 +156,7 @@ impl Engine {
         while let Some(rename) = renamed.pop() {
             self.cancel.check()?;
             if follow(self, &rename, report)? {
-                let seen = self.observer().remote_renamed(self.remote.as_ref(), &rename.to)?;
+                let seen = self.observer().remote_below(self.remote.as_ref(), &rename.to)?;
                 all &= seen.all;
                 renamed.extend(seen.renamed);
             } else {

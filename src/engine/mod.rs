@@ -16,6 +16,7 @@ mod preview;
 mod removals;
 mod report;
 
+pub use lookout::Ear;
 pub use report::{Intent, Report, Trouble};
 
 use pass::Pass;
@@ -26,7 +27,7 @@ use crate::execute::{Context, Down, Source, Up, Ways, drop_upload};
 use crate::http::{Cancel, Counters, Http};
 use crate::local::{Disk, DiskWriter};
 use crate::model::{Direction, ItemKind, Nanos, RemotePrint, Side};
-use crate::observe::{Observer, RenamedHere, Scope};
+use crate::observe::{CURSOR, Observer, RenamedHere, Scope};
 use crate::plan::Step;
 use crate::progress::Progress;
 use crate::remote::{self, Descriptor, Place, Remote, Service};
@@ -43,6 +44,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// Passes in one cycle. Each deals with what the one before brought up; three are usual.
 const MOST_PASSES: u32 = 6;
+/// Renamed folders that are told apart in a look at some folders.
+const MOST_FOLLOWED: usize = 64;
 /// First byte of the stored identity of the local root.
 const ROOT_FORMAT: u8 = 1;
 /// Fact: the identity of the local root.
@@ -73,6 +76,8 @@ pub struct Engine {
     /// Where the service's change feed is to be gone on with; in the state once there is something
     /// to write anyway.
     cursor: Option<String>,
+    /// Folders that were renamed on the disk because they were on the service: from where, to where.
+    followed: RefCell<Vec<(String, String)>>,
     /// The remote root proved to be the one that was linked.
     proved: bool,
     recent: removals::Recent,
@@ -127,7 +132,9 @@ impl Engine {
         let descriptor = service.descriptor();
         let http = Http::new(&values.http_options(descriptor, transfers), cancel.clone())?;
         let counters = http.counters().clone();
-        let remote = service.open(values, http, &task.remote)?;
+        let mut values = values.clone();
+        values.extend(task.settings.iter().cloned());
+        let remote = service.open(&values, http, &task.remote)?;
         let trees = Arc::new(open_trees(state, task.id)?);
         let disk = Disk::new(&task.local);
         let up = || Up { disk: disk.clone(), remote: remote.clone() };
@@ -156,6 +163,7 @@ impl Engine {
             cancel,
             unsure: false,
             cursor: None,
+            followed: RefCell::default(),
             proved: false,
             recent: removals::Recent::default(),
         })
@@ -220,6 +228,7 @@ impl Engine {
     fn run(&mut self, look: &Look, report: &mut Report) -> Result<()> {
         self.check_roots(true)?;
         self.check_revision()?;
+        let mut followed = self.followed.take();
         // With a feed it costs a request, and spares conflicts with what is there by now.
         if look.remote || self.unsure || self.remote.feed().is_some() {
             self.observe_remote(report)?;
@@ -227,7 +236,13 @@ impl Engine {
         let renamed = match &look.local {
             _ if self.unsure => self.observe_local(Scope::All, report)?,
             LocalLook::All => self.observe_local(Scope::All, report)?,
-            LocalLook::Folders(folders) => self.observe_local(Scope::Folders(folders), report)?,
+            LocalLook::Folders(folders) => {
+                followed.extend(self.followed.borrow().iter().cloned());
+                match by_new_paths(folders, &followed) {
+                    Some(folders) => self.observe_local(Scope::Folders(&folders), report)?,
+                    None => self.observe_local(Scope::All, report)?,
+                }
+            }
             LocalLook::Nothing => Vec::new(),
         };
         self.rename_folders(renamed, report)?;
@@ -237,6 +252,9 @@ impl Engine {
         }
         self.tidy()?;
         let mut batch = self.trees.batch()?;
+        if report.did_something() || self.trees.is_loose() {
+            self.write_cursor(&mut batch)?;
+        }
         batch.trim_history(self.history)?;
         batch.commit()
     }
@@ -419,6 +437,9 @@ impl Engine {
         }
         let mut batch = self.trees.batch()?;
         batch.set_fact(REVISION, Some(revision));
+        // What a feed told by the old rules may be told differently now.
+        batch.set_fact(CURSOR, None);
+        self.cursor = None;
         batch.reconsider()
     }
 
@@ -466,6 +487,27 @@ impl Engine {
         let Counters { requests, bytes_up, bytes_down } = &*self.counters;
         [requests, bytes_up, bytes_down].map(|count| count.load(Relaxed))
     }
+}
+
+/// Folders that something happened in, as they are called now: it may have happened before they,
+/// or those they are in, were renamed. `None` when that is too much to tell.
+fn by_new_paths(folders: &[String], renamed: &[(String, String)]) -> Option<Vec<String>> {
+    if folders.is_empty() || renamed.is_empty() {
+        return Some(folders.to_vec());
+    }
+    if renamed.len() > MOST_FOLLOWED {
+        return None;
+    }
+    let mut all = folders.to_vec();
+    for (from, to) in renamed {
+        let moved = |folder: &String| {
+            let rest = folder.strip_prefix(from.as_str())?;
+            (rest.is_empty() || rest.starts_with('/')).then(|| format!("{to}{rest}"))
+        };
+        let more: Vec<String> = all.iter().filter_map(moved).collect();
+        all.extend(more);
+    }
+    Some(all)
 }
 
 /// Opens the state of the task with this id.

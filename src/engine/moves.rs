@@ -90,10 +90,12 @@ impl Engine {
         let mut batch = self.trees.batch()?;
         let known = batch.get(&rename.from)?.and_then(|record| record.local_print().copied());
         let Some(print) = known else { return Ok(false) };
-        if !self.ensure_local_folder(&mut batch, rename.to.folder)? {
-            return Ok(false);
-        }
-        let moved = match down.writer.rename(&from, &to, ItemKind::Folder, &print) {
+        let renamed = match self.ensure_local_folder(&mut batch, rename.to.folder) {
+            Ok(false) => return Ok(false),
+            Ok(true) => down.writer.rename(&from, &to, ItemKind::Folder, &print),
+            Err(error) => Err(error),
+        };
+        let moved = match renamed {
             Ok(moved) => moved,
             Err(error) => match (error.kind().reaction(), self.renamed_before(&to, &print)?) {
                 (Reaction::Wait | Reaction::Ask | Reaction::Stop, _) => return Err(error),
@@ -105,6 +107,7 @@ impl Engine {
         report.moved += 1;
         batch.event(moved_event(&from, &to))?;
         batch.commit()?;
+        self.followed.borrow_mut().push((from, to));
         Ok(true)
     }
 

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 use ureq::http::header::{CONTENT_LENGTH, HeaderMap};
+use ureq::http::request::Builder;
 use ureq::http::{Request, Response};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
@@ -140,6 +141,15 @@ pub enum Payload<'a> {
         /// Bytes.
         length: u64,
     },
+    /// A whole file between other bytes, as it is in a body of several parts.
+    Framed {
+        /// What comes before it.
+        head: &'a [u8],
+        /// The file.
+        content: &'a dyn Content,
+        /// What comes after it.
+        tail: &'a [u8],
+    },
 }
 
 impl Payload<'_> {
@@ -149,6 +159,9 @@ impl Payload<'_> {
             Payload::None => None,
             Payload::Bytes(bytes) => Some(bytes.len() as u64),
             Payload::Part { length, .. } => Some(*length),
+            Payload::Framed { head, content, tail } => {
+                Some(head.len() as u64 + content.size() + tail.len() as u64)
+            }
         }
     }
 }
@@ -333,7 +346,7 @@ impl Http {
                 Kind::Offline => idempotent,
                 _ => false,
             };
-            let pause = error.wait().unwrap_or_else(|| backoff(attempt));
+            let pause = error.wait().unwrap_or_else(|| backoff(FIRST_PAUSE, attempt));
             if !again || attempt == ATTEMPTS || pause > LONGEST_PAUSE {
                 return Err(error);
             }
@@ -353,24 +366,17 @@ impl Http {
         self.counters.requests.fetch_add(1, Relaxed);
         let invalid = |error| Error::new(Kind::Usage, what, error);
         let sent = match call.payload {
-            Payload::None => self.run(request.body(()).map_err(invalid)?, call.patience),
+            Payload::None => self.exchange(request.body(()).map_err(invalid)?, call.patience),
             Payload::Bytes(bytes) => {
                 self.counters.bytes_up.fetch_add(bytes.len() as u64, Relaxed);
-                self.run(request.body(bytes).map_err(invalid)?, call.patience)
+                self.exchange(request.body(bytes).map_err(invalid)?, call.patience)
             }
             Payload::Part { content, from, length } => {
-                let mut failed = None;
-                let mut reader = UploadReader {
-                    slice: Slice::new(content, from, length),
-                    http: self,
-                    failed: &mut failed,
-                };
-                let body = SendBody::from_reader(&mut reader);
-                let sent = self.run(request.body(body).map_err(invalid)?, call.patience);
-                if let Some(error) = failed {
-                    return Err(error);
-                }
-                sent
+                let slice = Slice::new(content, from, length);
+                self.run(what, request, call.patience, (b"", slice, b""))?
+            }
+            Payload::Framed { head, content, tail } => {
+                self.run(what, request, call.patience, (head, Slice::whole(content), tail))?
             }
         };
         let response = sent.map_err(|error| transport_error(what, &call.url, error))?;
@@ -383,10 +389,30 @@ impl Http {
             counters: self.counters.clone(),
         })
     }
-}
 
-impl Http {
-    fn run<B: AsSendBody>(
+    /// Sends a request whose body holds a part of a file. The outer error is the file's.
+    fn run(
+        &self,
+        what: &str,
+        request: Builder,
+        patience: Option<Duration>,
+        (head, slice, tail): (&[u8], Slice<'_>, &[u8]),
+    ) -> Result<Result<Response<ureq::Body>, ureq::Error>> {
+        self.counters.bytes_up.fetch_add((head.len() + tail.len()) as u64, Relaxed);
+        let mut failed = None;
+        let file = UploadReader { slice, http: self, failed: &mut failed };
+        let mut reader = head.chain(file).chain(tail);
+        let request = request
+            .body(SendBody::from_reader(&mut reader))
+            .map_err(|error| Error::new(Kind::Usage, what, error))?;
+        let sent = self.exchange(request, patience);
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(sent),
+        }
+    }
+
+    fn exchange<B: AsSendBody>(
         &self,
         request: Request<B>,
         patience: Option<Duration>,
@@ -517,10 +543,10 @@ fn busy(what: &str, reply: Reply) -> Error {
     }
 }
 
-/// The pause after the `attempt`-th failure: doubling, and of random length between half and
-/// whole so that many clients don't come back at the same moment.
-fn backoff(attempt: u32) -> Duration {
-    let whole = FIRST_PAUSE * 2_u32.saturating_pow(attempt - 1).min(64);
+/// The pause after the `attempt`-th failure: doubling up to 64 times the first, and of random
+/// length between half and whole so that many clients don't come back at the same moment.
+pub fn backoff(first: Duration, attempt: u32) -> Duration {
+    let whole = first * 2_u32.saturating_pow(attempt - 1).min(64);
     let nanos =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
     whole / 2 + whole / 2 * (nanos % 1000) / 1000

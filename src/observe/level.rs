@@ -167,6 +167,9 @@ fn met(
                 return Ok(None);
             }
             id = print.id.clone();
+            if new {
+                look.leave_old_place(&key, &id)?;
+            }
             let kept = keep_version(&record, print, kind);
             let told = match version {
                 SubtreeVersion::New(version) => Some((key.clone(), version)),

@@ -183,9 +183,9 @@ impl Observer<'_> {
         let mut batch = self.trees.batch()?;
         let mut look = self.look(&snapshot, &mut batch, Side::Local)?;
         look.gone(&renamed.from)?;
-        let node = look.batch.new_node()?;
-        let mut record = Record::new(node);
+        let mut record = look.new_folder(&renamed.to)?;
         record.see_local(Some(renamed.print));
+        let node = record.node;
         look.batch.put(renamed.to.clone(), record)?;
         let path = snapshot.path(&renamed.to)?;
         // Without the disk, nothing in it is taken as renamed again.
@@ -211,9 +211,8 @@ impl Observer<'_> {
         Ok(Seen { all, renamed: found.there })
     }
 
-    /// Looks at a folder of the service whose row has been put under its new name, and at
-    /// everything in it.
-    pub fn remote_renamed(&self, remote: &dyn Remote, key: &Key) -> Result<Seen> {
+    /// Looks at a folder of the service that has a row, and at everything in it.
+    pub fn remote_below(&self, remote: &dyn Remote, key: &Key) -> Result<Seen> {
         let snapshot = self.trees.snapshot()?;
         let mut batch = self.trees.batch()?;
         let mut look = self.look(&snapshot, &mut batch, Side::Remote)?;
@@ -231,7 +230,7 @@ impl Observer<'_> {
         let mut batch = self.trees.batch()?;
         let mut look = self.look(&snapshot, &mut batch, Side::Remote)?;
         look.gone(&renamed.from)?;
-        let mut record = Record::new(look.batch.new_node()?);
+        let mut record = look.new_folder(&renamed.to)?;
         record.see_remote(Some(renamed.print.clone()));
         look.batch.put(renamed.to.clone(), record)?;
         batch.flush()?;
@@ -272,6 +271,9 @@ impl Look<'_, '_> {
     fn follow(&mut self, to: &Key, sighting: &Sighting) -> Result<bool> {
         let to = to.clone();
         match sighting {
+            // Met by an earlier look already.
+            Sighting::Local(_) if self.found.here.iter().any(|known| known.to == to) => {}
+            Sighting::Remote(_) if self.found.there.iter().any(|known| known.to == to) => {}
             Sighting::Local(print) => {
                 let Some(from) = self.renamed_from(print.inode)? else { return Ok(false) };
                 self.found.here.push(Renamed { from, to, print: *print });
@@ -288,6 +290,28 @@ impl Look<'_, '_> {
             }
         }
         Ok(true)
+    }
+
+    /// The row of a folder that is new at `key`, unless another look has found it there.
+    fn new_folder(&mut self, key: &Key) -> Result<Record> {
+        match self.batch.get(key)? {
+            Some(record) => Ok(record),
+            None => Ok(Record::new(self.batch.new_node()?)),
+        }
+    }
+
+    /// An item of the service that turned up at `key` isn't anywhere else any more.
+    fn leave_old_place(&mut self, key: &Key, id: &str) -> Result<()> {
+        match self.batch.of_id(id)? {
+            Some((old, record)) if old != *key && record.is_on(Side::Remote) => {
+                if record.node == 0 {
+                    self.gone_one(old, record, &mut Vec::new())
+                } else {
+                    self.gone(&old)
+                }
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Notes that an item isn't on this side any more, nor anything in it.

@@ -4,7 +4,7 @@
 //! Changes come in any order and of anything; each is taken for how its item is now. Applying one
 //! twice does no harm, so a cursor may be kept in memory until there is something to write anyway.
 
-use super::walk::{fit, remote_below};
+use super::walk::fit;
 use super::{Observer, RenamedThere, skip_of_entry};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, RemotePrint, Side, split_path};
@@ -127,6 +127,13 @@ impl<'a> News<'a> {
         later: Option<&mut Vec<Change>>,
     ) -> Result<bool> {
         let id = entry.print.id.clone();
+        // A path leads to one item only: whatever else was there is gone.
+        let unique = matches!(spot, Spot::Path(_));
+        let mut wrote = false;
+        let twin = Key::new(folder, &name, entry.kind).twin();
+        if unique && let Some(record) = batch.get(&twin)? {
+            wrote |= self.gone_row(batch, twin, record)?;
+        }
         let known = batch.of_id(&id)?.filter(|(key, _)| key.kind() == entry.kind);
         let own = namesake(&name, &id);
         let in_place =
@@ -141,7 +148,7 @@ impl<'a> News<'a> {
                         && !row.remote_id().is_empty()
                         && row.remote_id() != &*id
                 });
-                if taken && !id.is_empty() {
+                if taken && !unique && !id.is_empty() {
                     if let Some(later) = later {
                         later.push(Change::There { spot, entry });
                         return Ok(false);
@@ -150,7 +157,6 @@ impl<'a> News<'a> {
                 }
             }
         }
-        let mut wrote = false;
         if let Some((from, record)) = known.filter(|(from, _)| *from != key) {
             match entry.kind {
                 ItemKind::File => wrote |= self.gone_row(batch, from, record)?,
@@ -167,6 +173,7 @@ impl<'a> News<'a> {
                     let renamed = RenamedThere { from, to: key.clone(), print };
                     let follows = record.synced.is_some() && record.skip.is_none();
                     if follows && (self.follow)(&renamed)? {
+                        self.list_again(batch, &key, record.is_on(Side::Remote))?;
                         return Ok(true);
                     }
                     wrote |= self.gone_row(batch, renamed.from, record)?;
@@ -229,12 +236,27 @@ impl<'a> News<'a> {
 
     /// Lists a folder that turned up, of whose contents nothing is told.
     fn list(&mut self, batch: &mut Batch<'_>, key: &Key) -> Result<()> {
-        let snapshot = self.observer.trees.snapshot()?;
-        let mut look = self.observer.look(&snapshot, batch, Side::Remote)?;
-        // A folder that comes from elsewhere in the task is told of its own.
-        look.follows = false;
-        self.complete &= remote_below(&mut look, self.remote, self.observer.spill, key)?;
-        batch.flush()
+        batch.flush()?;
+        let seen = self.observer.remote_below(self.remote, key)?;
+        self.complete &= seen.all;
+        let mut renamed = seen.renamed;
+        while let Some(rename) = renamed.pop() {
+            let known = batch.get(&rename.from)?.is_some_and(|row| row.is_on(Side::Remote));
+            if !(self.follow)(&rename)? {
+                self.complete &= self.observer.remote_remade(self.remote, &rename)?;
+            } else if !known {
+                let seen = self.observer.remote_below(self.remote, &rename.to)?;
+                self.complete &= seen.all;
+                renamed.extend(seen.renamed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists a folder that was followed to its new place, unless what is in it is `known` to be
+    /// there, or told of its own.
+    fn list_again(&mut self, batch: &mut Batch<'_>, key: &Key, known: bool) -> Result<()> {
+        if known || self.feed.tells_all() { Ok(()) } else { self.list(batch, key) }
     }
 
     fn gone_id(&mut self, batch: &mut Batch<'_>, id: &str) -> Result<bool> {

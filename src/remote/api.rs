@@ -3,7 +3,7 @@
 
 use super::Grant;
 use crate::error::{Error, Kind, Result};
-use crate::http::{Call, Http, Reply};
+use crate::http::{Call, Http, Reply, backoff};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use std::time::Duration;
 const ATTEMPTS: u32 = 6;
 /// First pause between two of them; it doubles. (Google asks for a second, then up to 64.)
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// A longer wait that the service asks for isn't waited for here but handed to the engine.
+const LONGEST_PAUSE: Duration = Duration::from_secs(64);
 
 /// What a reply that isn't a success means: from the status and the beginning of the body. The
 /// first argument names the operation and the thing.
@@ -68,10 +70,10 @@ impl Api {
             }
             let error = (self.refusal)(what, status, &reply.excerpt());
             attempt += 1;
-            if error.kind() != Kind::Busy || attempt == ATTEMPTS {
+            let pause = error.wait().unwrap_or_else(|| backoff(FIRST_PAUSE, attempt));
+            if error.kind() != Kind::Busy || attempt == ATTEMPTS || pause > LONGEST_PAUSE {
                 return Err(error);
             }
-            let pause = error.wait().unwrap_or(FIRST_PAUSE * 2_u32.pow(attempt - 1));
             tracing::debug!(what, attempt, reason = error.reason(), "trying again");
             self.http.pause(pause)?;
         }

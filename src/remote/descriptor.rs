@@ -5,6 +5,7 @@ use super::{Remote, Settings, SignIn};
 use crate::error::{Error, Kind, Result};
 use crate::hash::HashKind;
 use crate::http::Http;
+use crate::model::Direction;
 use std::sync::Arc;
 
 /// A kind of cloud: its description and how to open it.
@@ -29,6 +30,8 @@ pub struct Descriptor {
     pub label: &'static str,
     /// What a connection has to be told, apart from what signing in takes.
     pub fields: &'static [Field],
+    /// What a task may be told.
+    pub task_fields: &'static [TaskField],
     /// How a person signs in; `None` where the settings are all there is to it.
     pub sign_in: Option<SignIn>,
     /// How it tells what is there.
@@ -123,6 +126,15 @@ pub struct Field {
     pub place: bool,
 }
 
+/// A setting of a task that only this service has.
+#[derive(Debug)]
+pub struct TaskField {
+    /// The setting.
+    pub field: Field,
+    /// The one direction in which it may be anything but its default.
+    pub only: Option<Direction>,
+}
+
 /// What kind of value a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldKind {
@@ -193,21 +205,49 @@ impl Descriptor {
         self.fields.iter().chain(sign_in).chain(COMMON_FIELDS)
     }
 
-    /// Checks what a person entered: unknown keys, missing and malformed values.
+    /// Checks what a person entered for a connection: unknown keys, missing and malformed values.
     ///
     /// # Errors
     /// `Usage`, naming the key.
     pub fn check(&self, settings: &Settings) -> Result<()> {
+        self.check_fields(settings, &mut self.all_fields())
+    }
+
+    /// Checks what a person entered for a task of this direction.
+    ///
+    /// # Errors
+    /// `Usage`, naming the key.
+    pub fn check_task(&self, settings: &Settings, direction: Direction) -> Result<()> {
+        self.check_fields(settings, &mut self.task_fields.iter().map(|each| &each.field))?;
+        for TaskField { field, only } in self.task_fields {
+            let changed = settings.given(field.key).is_some_and(
+                |value| !matches!(field.needed, Needed::Default(default) if default == value),
+            );
+            if changed && only.is_some_and(|only| only != direction) {
+                let what = format!("setting {} of a task on {}", field.key, self.label);
+                let cause = "it is for tasks of another direction";
+                return Err(Error::new(Kind::Usage, what, cause).remedy(field.help));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_fields(
+        &self,
+        settings: &Settings,
+        fields: &mut dyn Iterator<Item = &'static Field>,
+    ) -> Result<()> {
         let wrong = |key: &str, cause: String| {
             Err(Error::new(Kind::Usage, format!("setting {key} of {}", self.label), cause)
                 .remedy(format!("see mooring service show {}", self.name)))
         };
+        let fields: Vec<_> = fields.collect();
         for key in settings.keys() {
-            if !self.all_fields().any(|field| field.key == key) {
+            if !fields.iter().any(|field| field.key == key) {
                 return wrong(key, "there is no such setting".into());
             }
         }
-        for field in self.all_fields() {
+        for field in fields {
             let Some(value) = settings.given(field.key) else {
                 if field.needed == Needed::Yes {
                     return wrong(field.key, "it is missing".into());

@@ -2,7 +2,7 @@
 //! there is.
 
 use super::Entry;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use std::time::Duration;
 
 /// A change that a service told.
@@ -69,13 +69,17 @@ pub trait Feed: Send + Sync {
         each: &mut dyn FnMut(Change) -> Result<()>,
     ) -> Result<Page>;
 
-    /// Waits at most so long for a change after `cursor`, and tells whether there is one; `None`
-    /// where the service can't be waited for and has to be polled.
+    /// Whether it can be waited for. Otherwise it has to be polled.
+    fn can_wait(&self) -> bool {
+        false
+    }
+
+    /// Waits about so long for a change after `cursor`, and tells whether there is one.
     ///
     /// # Errors
     /// `Busy` with a time to wait before the next call, and those of [`Feed::changes`].
-    fn wait(&self, cursor: &str, most: Duration) -> Option<Result<bool>> {
+    fn wait(&self, cursor: &str, most: Duration) -> Result<bool> {
         let _ = (cursor, most);
-        None
+        Err(Error::new(Kind::Usage, "waiting for changes", "the service has to be polled"))
     }
 }

@@ -34,6 +34,14 @@ pub enum Answer {
     Code,
 }
 
+/// Key of the secret that is there once a person has signed in.
+pub const REFRESH_TOKEN: &str = "refresh-token";
+
+/// Settings of every connection whose service is signed in to.
+pub const SIGN_IN_FIELDS: &[Field] = &fields(Needed::No);
+/// The same where an app always has a secret.
+pub const SIGN_IN_FIELDS_WITH_SECRET: &[Field] = &fields(Needed::Yes);
+
 const fn fields(secret: Needed) -> [Field; 3] {
     [
         Field {
@@ -62,13 +70,6 @@ const fn fields(secret: Needed) -> [Field; 3] {
         },
     ]
 }
-
-/// Key of the secret that is there once a person has signed in.
-pub const REFRESH_TOKEN: &str = "refresh-token";
-/// Settings of every connection whose service is signed in to.
-pub const SIGN_IN_FIELDS: &[Field] = &fields(Needed::No);
-/// The same where an app always has a secret.
-pub const SIGN_IN_FIELDS_WITH_SECRET: &[Field] = &fields(Needed::Yes);
 
 impl SignIn {
     /// The settings that signing in takes.

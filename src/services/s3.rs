@@ -120,6 +120,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         ),
     ],
     sign_in: None,
+    task_fields: &[],
     listing: Listing::Flat,
     folders_implied: true,
     moves: Moves::Files,

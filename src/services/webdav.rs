@@ -53,6 +53,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         },
     ],
     sign_in: None,
+    task_fields: &[],
     listing: Listing::Folders,
     folders_implied: false,
     moves: Moves::Trees,

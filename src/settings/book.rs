@@ -24,11 +24,12 @@ const PRESENT: &str = "(sealed)";
 const TRANSFERS: RangeInclusive<u32> = 1..=20;
 const HISTORY: RangeInclusive<u32> = 5..=100_000;
 
-/// The settings in the state folder. Only one process at a time has them open.
+/// The settings in the state folder. Only one process at a time has them open, and in it one
+/// thread at a time should change tasks: a change is checked against what was read before it.
 pub struct Book {
     pub(super) file: Arc<File>,
     state: PathBuf,
-    /// Held by who changes a connection: the change is checked against what was read before it.
+    /// Held by who changes a connection, which more than one thread may do.
     turn: Mutex<()>,
     /// What gives access to the services that people signed in to, by connection.
     grants: Mutex<BTreeMap<String, Arc<Signed>>>,
@@ -259,7 +260,7 @@ impl Book {
         if self.file.one::<Task>(TASKS, &new.name)?.is_some() {
             return Err(taken("task", &new.name));
         }
-        self.connection(&new.connection)?;
+        let connection = self.connection(&new.connection)?;
         let mut task = Task {
             name: new.name,
             id: 0,
@@ -268,9 +269,11 @@ impl Book {
             remote: check::remote_folder(&new.remote)?,
             direction: new.direction,
             keep_removed: new.keep_removed,
+            settings: Vec::new(),
             paused: false,
             revision: 0,
         };
+        enter(&mut task, new.settings, services::find(&connection.service)?.descriptor())?;
         self.check_apart(&task)?;
         self.file.write(|change| change.put_anew(&mut task))?;
         Ok(task)
@@ -292,6 +295,8 @@ impl Book {
         }
         task.direction = change.direction.unwrap_or(task.direction);
         task.keep_removed = change.keep_removed.unwrap_or(task.keep_removed);
+        let service = services::find(&self.connection(&task.connection)?.service)?;
+        enter(&mut task, change.settings, service.descriptor())?;
         if task == before {
             return Ok(task);
         }
@@ -299,7 +304,8 @@ impl Book {
         if moved {
             self.check_apart(&task)?;
         }
-        if (task.direction, task.keep_removed) != (before.direction, before.keep_removed) {
+        let rules = |task: &Task| (task.direction, task.keep_removed, task.settings.clone());
+        if rules(&task) != rules(&before) {
             task.revision += 1;
         }
         self.file.write(|change| {
@@ -390,6 +396,15 @@ impl Book {
         self.file.write(|change| change.put(GLOBALS, GLOBALS_ROW, &globals))?;
         Ok(globals)
     }
+}
+
+/// Takes over a task's settings, if they make sense with the rest of it.
+fn enter(task: &mut Task, entered: Vec<(String, String)>, descriptor: &Descriptor) -> Result<()> {
+    let mut settings: BTreeMap<_, _> = task.settings.drain(..).chain(entered).collect();
+    settings.retain(|_, value| !value.is_empty());
+    descriptor.check_task(&settings.clone().into(), task.direction)?;
+    task.settings = settings.into_iter().collect();
+    Ok(())
 }
 
 /// Where a connection leads.

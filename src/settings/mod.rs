@@ -50,6 +50,8 @@ pub struct Task {
     pub direction: Direction,
     /// Nothing is removed at the destination.
     pub keep_removed: bool,
+    /// What its service can be told of a task, by key.
+    pub settings: Vec<(String, String)>,
     /// It isn't synced until it is resumed.
     pub paused: bool,
     /// Counts changes of its settings: its items are planned anew after each.
@@ -87,6 +89,9 @@ pub struct NewTask {
     pub direction: Direction,
     /// Nothing is removed at the destination.
     pub keep_removed: bool,
+    /// What its service can be told of a task, by key.
+    #[serde(default)]
+    pub settings: Vec<(String, String)>,
 }
 
 /// What a person changes about a task; `None` leaves it.
@@ -100,6 +105,9 @@ pub struct TaskChange {
     pub direction: Option<Direction>,
     /// Whether nothing is removed at the destination.
     pub keep_removed: Option<bool>,
+    /// What its service can be told of a task, by key; an empty value takes a setting back.
+    #[serde(default)]
+    pub settings: Vec<(String, String)>,
 }
 
 /// What is paused or resumed.

@@ -114,7 +114,7 @@ impl Book {
             return Err(Error::new(Kind::Usage, what, cause)
                 .remedy(format!("try it out: mooring connection test \"{name}\"")));
         };
-        let sealed = self.file.secret(name, ATTEMPT)?;
+        let sealed = self.file.sealed(name, ATTEMPT)?;
         let pending = sealed.clone().ok_or_else(|| none_begun(name))?.reveal();
         let pending: Pending = serde_json::from_str(&pending).map_err(|_| none_begun(name))?;
         // Either way: a clock may have been set back in between.
@@ -173,10 +173,7 @@ impl Keeper for SealedToken {
         };
         let connection = self.file.one::<Connection>(CONNECTIONS, name)?;
         let connection = connection.ok_or_else(|| signed_out("the connection was removed"))?;
-        let token = self.file.secret(name, REFRESH_TOKEN).map_err(|error| match error.kind() {
-            Kind::SignIn => error.remedy(oauth::sign_in_again(name)),
-            _ => error,
-        })?;
+        let token = self.file.sealed(name, REFRESH_TOKEN)?;
         let token = token.ok_or_else(|| signed_out("nobody has signed in yet"))?;
         let client = self.sign_in.client(name, &self.file.settings(&connection)?);
         Ok(Kept { client, refresh_token: token.reveal() })
@@ -191,6 +188,16 @@ impl Keeper for SealedToken {
                 change.put_secret(name, REFRESH_TOKEN, &Secret::new(new.to_owned()))?;
             }
             Ok(is_old)
+        })
+    }
+}
+
+impl File {
+    /// What is kept of a sign-in. When it can't be unsealed, only another sign-in helps.
+    fn sealed(&self, connection: &str, key: &str) -> Result<Option<Secret>> {
+        self.secret(connection, key).map_err(|error| match error.kind() {
+            Kind::SignIn => error.remedy(oauth::sign_in_again(connection)),
+            _ => error,
         })
     }
 }

@@ -23,7 +23,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::catch_unwind;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// The node of a task's root folder.
 pub const ROOT: u64 = 1;
@@ -46,6 +46,8 @@ const DEPARTED_IDS: TableDefinition<u64, Place> = TableDefinition::new("departed
 const HISTORY: TableDefinition<u64, &[u8]> = TableDefinition::new("history");
 const FACTS: TableDefinition<&str, &[u8]> = TableDefinition::new("facts");
 
+/// Fact: the next folder's node.
+const NEXT_NODE: &str = "next-node";
 const PROBLEM_FORMAT: u8 = 1;
 const EVENT_FORMAT: u8 = 1;
 
@@ -123,6 +125,8 @@ pub struct Trees {
     db: Database,
     /// Something was written that isn't durable yet.
     loose: AtomicBool,
+    /// The next folder's node, whichever batch it is made in.
+    next_node: AtomicU64,
 }
 
 impl Trees {
@@ -138,10 +142,16 @@ impl Trees {
         let opened = catch_unwind(|| Database::builder().set_cache_size(CACHE_BYTES).create(file));
         let damaged = |_| Error::new(Kind::State, "the state", "it is damaged");
         let db = opened.map_err(damaged)?.map_err(state_error)?;
-        let trees = Trees { db, loose: AtomicBool::new(false) };
-        let mut batch = trees.batch()?;
-        batch.open_tables()?;
+        let trees = Trees { db, loose: AtomicBool::new(false), next_node: AtomicU64::new(0) };
+        trees.batch()?.open_tables()?;
+        let next = trees.snapshot()?.fact(NEXT_NODE)?.map_or(ROOT + 1, |bytes| number(&bytes));
+        trees.next_node.store(next, Relaxed);
         Ok(trees)
+    }
+
+    /// Whether something was written that isn't durable yet.
+    pub fn is_loose(&self) -> bool {
+        self.loose.load(Relaxed)
     }
 
     /// What is committed now, unchanged by later commits.
@@ -189,7 +199,6 @@ impl Trees {
             problems: BTreeMap::new(),
             transfers: BTreeMap::new(),
             facts: BTreeMap::new(),
-            next_node: None,
         })
     }
 }
@@ -436,22 +445,14 @@ pub struct Batch<'t> {
     problems: BTreeMap<Key, Option<Problem>>,
     transfers: BTreeMap<Key, Option<Vec<u8>>>,
     facts: BTreeMap<&'static str, Option<Vec<u8>>>,
-    next_node: Option<u64>,
 }
 
 impl Batch<'_> {
     /// A new folder's node.
     pub fn new_node(&mut self) -> Result<u64> {
-        let next = match self.next_node {
-            Some(next) => next,
-            None => {
-                let known = self.trees.snapshot()?.fact("next-node")?;
-                known.map_or(ROOT + 1, |bytes| number(&bytes))
-            }
-        };
-        self.next_node = Some(next + 1);
-        self.set_fact("next-node", Some((next + 1).to_le_bytes().to_vec()));
-        Ok(next)
+        let node = self.trees.next_node.fetch_add(1, Relaxed);
+        self.set_fact(NEXT_NODE, Some((node + 1).to_le_bytes().to_vec()));
+        Ok(node)
     }
 
     /// An item's facets, this batch's changes included.
@@ -739,6 +740,9 @@ impl Batch<'_> {
             history.insert(line, encode(EVENT_FORMAT, event)?.as_slice()).map_err(state_error)?;
         }
         for (name, value) in &self.facts {
+            // Another batch may have taken nodes since, and written so.
+            let next = self.trees.next_node.load(Relaxed).to_le_bytes().to_vec();
+            let value = if *name == NEXT_NODE { &Some(next) } else { value };
             match value {
                 Some(value) => facts.insert(name, value.as_slice()).map_err(state_error)?,
                 None => facts.remove(name).map_err(state_error)?,

@@ -68,6 +68,7 @@ impl Bench {
             remote: String::new(),
             direction,
             keep_removed: false,
+            settings: Vec::new(),
             paused: false,
             revision: 0,
         };

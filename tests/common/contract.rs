@@ -8,7 +8,7 @@ use crate::common::by_path::ByPath;
 use mooring::content::Content;
 use mooring::error::{Error, Kind, Result};
 use mooring::model::{ItemKind, Nanos, Version};
-use mooring::remote::{Descriptor, Entry, Expect, Listing, Moves, Place, Removal, Resume};
+use mooring::remote::{Descriptor, Entry, Expect, Listing, Moves, Place, Remote, Removal, Resume};
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -141,6 +141,12 @@ pub fn mtime(on: &Ground<'_>) {
 /// A write that expects nothing leaves alone what is there.
 pub fn create_spares_what_is_there(on: &Ground<'_>) {
     let first = on.create("file", b"the first");
+    if on.descriptor.namesakes {
+        on.create("file", b"the second, longer");
+        on.unchanged("file", b"the first", &first);
+        on.all_hold("file", &[b"the first", b"the second, longer"]);
+        return;
+    }
     for bytes in [&b"the second, longer"[..], b"", b"the first"] {
         let refused = on.write("file", bytes, Expect::Absent);
         fails("a create of a file that is there", refused, &[Kind::Exists]);
@@ -176,7 +182,8 @@ pub fn stale_overwrite(on: &Ground<'_>) {
     assert_eq!(on.stat("missing"), None, "a failed overwrite of a missing file made one");
 }
 
-/// Of writes at the same time that all expect nothing, one wins and the others know it.
+/// Of writes at the same time that all expect nothing, one wins and the others know it; where names
+/// may repeat, each makes a file of its own.
 pub fn creates_at_the_same_time(on: &Ground<'_>) {
     // The adapter has learnt what the server can before the race begins.
     on.create("before", b"before");
@@ -190,6 +197,11 @@ pub fn creates_at_the_same_time(on: &Ground<'_>) {
                 .collect();
             writes.into_iter().map(|write| write.join().expect("a write panicked")).collect()
         });
+        if on.descriptor.namesakes {
+            results.into_iter().for_each(|result| drop(must("a create", result)));
+            on.all_hold(&name, &all.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            continue;
+        }
         let won: Vec<usize> = (0..4).filter(|&n| results[n].is_ok()).collect();
         assert!(!won.is_empty(), "no create won: {results:?}");
         for result in results.iter().filter(|result| result.is_err()) {
@@ -632,6 +644,33 @@ impl Ground<'_> {
         let mut got = Vec::new();
         download.reader.read_to_end(&mut got).expect("the read broke off");
         assert!(got == bytes, "'{name}' holds other bytes ({} of them)", got.len());
+    }
+
+    /// There are so many files of this name, with these contents in any order.
+    #[track_caller]
+    fn all_hold(&self, name: &str, contents: &[&[u8]]) {
+        let mut found = Vec::new();
+        let list = self.remote.list(&self.at(""), &mut |told, entry| {
+            if told == name {
+                found.push(entry);
+            }
+            Ok(())
+        });
+        must("a list", list);
+        let path = self.at(name);
+        let read = |entry: &Entry| {
+            let place = Place { path: &path, id: &entry.print.id, folder: "" };
+            let download = Remote::read(&*self.remote, place, &entry.print.version, 0);
+            let mut got = Vec::new();
+            let mut reader = must("a read of a namesake", download).reader;
+            reader.read_to_end(&mut got).expect("the read broke off");
+            got
+        };
+        let mut got: Vec<Vec<u8>> = found.iter().map(read).collect();
+        let mut wanted = contents.to_vec();
+        got.sort();
+        wanted.sort();
+        assert!(got == wanted, "'{name}' is there {} times, or with other bytes", got.len());
     }
 
     /// The file has `bytes` and the state that was told of it.

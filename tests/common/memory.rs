@@ -1,13 +1,15 @@
 //! A service in memory that the engine is driven against: as strict as a service can be, and able
 //! to fail where it is told to.
+//!
+//! An item's key is its path; of several of one name, all but the eldest have a mark behind theirs.
 
 use mooring::content::Content;
 use mooring::error::{Error, Kind, Result};
 use mooring::http::Http;
 use mooring::model::{ItemKind, Nanos, RemotePrint, Version, split_path};
 use mooring::remote::{
-    Descriptor, Download, Entry, Expect, Listing, Moves, NameRule, Place, Remote, Removal, Resume,
-    Service, Settings, Written,
+    Change, Descriptor, Download, Entry, Expect, Feed, Listing, Moves, NameRule, Page, Place,
+    Remote, Removal, Resume, Service, Settings, Spot, Written,
 };
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
@@ -35,7 +37,49 @@ struct Inner {
     calls: Vec<String>,
     fault: Option<Fault>,
     etags: bool,
+    ids: BTreeMap<String, String>,
+    next_id: u64,
+    journal: Vec<Happened>,
+    /// Cursors from before this place in the journal aren't known any more.
+    forgotten: usize,
+    feed: Option<Manner>,
+    root: Root,
+    /// Told once, whatever is true.
+    told: Vec<Change>,
+    /// Changes are told in another order, and some twice.
+    pub scramble: bool,
 }
+
+/// Something happened to an item: it came, changed or went.
+#[derive(Clone)]
+struct Happened {
+    path: String,
+    id: String,
+    went: bool,
+}
+
+/// What became of the root.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Root {
+    #[default]
+    There,
+    Gone,
+    Another,
+}
+
+/// How a feed tells what changed.
+#[derive(Clone, Copy, PartialEq)]
+enum Manner {
+    /// By ids, a folder standing for all that is in it (Google Drive).
+    Ids,
+    /// By paths, everything that is in a folder one by one (Dropbox).
+    Paths,
+}
+
+/// Changes told at once.
+const PAGE: usize = 3;
+/// What stands between a name and the number of the item that shares it.
+const MARK: char = '\u{1}';
 
 #[derive(Clone)]
 enum Item {
@@ -67,6 +111,7 @@ const STORE_FACTS: Descriptor = Descriptor {
     name: "store",
     label: "Store in memory",
     fields: &[],
+    task_fields: &[],
     sign_in: None,
     listing: Listing::Flat,
     folders_implied: true,
@@ -91,6 +136,7 @@ const DRIVE_FACTS: Descriptor = Descriptor {
     name: "drive",
     label: "Drive in memory",
     fields: &[],
+    task_fields: &[],
     sign_in: None,
     listing: Listing::Folders,
     folders_implied: false,
@@ -108,13 +154,28 @@ const DRIVE_FACTS: Descriptor = Descriptor {
 /// A drive whose folders' versions change with every change below them (Nextcloud).
 pub static ETAGS: Descriptor = Descriptor { name: "etags", ..DRIVE_FACTS };
 
+/// A drive that knows its items by ids and tells what changed by them.
+pub static IDS: Descriptor =
+    Descriptor { name: "ids", namesakes: true, keeps_mtime: true, ..DRIVE_FACTS };
+
+/// A drive that tells by path what changed.
+pub static PATHS: Descriptor = Descriptor { name: "paths", keeps_mtime: true, ..DRIVE_FACTS };
+
 impl Memory {
     pub fn new(descriptor: &'static Descriptor) -> Arc<Memory> {
         let forgets_folders = descriptor.name == FORGETFUL.name;
         Arc::new(Memory {
             descriptor,
             forgets_folders,
-            inner: Mutex::new(Inner { etags: descriptor.name == ETAGS.name, ..Inner::default() }),
+            inner: Mutex::new(Inner {
+                etags: descriptor.name == ETAGS.name,
+                feed: match descriptor.name {
+                    name if name == IDS.name => Some(Manner::Ids),
+                    name if name == PATHS.name => Some(Manner::Paths),
+                    _ => None,
+                },
+                ..Inner::default()
+            }),
             hook: Mutex::default(),
             broken: Mutex::default(),
         })
@@ -127,13 +188,79 @@ impl Memory {
         inner.make_folders(folder, self.descriptor.folders_implied);
         let version = inner.version();
         let item = Item::File { bytes: bytes.into(), version, mtime: 1_600_000_000_000_000_000 };
-        inner.items.insert(path.into(), item);
+        inner.insert(path, item);
+    }
+
+    /// As another client would put another file of a name that is taken.
+    pub fn put_namesake(&self, path: &str, bytes: &[u8]) {
+        let free = (2..).map(|number| format!("{path}{MARK}{number}"));
+        let taken = |key: &String| self.lock().items.contains_key(key);
+        self.put(&free.into_iter().find(|key| !taken(key)).unwrap(), bytes);
+    }
+
+    /// As another client would rename or move an item, with everything in it, to a free path.
+    pub fn relocate(&self, from: &str, to: &str) {
+        let mut inner = self.lock();
+        inner.make_folders(split_path(to).0, self.descriptor.folders_implied);
+        inner.relocate(from, to);
+    }
+
+    /// Forgets what happened: who asks by an older cursor has to look at everything.
+    pub fn forget_cursors(&self) {
+        let mut inner = self.lock();
+        inner.forgotten = inner.journal.len() + 1;
+        inner.record("", false);
+    }
+
+    /// Another folder, which is empty, takes the root's place.
+    pub fn replace_root(&self) {
+        let mut inner = self.lock();
+        inner.items.clear();
+        inner.root = Root::Another;
+    }
+
+    /// The root goes, with everything in it.
+    pub fn lose_root(&self) {
+        let mut inner = self.lock();
+        inner.items.clear();
+        inner.root = Root::Gone;
+        let gone = match inner.feed {
+            Some(Manner::Ids) => Change::GoneId("root".into()),
+            _ => Change::GonePath(String::new()),
+        };
+        inner.told.push(gone);
+    }
+
+    /// Tells of items that aren't below the root, and of some that nobody knows.
+    pub fn tell_of_elsewhere(&self) {
+        let mut inner = self.lock();
+        let spot = |folder: &str| Spot::Child { folder: folder.into(), name: "x".into() };
+        let mut file = RemotePrint::file(1, Version::new("v"), None);
+        file.id = "file elsewhere".into();
+        inner.told.extend([
+            Change::There { spot: spot("nowhere"), entry: Entry::file(file, None) },
+            Change::There { spot: spot("far away"), entry: Entry::folder("folder elsewhere") },
+            Change::GoneId("never heard of".into()),
+        ]);
+    }
+
+    /// Tells of a folder that it is in one that is in it.
+    pub fn tell_of_a_circle(&self, outer: &str, inner_path: &str) {
+        let mut inner = self.lock();
+        let folder = inner.id(inner_path).into();
+        let spot = Spot::Child { folder, name: outer.into() };
+        let entry = inner.entry(outer).unwrap();
+        inner.told.push(Change::There { spot, entry });
+    }
+
+    /// From now on, changes are told in another order and some of them twice.
+    pub fn scramble(&self) {
+        self.lock().scramble = true;
     }
 
     /// As another client would remove: a folder with everything in it.
     pub fn delete(&self, path: &str) {
-        let below = format!("{path}/");
-        self.lock().items.retain(|at, _| at != path && !at.starts_with(&below));
+        self.lock().remove(path);
     }
 
     /// As another client would make an empty folder.
@@ -213,28 +340,130 @@ impl Inner {
     fn make_folders(&mut self, path: &str, implied: bool) {
         let mut folder = path;
         while !folder.is_empty() && !implied {
-            self.items.entry(folder.into()).or_insert(Item::Folder);
+            if !self.items.contains_key(folder) {
+                self.insert(folder, Item::Folder);
+            }
             folder = split_path(folder).0;
         }
+    }
+
+    fn insert(&mut self, path: &str, item: Item) {
+        if !self.ids.contains_key(path) && self.feed.is_some() {
+            self.next_id += 1;
+            self.ids.insert(path.into(), format!("id{}", self.next_id));
+        }
+        self.items.insert(path.into(), item);
+        self.record(path, false);
+    }
+
+    fn remove(&mut self, path: &str) {
+        self.record(path, true);
+        let below = format!("{path}/");
+        self.items.retain(|at, _| at != path && !at.starts_with(&below));
+        self.ids.retain(|at, _| at != path && !at.starts_with(&below));
+    }
+
+    fn relocate(&mut self, from: &str, to: &str) {
+        // Some tell first where it came, some where it went.
+        if !self.scramble {
+            self.record(from, true);
+        }
+        let below = format!("{from}/");
+        let inside = self.items.keys().filter(|path| *path == from || path.starts_with(&below));
+        for path in inside.cloned().collect::<Vec<_>>() {
+            let new = format!("{to}{}", &path[from.len()..]);
+            let id = self.ids.remove(&path);
+            self.ids.extend(id.map(|id| (new.clone(), id)));
+            let item = self.items.remove(&path).unwrap();
+            self.items.insert(new.clone(), item);
+            if self.feed == Some(Manner::Paths) {
+                self.record(&new, false);
+            }
+        }
+        self.record(to, false);
+        if self.scramble {
+            self.record(from, true);
+        }
+    }
+
+    fn record(&mut self, path: &str, went: bool) {
+        if self.feed.is_some() {
+            self.journal.push(Happened { path: path.into(), id: self.id(path), went });
+        }
+    }
+
+    fn id(&self, path: &str) -> String {
+        match self.feed {
+            Some(_) if path.is_empty() && self.root == Root::Another => "another root".into(),
+            Some(_) if path.is_empty() => "root".into(),
+            _ => self.ids.get(path).cloned().unwrap_or_default(),
+        }
+    }
+
+    fn path_of(&self, id: &str) -> Option<String> {
+        if id == "root" {
+            return Some(String::new());
+        }
+        self.ids.iter().find(|(_, known)| *known == id).map(|(path, _)| path.clone())
+    }
+
+    /// Where an item is, or is to be, by ids if that is how items are known.
+    fn resolve(&self, place: Place<'_>) -> Option<String> {
+        if self.feed != Some(Manner::Ids) {
+            return Some(place.path.into());
+        }
+        if !place.id.is_empty() {
+            let path = self.path_of(place.id)?;
+            let folder = self.id(split_path(&path).0);
+            let there = folder == place.folder || (folder == "root" && place.folder.is_empty());
+            // A folder's own folder isn't told when it is listed.
+            return (there || place.folder.is_empty()).then_some(path);
+        }
+        let (parents, name) = split_path(place.path);
+        assert!(parents.is_empty() || !place.folder.is_empty(), "{place:?} lacks its folder");
+        let folder =
+            if place.folder.is_empty() { String::new() } else { self.path_of(place.folder)? };
+        Some(if folder.is_empty() { name.into() } else { format!("{folder}/{name}") })
+    }
+
+    fn change(&self, happened: &Happened) -> Option<Change> {
+        let Happened { path, id, went } = happened;
+        let entry = |path: &str| self.entry(path).unwrap();
+        Some(match self.feed? {
+            Manner::Ids if id.is_empty() => return None,
+            Manner::Ids => match self.path_of(id) {
+                Some(path) if path.is_empty() => return None,
+                Some(path) => {
+                    let (folder, name) = split_path(&path);
+                    let name = name.split(MARK).next().unwrap().to_string();
+                    let spot = Spot::Child { folder: self.id(folder).into(), name };
+                    Change::There { spot, entry: entry(&path) }
+                }
+                None => Change::GoneId(id.as_str().into()),
+            },
+            Manner::Paths if path.is_empty() => return None,
+            Manner::Paths if *went || !self.items.contains_key(path) => {
+                Change::GonePath(path.clone())
+            }
+            Manner::Paths => Change::There { spot: Spot::Path(path.clone()), entry: entry(path) },
+        })
     }
 
     fn entry(&self, path: &str) -> Option<Entry> {
         match self.items.get(path)? {
             Item::Folder => {
-                let mut entry = folder_entry();
+                let mut entry = Entry::folder(self.id(path));
                 if self.etags {
                     entry.print.version = self.subtree(path);
                 }
                 Some(entry)
             }
-            Item::File { bytes, version, mtime } => Some(Entry::file(
-                RemotePrint::file(
-                    bytes.len() as u64,
-                    Version::new(format!("{version:04x}")),
-                    Some(*mtime),
-                ),
-                None,
-            )),
+            Item::File { bytes, version, mtime } => {
+                let version = Version::new(format!("{version:04x}"));
+                let mut print = RemotePrint::file(bytes.len() as u64, version, Some(*mtime));
+                print.id = self.id(path).into();
+                Some(Entry::file(print, None))
+            }
         }
     }
 
@@ -273,10 +502,6 @@ impl Inner {
     }
 }
 
-fn folder_entry() -> Entry {
-    Entry::folder("")
-}
-
 impl Remote for Memory {
     fn test(&self) -> Result<()> {
         Ok(())
@@ -287,8 +512,8 @@ impl Remote for Memory {
         folder: Place<'_>,
         each: &mut dyn FnMut(&str, Entry) -> Result<()>,
     ) -> Result<()> {
-        let folder = folder.path;
-        let lost = self.call("list", folder)?;
+        let lost = self.call("list", folder.path)?;
+        let folder = self.find(folder)?;
         let below = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let flat = self.descriptor.listing == Listing::Flat;
         let mut told: Vec<(String, Entry)> = Vec::new();
@@ -297,7 +522,8 @@ impl Remote for Memory {
             for path in inner.items.keys() {
                 let Some(rest) = path.strip_prefix(&below) else { continue };
                 if flat || !rest.contains('/') {
-                    told.extend(inner.entry(path).map(|entry| (rest.to_string(), entry)));
+                    let name = rest.split(MARK).next().unwrap().to_string();
+                    told.extend(inner.entry(path).map(|entry| (name, entry)));
                 }
             }
         }
@@ -314,22 +540,22 @@ impl Remote for Memory {
     }
 
     fn stat(&self, place: Place<'_>, _: ItemKind) -> Result<Option<Entry>> {
-        let path = place.path;
-        let lost = self.call("stat", path)?;
-        let root = path.is_empty().then(|| {
-            let mut entry = folder_entry();
+        let lost = self.call("stat", place.path)?;
+        let root = place.path.is_empty().then(|| {
             let inner = self.lock();
+            let mut entry = Entry::folder(inner.id(""));
             if inner.etags {
                 entry.print.version = inner.subtree("");
             }
             entry
         });
-        reply(lost, root.or_else(|| self.lock().entry(path)))
+        let inner = self.lock();
+        reply(lost, root.or_else(|| inner.entry(&inner.resolve(place)?)))
     }
 
     fn read(&self, place: Place<'_>, version: &Version, from: u64) -> Result<Download> {
-        let path = place.path;
-        let lost = self.call("read", path)?;
+        let lost = self.call("read", place.path)?;
+        let path = &*self.find(place)?;
         let inner = self.lock();
         let entry = inner.check(path, version)?;
         let Some(Item::File { bytes, .. }) = inner.items.get(path) else {
@@ -351,8 +577,8 @@ impl Remote for Memory {
         expect: Expect<'_>,
         _: &dyn Resume,
     ) -> Result<Written> {
-        let path = place.path;
-        let lost = self.call("write", path)?;
+        let lost = self.call("write", place.path)?;
+        let path = &*self.find(place)?;
         let mut bytes = Vec::new();
         mooring::content::Slice::whole(content)
             .read_to_end(&mut bytes)
@@ -364,23 +590,24 @@ impl Remote for Memory {
             Expect::Version(version) => inner.check(path, version).map(|_| ())?,
         }
         let version = inner.version();
-        inner.items.insert(path.into(), Item::File { bytes, version, mtime });
+        inner.insert(path, Item::File { bytes, version, mtime });
         let entry = inner.entry(path).unwrap();
         reply(lost, entry.into())
     }
 
     fn make_folder(&self, place: Place<'_>) -> Result<Entry> {
-        let path = place.path;
-        let lost = self.call("make_folder", path)?;
-        if path.is_empty() || self.forgets_folders {
-            return Ok(folder_entry());
+        let lost = self.call("make_folder", place.path)?;
+        if place.path.is_empty() || self.forgets_folders {
+            return Ok(Entry::folder(self.lock().id("")));
         }
+        let path = &*self.find(place)?;
         let mut inner = self.lock();
         if !matches!(inner.items.get(path), Some(Item::Folder)) {
             inner.free(path, self.descriptor.folders_implied)?;
-            inner.items.insert(path.into(), Item::Folder);
+            inner.insert(path, Item::Folder);
         }
-        reply(lost, folder_entry())
+        let entry = inner.entry(path).unwrap();
+        reply(lost, entry)
     }
 
     fn keeps_folders(&self) -> bool {
@@ -394,32 +621,22 @@ impl Remote for Memory {
         kind: ItemKind,
         version: &Version,
     ) -> Result<Entry> {
-        let (from, to) = (from.path, to.path);
-        let lost = self.call("rename", from)?;
+        let lost = self.call("rename", from.path)?;
+        let (from, to) = (&*self.find(from)?, &*self.find(to)?);
         let mut inner = self.lock();
         inner.check(from, version)?;
         inner.free(to, self.descriptor.folders_implied)?;
-        let below = format!("{from}/");
-        if kind == ItemKind::Folder {
-            if to.starts_with(&below) {
-                return Err(Error::new(Kind::BadName, to, "a folder can't be in itself"));
-            }
-            let inside: Vec<_> =
-                inner.items.keys().filter(|path| path.starts_with(&below)).cloned().collect();
-            for path in inside {
-                let item = inner.items.remove(&path).unwrap();
-                inner.items.insert(format!("{to}/{}", &path[below.len()..]), item);
-            }
+        if kind == ItemKind::Folder && to.starts_with(&format!("{from}/")) {
+            return Err(Error::new(Kind::BadName, to, "a folder can't be in itself"));
         }
-        let item = inner.items.remove(from).unwrap();
-        inner.items.insert(to.into(), item);
+        inner.relocate(from, to);
         let entry = inner.entry(to).unwrap();
         reply(lost, entry)
     }
 
     fn copy(&self, from: Place<'_>, to: Place<'_>, version: &Version) -> Result<Entry> {
-        let (from, to) = (from.path, to.path);
-        let lost = self.call("copy", from)?;
+        let lost = self.call("copy", from.path)?;
+        let (from, to) = (&*self.find(from)?, &*self.find(to)?);
         let mut inner = self.lock();
         inner.check(from, version)?;
         inner.free(to, self.descriptor.folders_implied)?;
@@ -428,7 +645,7 @@ impl Remote for Memory {
         if let Item::File { version, .. } = &mut item {
             *version = new;
         }
-        inner.items.insert(to.into(), item);
+        inner.insert(to, item);
         let entry = inner.entry(to).unwrap();
         reply(lost, entry)
     }
@@ -437,27 +654,90 @@ impl Remote for Memory {
         for (index, item) in items.iter().enumerate() {
             let removed = self.call("remove", item.place.path).and_then(|lost| {
                 let mut inner = self.lock();
-                let below = format!("{}/", item.place.path);
-                match (item.kind, inner.entry(item.place.path)) {
+                let Some(path) = inner.resolve(item.place) else { return reply(lost, ()) };
+                let below = format!("{path}/");
+                match (item.kind, inner.entry(&path)) {
                     (_, None) => return reply(lost, ()),
+                    // What was to be removed is gone: something else took its name.
+                    (kind, Some(entry)) if entry.kind != kind => return reply(lost, ()),
                     (ItemKind::File, Some(_)) => {
-                        inner.check(item.place.path, item.version)?;
+                        inner.check(&path, item.version)?;
                     }
                     (ItemKind::Folder, Some(_)) => {
                         if inner.items.keys().any(|path| path.starts_with(&below)) {
-                            return Err(Error::new(
-                                Kind::Exists,
-                                item.place.path,
-                                "it isn't empty",
-                            ));
+                            return Err(Error::new(Kind::Exists, path, "it isn't empty"));
                         }
                     }
                 }
-                inner.items.remove(item.place.path);
+                inner.remove(&path);
                 reply(lost, ())
             });
             done(index, removed);
         }
+    }
+
+    fn feed(&self) -> Option<&dyn Feed> {
+        self.lock().feed.map(|_| self as &dyn Feed)
+    }
+}
+
+impl Memory {
+    fn find(&self, place: Place<'_>) -> Result<String> {
+        let gone = || Error::new(Kind::NotFound, place.path, "there is nothing of this id");
+        self.lock().resolve(place).ok_or_else(gone)
+    }
+}
+
+impl Feed for Memory {
+    fn now(&self) -> Result<String> {
+        let lost = self.call("now", "")?;
+        reply(lost, self.lock().journal.len().to_string())
+    }
+
+    fn tells_all(&self) -> bool {
+        self.lock().feed == Some(Manner::Paths)
+    }
+
+    fn changes(
+        &self,
+        cursor: Option<&str>,
+        each: &mut dyn FnMut(Change) -> Result<()>,
+    ) -> Result<Page> {
+        let lost = self.call("changes", "")?;
+        let mut told = Vec::new();
+        let page = {
+            let inner = self.lock();
+            let from = match cursor {
+                Some(cursor) => cursor.parse().unwrap(),
+                None => {
+                    let there = |path: &String| Happened {
+                        path: path.clone(),
+                        id: String::new(),
+                        went: false,
+                    };
+                    told.extend(inner.items.keys().map(there));
+                    inner.journal.len()
+                }
+            };
+            if cursor.is_some() && from < inner.forgotten {
+                return Err(Error::new(Kind::NotFound, "the cursor", "it isn't known any more"));
+            }
+            let end = inner.journal.len().min(from + PAGE);
+            told.extend_from_slice(&inner.journal[from..end]);
+            if inner.scramble {
+                // Of paths, the order means something.
+                if inner.feed == Some(Manner::Ids) {
+                    told.reverse();
+                }
+                told.extend(told.clone());
+            }
+            Page { cursor: end.to_string(), more: end < inner.journal.len() }
+        };
+        let happened = told.iter().filter_map(|told| self.lock().change(told));
+        let changes: Vec<_> = happened.collect();
+        let made_up = std::mem::take(&mut self.lock().told);
+        changes.into_iter().chain(made_up).try_for_each(each)?;
+        reply(lost, page)
     }
 }
 

@@ -181,7 +181,8 @@ impl FakePeer {
         }
     }
 
-    /// Steers the fake: what there is to ask for, and with which fields, stands at the top of its file.
+    /// Steers the fake. What there is to ask for, and with which fields, stands at the top of
+    /// `tests/peers/fake_service.py` and of the fake's own controls.
     pub fn control(&self, what: &str, body: serde_json::Value) -> serde_json::Value {
         let url = format!("{}/_control/{what}", self.endpoint);
         let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build();

@@ -9,8 +9,7 @@ import json
 import pathlib
 import re
 
-with open(pathlib.Path(__file__).with_name("dropbox_api.json")) as file:
-    _model = json.load(file)
+_model = json.loads(pathlib.Path(__file__).with_name("dropbox_api.json").read_text())
 ROUTES = _model["routes"]
 _TYPES = _model["types"]
 
@@ -85,8 +84,9 @@ def _within(name):
 
 
 def _expect(kind, name, value):
+    # To Python, true is a number.
     if not isinstance(value, kind) or kind is int and isinstance(value, bool):
-        raise Mismatch(f"{value!r} expected to be {name}, got {type(value).__name__}")
+        raise Mismatch(f"{value!r} expected to be {name}, got {_NAMES[type(value)]}")
 
 
 def _check_void(_, value, __):
@@ -200,6 +200,15 @@ def _check_union(kind, value, limit):
         return {".tag": tag, tag: _check(inner, fields.get(tag), limit)}
 
 
+_NAMES = {
+    bool: "boolean",
+    dict: "object",
+    float: "float",
+    int: "integer",
+    list: "list",
+    str: "string",
+    type(None): "null",
+}
 _CHECKS = {
     "boolean": _check_boolean,
     "integer": _check_integer,

@@ -5,25 +5,9 @@ contain is checked against Dropbox's own description of its API (dropbox_api.py)
 and from Dropbox's documentation. Where neither says what Dropbox does, it does what is least convenient for a client: a
 file that was moved has a new `rev`, and content that is there already isn't written again, so its time stays.
 
-Controls beside those of fake_service.py, which act as the owner does on the web page. Paths are those of the root
-namespace: the user's home, or the team's space while the user is in a team, in which the home is /Tester.
-
-- `put` {"path", "text" or "base64", "mtime": seconds}, `make_folder` {"path"}: in the place of what is there;
-  `move` {"path", "to"}: over what is there, also to the same name in another case; `delete` {"path"}.
-- `many` {"folder", "folders", "files_each"}: that many folders with that many files each.
-- `special` {"path", "kind"}: "paper" and "symlink" make such a file; "read_only", "no_access" and "traverse_only" a
-  shared folder, of the folder that is there if there is one.
-- `tree` {"path"}: all below, each path with null for a folder, {"hash", "size", "id", "rev", "mtime"} for a file.
-- `reset`: all cursors end. `order` {"order"}: whether a move is told "delete-first" or "add-first".
-- `page` {"size"}: the most entries of a listing at once. `drop_sessions`: all upload sessions end.
-- `root` {"team", "stale"}: whether the user is in a team with a space of its own; "stale": that gets a new ID.
-- `backoff` {"seconds"}: what a longpoll asks for; who doesn't wait is refused. `quota` {"bytes"}.
-- `most_moved` {"count"}: how many items may be moved at once. `case_renames` {"ignored"}: whether a move to the same
-  name in another case is answered as if it had been done, instead of refused.
-- `busy` {"match", "times", "seconds", "reason"}: a fault with Dropbox's answer 429.
+How a test steers it: dropbox_controls.py, besides what fake_service.py has.
 """
 
-import base64
 import calendar
 import contextlib
 import json
@@ -34,7 +18,9 @@ import time
 
 import dropbox_api
 import fake_service
-from dropbox_tree import BLOCK, HOME_ID, LookupProblem, Node, Tree, WriteProblem, content_hash, key_of
+from dropbox_controls import Controls
+from dropbox_sessions import Session, SessionProblem
+from dropbox_tree import HOME_ID, SHARED_KINDS, LookupProblem, Node, Tree, WriteProblem, content_hash, key_of
 
 SCOPES = [
     "account_info.read",
@@ -69,19 +55,14 @@ UNSUPPORTED = {
     "shared_link": None,
 }
 
+JSON = {"Content-Type": "application/json"}
 EXPORTS = {"html": "html", "markdown": "md"}
-SHARED_KINDS = ("read_only", "no_access", "traverse_only")
 
 
-def as_json(status, value):
-    return fake_service.Reply(status, {"Content-Type": "application/json"}, json.dumps(value))
-
-
-def refused(status, value, **headers):
-    """A refusal with this error union."""
-    error = {"error_summary": dropbox_api.summary(value), "error": value}
-    headers = {name.replace("_", "-"): text for name, text in headers.items()}
-    return fake_service.Refused(status, {"Content-Type": "application/json", **headers}, json.dumps(error))
+def refused(status, error, summary=None, **headers):
+    """A refusal with this error."""
+    body = json.dumps({"error_summary": summary or dropbox_api.summary(error), "error": error})
+    return fake_service.Refused(status, {**JSON, **headers}, body)
 
 
 def as_time(seconds):
@@ -117,55 +98,6 @@ class Call:
             raise self.failed(write, *problem.args) from None
 
 
-class SessionProblem(Exception):
-    """Why an upload session can't go on: the tags of an `UploadSessionLookupError` of Dropbox."""
-
-
-class Session:
-    """An upload session: what has come of the content of a file."""
-
-    def __init__(self, is_concurrent):
-        self.is_concurrent = is_concurrent
-        self.is_closed = False
-        self.data = bytearray()
-        # Of a concurrent session, by where they start.
-        self.parts = {}
-
-    @property
-    def size(self):
-        return len(self.data) + sum(len(part) for part in self.parts.values())
-
-    def append(self, data, offset, close):
-        if self.is_concurrent:
-            if offset % BLOCK:
-                raise SessionProblem("concurrent_session_invalid_offset")
-            if len(data) % BLOCK and not close:
-                raise SessionProblem("concurrent_session_invalid_data_size")
-        if self.is_closed and not self.is_concurrent:
-            raise SessionProblem("closed")
-        if self.is_concurrent:
-            self.parts[offset] = data
-        else:
-            self.expect(offset)
-            self.data += data
-        self.is_closed |= close
-
-    def expect(self, offset):
-        if offset != self.size:
-            raise SessionProblem("incorrect_offset", {"correct_offset": self.size})
-
-    def join(self):
-        """Whether all parts of a concurrent session fit together; then they are one."""
-        whole = bytearray()
-        for offset in sorted(self.parts):
-            if offset != len(whole):
-                return False
-            whole += self.parts[offset]
-        self.data += whole
-        self.parts.clear()
-        return True
-
-
 class Dropbox(fake_service.Service):
     def __init__(self):
         sign_in = fake_service.SignIn(
@@ -186,25 +118,7 @@ class Dropbox(fake_service.Service):
         self.page = MOST_ENTRIES
         self.backoff = 0
         self.next_longpoll = 0
-        self.controls |= {
-            "backoff": lambda seconds: setattr(self, "backoff", seconds),
-            "busy": self.control_busy,
-            "case_renames": lambda ignored: setattr(self.tree, "ignores_case_renames", ignored),
-            "delete": self.control_delete,
-            "drop_sessions": self.sessions.clear,
-            "make_folder": self.control_make_folder,
-            "many": self.control_many,
-            "most_moved": lambda count: setattr(self.tree, "most_moved", count),
-            "move": self.control_move,
-            "order": self.control_order,
-            "page": lambda size: setattr(self, "page", size),
-            "put": self.control_put,
-            "quota": lambda bytes: setattr(self.tree, "quota", bytes),
-            "reset": lambda: self.cursors.update(dict.fromkeys(self.cursors)),
-            "root": self.control_root,
-            "special": self.control_special,
-            "tree": self.control_tree,
-        }
+        self.controls |= Controls(self).all()
 
     # Requests
 
@@ -238,12 +152,18 @@ class Dropbox(fake_service.Service):
         if isinstance(result, fake_service.Reply):
             return result
         dropbox_api.check_result(route, result)
-        return as_json(200, result)
+        return fake_service.Reply(200, JSON, json.dumps(result))
 
     def control(self, what, arguments):
         result = super().control(what, arguments)
         self.state.notify_all()
         return result
+
+    def busy(self, reason, seconds):
+        """The refusal of one request too many."""
+        error = {"reason": dropbox_api.union("auth.RateLimitReason", reason), "retry_after": seconds}
+        dropbox_api.checked("auth.RateLimitError", error)
+        return refused(429, error, f"{reason}/...", **{"Retry-After": str(seconds)})
 
     def check_access(self, call):
         route = dropbox_api.ROUTES[call.route]
@@ -628,7 +548,8 @@ class Dropbox(fake_service.Service):
             conflict = "folder"
         else:
             is_meant = mode[".tag"] == "overwrite" or mode.get("update") == node.revision.rev
-            conflict = None if is_meant else "file"
+            # What is no plain file is never replaced by one.
+            conflict = None if is_meant and node.kind is None else "file"
             is_there = node.kind is None and node.revision.hash == digest
             if is_there and (is_meant or not commit["strict_conflict"]):
                 return node
@@ -851,98 +772,6 @@ class Dropbox(fake_service.Service):
             self.tree.bring_back(node, place)
         node = self.tree.write(place, revision.data, revision.hash, revision.client_modified)
         return self.untagged(node, call.view)
-
-    # Controls
-
-    def busy(self, reason, seconds):
-        error = {"reason": dropbox_api.union("auth.RateLimitReason", reason), "retry_after": seconds}
-        dropbox_api.checked("auth.RateLimitError", error)
-        body = json.dumps({"error_summary": f"{reason}/...", "error": error})
-        return fake_service.Refused(429, {"Content-Type": "application/json", "Retry-After": str(seconds)}, body)
-
-    def control_busy(self, match, times=1, seconds=1, reason="too_many_requests"):
-        reply = self.busy(reason, seconds).reply
-        self.controls["fault"](
-            match=match, times=times, status=reply.status, headers=reply.headers, body=reply.body.decode()
-        )
-
-    def owner_place(self, path):
-        """A place with nothing there."""
-        place = self.tree.place(path, self.tree.root, is_owner=True)
-        if place.node is not None:
-            self.tree.remove(place.node)
-        return place
-
-    def control_put(self, path, text=None, mtime=None, **content):
-        data = base64.b64decode(content["base64"]) if text is None else text.encode()
-        place = self.tree.place(path, self.tree.root, is_owner=True)
-        if place.node is not None and place.node.is_folder:
-            self.tree.remove(place.node)
-        return self.entry(self.tree.write(place, data, client_modified=mtime), self.tree.root)
-
-    def control_make_folder(self, path):
-        return self.entry(self.tree.make_folder(self.owner_place(path)), self.tree.root)
-
-    def control_move(self, path, to):
-        node = self.tree.lookup(path, self.tree.root)
-        place = self.tree.place(to, self.tree.root, is_owner=True)
-        if place.node is node:
-            self.tree.rename_case(node, place.name)
-        elif place.folder.is_below(node) or place.node is not None and node.is_below(place.node):
-            raise ValueError("one of both places is in the other")
-        else:
-            self.tree.move(node, self.owner_place(to))
-
-    def control_delete(self, path):
-        self.tree.remove(self.tree.lookup(path, self.tree.root))
-
-    def control_many(self, folder, folders, files_each):
-        for number in range(folders):
-            for each in range(files_each):
-                place = self.tree.place(f"{folder}/folder-{number}/file-{each}", self.tree.root, is_owner=True)
-                self.tree.write(place, b"%d of %d\n" % (each, number))
-
-    def control_special(self, path, kind):
-        if kind in SHARED_KINDS:
-            place = self.tree.place(path, self.tree.root, is_owner=True)
-            node = place.node or self.tree.make_folder(place)
-        elif kind in ("paper", "symlink"):
-            data = b"<p>A paper.</p>" if kind == "paper" else b"/somewhere/else"
-            node = self.tree.write(self.owner_place(path), data)
-        else:
-            raise ValueError(f"no kind {kind}")
-        self.tree.mark(node, kind)
-        return self.entry(node, self.tree.root)
-
-    def control_tree(self, path=""):
-        top = self.tree.lookup(path, self.tree.root)
-        found = {}
-        above = [(top, "" if top is self.tree.root else path)]
-        while above:
-            folder, start = above.pop()
-            for node in folder.children.values():
-                here = f"{start}/{node.name}"
-                if node.is_folder:
-                    found[here] = None
-                    above.append((node, here))
-                    continue
-                last = node.revision
-                found[here] = {
-                    "hash": last.hash,
-                    "size": len(last.data),
-                    "id": node.id,
-                    "rev": last.rev,
-                    "mtime": last.client_modified,
-                }
-        return found
-
-    def control_order(self, order):
-        self.tree.adds_first = {"delete-first": False, "add-first": True}[order]
-
-    def control_root(self, team, stale=False):
-        if team != self.tree.in_team or stale:
-            self.tree.join_team(team)
-        return self.root_info()
 
 
 if __name__ == "__main__":

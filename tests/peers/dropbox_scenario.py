@@ -320,7 +320,7 @@ def special_items(box):
     assert fails(box.files_delete_v2, "/special/read/only").get_path_write().is_no_write_permission()
     control("quota", bytes=0)
     assert fails(box.files_upload, b"more", "/more").get_path().reason.is_insufficient_space()
-    control("quota", bytes=1 << 40)
+    control("quota", bytes=None)
     control("most_moved", count=1)
     assert fails(box.files_move_v2, "/special", "/other").is_too_many_files()
     control("most_moved", count=10_000)
@@ -338,9 +338,12 @@ def team_space(box):
     assert fails(team.files_create_folder_v2, "/top").get_path().is_no_write_permission()
     elsewhere = box.with_path_root(common.PathRoot.namespace_id("77"))
     assert raises(PathRootError, elsewhere.files_list_folder, "").error.is_no_permission()
+    cursor = team.files_list_folder("", recursive=True).cursor
     newer = control("root", team=True, stale=True)["root_namespace_id"]
     stale = raises(PathRootError, team.files_list_folder, "").error.get_invalid_root()
     assert isinstance(stale, common.TeamRootInfo) and stale.root_namespace_id == newer
+    team = box.with_path_root(common.PathRoot.root(newer))
+    assert fails(team.files_list_folder_continue, cursor).is_reset()
     control("root", team=False)
 
 

@@ -9,6 +9,7 @@ import collections
 import copy
 import hashlib
 import itertools
+import os
 import re
 import time
 import unicodedata
@@ -16,6 +17,8 @@ import unicodedata
 HOME_ID = "1001"
 BLOCK = 4 << 20
 MOST_CHARACTERS = 255
+# How a folder can be shared by another account.
+SHARED_KINDS = ("read_only", "no_access", "traverse_only")
 # Junk of operating systems, and what Dropbox's own client keeps for itself.
 DISALLOWED_NAMES = {"desktop.ini", "thumbs.db", ".ds_store", "icon\r", ".dropbox", ".dropbox.attr"}
 
@@ -294,7 +297,7 @@ class Tree:
 
     def check_writable(self, folder):
         """Raises if the user may not change what is in a folder; what is at the top of a team's space is for admins."""
-        if folder is self.team_root or folder.find_kind("read_only", "no_access", "traverse_only"):
+        if folder is self.team_root or folder.find_kind(*SHARED_KINDS):
             raise WriteProblem("no_write_permission")
 
     def join_team(self, joins):
@@ -312,11 +315,9 @@ class Tree:
 
     def free_place(self, place, suffix):
         """A free place beside one that is taken: its name with a suffix, which takes a number if it has "{}"."""
-        stem, dot, extension = place.name.rpartition(".")
-        if not stem:
-            stem, extension = place.name, ""
+        stem, extension = os.path.splitext(place.name)
         for number in itertools.count(1):
-            other = Place(place.folder, [], stem + suffix.format(number) + dot * bool(extension) + extension)
+            other = Place(place.folder, [], stem + suffix.format(number) + extension)
             if other.node is None:
                 return other
             if "{}" not in suffix:
@@ -387,8 +388,9 @@ class Tree:
 
     def _copy(self, node):
         twin = self.new_node(node.name, node.is_folder)
-        twin.kind = node.kind
         if not node.is_folder:
+            # A folder isn't shared with those with whom the first one is.
+            twin.kind = node.kind
             last = node.revision
             self._revise(twin, last.data, last.hash, last.client_modified, slot=None)
         for child in list((node.children or {}).values()):

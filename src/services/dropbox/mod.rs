@@ -61,6 +61,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             place: true,
         },
     ],
+    task_fields: &[],
     sign_in: Some(SignIn {
         authorize: "https://www.dropbox.com/oauth2/authorize",
         token: "https://api.dropboxapi.com/oauth2/token",
