@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 use ureq::http::header::{CONTENT_LENGTH, HeaderMap};
+use ureq::http::request::Builder;
 use ureq::http::{Request, Response};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
@@ -365,17 +366,17 @@ impl Http {
         self.counters.requests.fetch_add(1, Relaxed);
         let invalid = |error| Error::new(Kind::Usage, what, error);
         let sent = match call.payload {
-            Payload::None => self.run(request.body(()).map_err(invalid)?, call.patience),
+            Payload::None => self.exchange(request.body(()).map_err(invalid)?, call.patience),
             Payload::Bytes(bytes) => {
                 self.counters.bytes_up.fetch_add(bytes.len() as u64, Relaxed);
-                self.run(request.body(bytes).map_err(invalid)?, call.patience)
+                self.exchange(request.body(bytes).map_err(invalid)?, call.patience)
             }
             Payload::Part { content, from, length } => {
                 let slice = Slice::new(content, from, length);
-                self.run_part(what, request, call.patience, b"", slice, b"")?
+                self.run(what, request, call.patience, (b"", slice, b""))?
             }
             Payload::Framed { head, content, tail } => {
-                self.run_part(what, request, call.patience, head, Slice::whole(content), tail)?
+                self.run(what, request, call.patience, (head, Slice::whole(content), tail))?
             }
         };
         let response = sent.map_err(|error| transport_error(what, &call.url, error))?;
@@ -390,14 +391,12 @@ impl Http {
     }
 
     /// Sends a request whose body holds a part of a file. The outer error is the file's.
-    fn run_part(
+    fn run(
         &self,
         what: &str,
-        request: ureq::http::request::Builder,
+        request: Builder,
         patience: Option<Duration>,
-        head: &[u8],
-        slice: Slice<'_>,
-        tail: &[u8],
+        (head, slice, tail): (&[u8], Slice<'_>, &[u8]),
     ) -> Result<Result<Response<ureq::Body>, ureq::Error>> {
         self.counters.bytes_up.fetch_add((head.len() + tail.len()) as u64, Relaxed);
         let mut failed = None;
@@ -406,14 +405,14 @@ impl Http {
         let request = request
             .body(SendBody::from_reader(&mut reader))
             .map_err(|error| Error::new(Kind::Usage, what, error))?;
-        let sent = self.run(request, patience);
+        let sent = self.exchange(request, patience);
         match failed {
             Some(error) => Err(error),
             None => Ok(sent),
         }
     }
 
-    fn run<B: AsSendBody>(
+    fn exchange<B: AsSendBody>(
         &self,
         request: Request<B>,
         patience: Option<Duration>,

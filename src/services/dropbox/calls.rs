@@ -382,6 +382,7 @@ fn meaning(what: &str, tags: &str) -> Error {
             error(Kind::RootLost, "the account can't see the team's space any more")
                 .remedy("check the account, or set the connection's space to member")
         }
+        "reset" => error(Kind::NotFound, "Dropbox doesn't know any more where the last look ended"),
         "" => error(Kind::Protocol, "Dropbox refuses it and doesn't say why"),
         _ => Error::new(Kind::Protocol, what, format!("Dropbox refuses it ({tags})"))
             .remedy("see what Dropbox's website says of it; Mooring tries again by itself"),

@@ -62,18 +62,12 @@ impl Feed for Folder {
         Ok(Page { cursor, more: has_more })
     }
 
-    /// Dropbox takes no less than half a minute: less than that is waited for too long.
     fn can_wait(&self) -> bool {
         true
     }
 
+    /// Dropbox takes no less than half a minute.
     fn wait(&self, cursor: &str, most: Duration) -> Result<bool> {
-        self.wait_for_change(cursor, most)
-    }
-}
-
-impl Folder {
-    fn wait_for_change(&self, cursor: &str, most: Duration) -> Result<bool> {
         let what = "waiting for changes";
         let left = {
             let next = self.next_wait.lock().unwrap_or_else(PoisonError::into_inner);
