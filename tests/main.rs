@@ -6,6 +6,7 @@ mod command_line;
 mod common;
 mod daemon;
 mod drives;
+mod dropbox;
 mod engine;
 mod fakes_dropbox;
 mod fakes_google_drive;

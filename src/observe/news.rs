@@ -180,6 +180,12 @@ impl<'a> News<'a> {
                 }
             }
         }
+        // What else was at a path is gone then, and need not be told so.
+        if let Spot::Path(_) = spot
+            && let Some(record) = batch.get(&key.twin())?
+        {
+            wrote |= self.gone_row(batch, key.twin(), record)?;
+        }
         Ok(self.see(batch, key, entry, misnamed)? || wrote)
     }
 

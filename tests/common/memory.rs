@@ -122,7 +122,7 @@ const STORE_FACTS: Descriptor = Descriptor {
     hash: None,
     max_size: Some(1 << 40),
     max_path: 1024,
-    names: NameRule { characters: "", names: &[] },
+    names: NameRule::NONE,
     bucket: None,
 };
 
@@ -147,7 +147,7 @@ const DRIVE_FACTS: Descriptor = Descriptor {
     hash: None,
     max_size: None,
     max_path: 2048,
-    names: NameRule { characters: "", names: &[] },
+    names: NameRule::NONE,
     bucket: None,
 };
 
