@@ -573,3 +573,25 @@ fn what_is_told_of_an_item_last_counts() {
     let told: Vec<_> = engine.trees().snapshot().unwrap().dirty(None).unwrap().collect();
     assert!(told.is_empty(), "{told:?}");
 }
+
+#[test]
+fn a_folder_whose_listing_is_cut_short_is_listed_again() {
+    for broken in ["list moved", "list moved/in"] {
+        let bench = Bench::new(&IDS, Direction::Both);
+        bench.memory.put("file", b"content");
+        let mut engine = bench.engine();
+        engine.cycle(&EVERYTHING).unwrap();
+        // It came from elsewhere, with everything in it: only of the folder itself is told.
+        let mark = bench.memory.mark();
+        bench.memory.put("moved/in/file", b"theirs");
+        bench.memory.put("moved/file", b"theirs, too");
+        bench.memory.tell_instead(mark, &["moved"]);
+        *bench.memory.broken.lock().unwrap() = Some((broken.into(), Kind::Offline));
+        for _ in 0..2 {
+            assert_eq!(engine.cycle(&EVERYTHING).unwrap_err().kind(), Kind::Offline);
+        }
+        *bench.memory.broken.lock().unwrap() = None;
+        engine.cycle(&EVERYTHING).unwrap();
+        assert_eq!(bench.tree(), bench.memory.tree());
+    }
+}

@@ -85,9 +85,12 @@ impl Engine {
                 Ok(None) => return self.note_cursor(None),
                 Err(error) if error.kind() == Kind::NotFound => {
                     tracing::info!(reason = error.reason(), "looking at everything anew");
+                    // It stays so, should this look come to no end and the cursor be known again.
+                    self.note_cursor(None)?;
                 }
                 Err(error) => {
-                    self.cursor = Some(cursor);
+                    let can_go_on = self.trees.snapshot()?.fact(CURSOR)?.is_some();
+                    self.cursor = Some(cursor).filter(|_| can_go_on);
                     return Err(error);
                 }
             }

@@ -65,7 +65,8 @@ impl<'a> News<'a> {
     /// on from; `None` when something couldn't be listed, so that everything has to be.
     ///
     /// # Errors
-    /// Those of [`Feed::changes`]; what was told until then is known.
+    /// Those of [`Feed::changes`]; what was told until then is known. No cursor is noted then where
+    /// everything has to be looked at.
     pub fn take(mut self, cursor: Option<String>) -> Result<Option<String>> {
         let mut cursor = cursor;
         loop {
@@ -239,6 +240,9 @@ impl<'a> News<'a> {
 
     /// Lists a folder that turned up, of whose contents nothing is told.
     fn list(&mut self, batch: &mut Batch<'_>, key: &Key) -> Result<()> {
+        // Told again, the folder would be known, and what is in it still not: if this comes to no
+        // end, everything has to be looked at. Afterwards the page's cursor is noted.
+        batch.set_fact(CURSOR, None);
         batch.flush()?;
         let seen = self.observer.remote_below(self.remote, key)?;
         self.complete &= seen.all;
