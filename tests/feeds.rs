@@ -3,10 +3,10 @@
 
 use crate::common::bench::{APPROVED, Bench, EVERYTHING};
 use crate::common::memory::{DRIVE, IDS, PATHS};
-use mooring::engine::{Engine, Intent};
+use mooring::engine::{Engine, Intent, LocalLook, Look};
 use mooring::error::Kind;
-use mooring::model::Direction;
-use mooring::remote::Descriptor;
+use mooring::model::{Direction, RemotePrint, Version};
+use mooring::remote::{Change, Descriptor, Entry, Spot};
 use std::fs;
 
 const KINDS: [&Descriptor; 2] = [&IDS, &PATHS];
@@ -286,4 +286,312 @@ fn a_moved_folder_is_sent_anew_where_nothing_is_told_of_it() {
     let report = bench.sync(&EVERYTHING).unwrap();
     assert_eq!((report.moved, report.downloaded, report.deleted_local), (0, 1, 2));
     assert_eq!(bench.tree(), bench.memory.tree());
+}
+
+#[test]
+fn a_preview_of_a_new_task_leaves_the_root_to_be_linked() {
+    each_kind(|bench| {
+        bench.memory.put("theirs", b"theirs");
+        let mut engine = bench.engine();
+        intents(&mut engine);
+        engine.cycle(&EVERYTHING).unwrap();
+        bench.memory.put("theirs", b"edited there");
+        bench.write("mine", b"mine");
+        for _ in 0..3 {
+            engine.cycle(&EVERYTHING).unwrap();
+        }
+        assert_eq!(names(&bench), ["mine", "theirs"]);
+        assert_eq!(bench.read("theirs").unwrap(), b"edited there");
+        assert_eq!(bench.tree(), bench.memory.tree());
+    });
+}
+
+#[test]
+fn another_root_is_not_an_empty_one_when_everything_is_looked_at_anew() {
+    each_kind(|bench| {
+        bench.memory.put("file", b"content");
+        let mut engine = bench.engine();
+        engine.cycle(&EVERYTHING).unwrap();
+        bench.memory.replace_root();
+        bench.memory.forget_cursors();
+        let error = engine.cycle(&EVERYTHING).unwrap_err();
+        assert_eq!(error.kind(), Kind::RootLost, "{error}");
+        assert_eq!(names(&bench), ["file"]);
+    });
+}
+
+#[test]
+fn a_folder_may_go_into_one_that_was_in_it() {
+    for apart in [false, true] {
+        let bench = Bench::new(&IDS, Direction::Both);
+        bench.memory.put("outer/file", b"outer");
+        bench.memory.put("outer/inner/file", b"inner");
+        let mut engine = bench.engine();
+        engine.cycle(&EVERYTHING).unwrap();
+        let mark = bench.memory.mark();
+        bench.memory.relocate("outer/inner", "inner");
+        bench.memory.relocate("outer", "inner/outer");
+        // The one that is in the other now is told first, on the same page or on another.
+        let between = ["inner/outer/file"; 2];
+        let between = if apart { &between[..] } else { &[] };
+        let told = [&["inner/outer"], between, &["inner"]].concat();
+        bench.memory.tell_instead(mark, &told);
+        for _ in 0..2 {
+            engine.cycle(&APPROVED).unwrap();
+        }
+        assert_eq!(bench.tree(), bench.memory.tree());
+    }
+}
+
+#[test]
+fn items_that_change_names_there_change_names_here() {
+    for scramble in [false, true] {
+        each_kind(|bench| {
+            for name in ["one", "two"] {
+                bench.memory.put(name, name.as_bytes());
+                bench.memory.put(&format!("d{name}/x"), name.as_bytes());
+                bench.memory.put(&format!("d{name}/{name}"), name.as_bytes());
+            }
+            if scramble {
+                bench.memory.scramble();
+            }
+            let mut engine = bench.engine();
+            engine.cycle(&EVERYTHING).unwrap();
+            for kind in ["", "d"] {
+                bench.memory.relocate(&format!("{kind}one"), "aside");
+                bench.memory.relocate(&format!("{kind}two"), &format!("{kind}one"));
+                bench.memory.relocate("aside", &format!("{kind}two"));
+            }
+            for _ in 0..2 {
+                engine.cycle(&APPROVED).unwrap();
+            }
+            assert_eq!(bench.tree(), bench.memory.tree());
+        });
+    }
+}
+
+#[test]
+fn a_folder_that_went_while_the_cursor_was_unknown_is_gone_though_no_file_is_known() {
+    each_kind(|bench| {
+        bench.memory.make("empty/inner");
+        let mut engine = bench.engine();
+        engine.cycle(&EVERYTHING).unwrap();
+        assert_eq!(names(&bench), ["empty", "empty/inner"]);
+        bench.memory.delete("empty");
+        bench.memory.forget_cursors();
+        for _ in 0..2 {
+            engine.cycle(&EVERYTHING).unwrap();
+        }
+        assert_eq!(bench.tree(), bench.memory.tree());
+    });
+}
+
+#[test]
+fn hostile_names_stay_where_they_are() {
+    let long = "n".repeat(300);
+    let names_told =
+        ["", ".", "..", ".mooring", "a/b", "../up", "nul\0", "line\n", "/", "~x", &long, "ok"];
+    for kind in KINDS {
+        for name in names_told {
+            // On the way to an item, a path has folders that are as good as any.
+            if kind.name == "paths" && ["", "a/b", "/"].contains(&name) {
+                continue;
+            }
+            for below in [None, Some("x"), Some("..")] {
+                let bench = Bench::new(kind, Direction::Both);
+                bench.memory.put("mine", b"mine");
+                let mut engine = bench.engine();
+                engine.cycle(&EVERYTHING).unwrap();
+                let mut print = RemotePrint::file(1, Version::new("v"), None);
+                print.id = "hostile".into();
+                let spot = |folder: &str, name: &str| match kind.name {
+                    "ids" => Spot::Child { folder: folder.into(), name: name.into() },
+                    _ if folder == "root" => Spot::Path(name.into()),
+                    _ => Spot::Path(format!("{folder}/{name}")),
+                };
+                let folder = if kind.name == "ids" { "evil" } else { name };
+                match below {
+                    None => {
+                        let entry = Entry::file(print, None);
+                        bench.memory.tell(Change::There { spot: spot("root", name), entry });
+                    }
+                    Some(child) => {
+                        let entry = Entry::file(print, None);
+                        let inside = Change::There { spot: spot(folder, child), entry };
+                        let entry = Entry::folder("evil");
+                        let outside = Change::There { spot: spot("root", name), entry };
+                        if child == "x" {
+                            bench.memory.tell(inside);
+                            bench.memory.tell(outside);
+                        } else {
+                            bench.memory.tell(outside);
+                            bench.memory.tell(inside);
+                        }
+                    }
+                }
+                let what = format!("{} {name:?} {below:?}", kind.name);
+                for _ in 0..3 {
+                    if let Err(error) = engine.cycle(&EVERYTHING) {
+                        panic!("{what}: {error}");
+                    }
+                }
+                let here = names(&bench);
+                let fine = here.iter().all(|at| ["mine", "ok", "~x", &long].contains(&&**at));
+                assert!(fine, "{what}: {here:?}");
+                let above = fs::read_dir(bench.local.join("..")).unwrap().count();
+                assert_eq!(above, 2, "{what}");
+                let tree = bench.memory.tree();
+                assert!(tree.len() <= 2, "{what}: {tree:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_moved_there_and_back_is_known_by_its_id_still() {
+    for keep_removed in [false, true] {
+        each_kind(|mut bench| {
+            bench.task.keep_removed = keep_removed;
+            bench.memory.put("here/file", b"content");
+            let mut engine = bench.engine();
+            engine.cycle(&EVERYTHING).unwrap();
+            bench.memory.relocate("here/file", "there");
+            engine.cycle(&EVERYTHING).unwrap();
+            bench.memory.relocate("there", "here/file");
+            engine.cycle(&EVERYTHING).unwrap();
+            bench.memory.relocate("here/file", "elsewhere");
+            bench.memory.put("elsewhere", b"edited there");
+            for _ in 0..2 {
+                engine.cycle(&APPROVED).unwrap();
+            }
+            assert_eq!(bench.read("elsewhere").unwrap(), b"edited there");
+            let stale = bench.read("here/file").is_some();
+            assert_eq!(stale, keep_removed);
+            bench.memory.delete("elsewhere");
+            for _ in 0..2 {
+                engine.cycle(&APPROVED).unwrap();
+            }
+            if !keep_removed {
+                assert_eq!(bench.tree(), bench.memory.tree());
+            }
+        });
+    }
+}
+
+#[test]
+fn a_file_renamed_there_to_a_name_that_is_new_here_goes_by_one_row() {
+    each_kind(|bench| {
+        bench.memory.put("old", b"theirs");
+        let mut engine = bench.engine();
+        engine.cycle(&EVERYTHING).unwrap();
+        bench.memory.relocate("old", "new");
+        // Nobody has looked at this yet.
+        bench.write("new", b"mine");
+        engine.cycle(&Look { local: LocalLook::Nothing, ..APPROVED }).unwrap();
+        for _ in 0..3 {
+            engine.cycle(&APPROVED).unwrap();
+        }
+        assert!(bench.read("old").is_none(), "{:?}", names(&bench));
+        assert_eq!(bench.tree(), bench.memory.tree());
+        let contents: Vec<_> = bench.tree().into_values().flatten().collect();
+        assert!(contents.contains(&b"mine".to_vec()) && contents.contains(&b"theirs".to_vec()));
+    });
+}
+
+#[test]
+fn an_edit_of_a_copy_that_was_kept_never_reaches_the_file_that_was_renamed() {
+    for direction in [Direction::Both, Direction::Upload] {
+        let mut bench = Bench::new(&IDS, direction);
+        bench.task.keep_removed = true;
+        bench.write("one", b"content");
+        let mut engine = bench.engine();
+        engine.cycle(&EVERYTHING).unwrap();
+        for (from, to) in [("one", "two"), ("two", "one"), ("one", "three")] {
+            bench.memory.relocate(from, to);
+            engine.cycle(&EVERYTHING).unwrap();
+        }
+        bench.write("one", b"another content");
+        for _ in 0..2 {
+            engine.cycle(&EVERYTHING).unwrap();
+        }
+        let there = bench.memory.tree();
+        assert_eq!(there["three"].as_deref(), Some(&b"content"[..]), "{there:?}");
+        assert_eq!(there["one"].as_deref(), Some(&b"another content"[..]), "{there:?}");
+    }
+}
+
+#[test]
+fn a_folder_that_comes_back_while_it_is_removed_here_comes_back_whole() {
+    let bench = Bench::new(&IDS, Direction::Both);
+    bench.memory.put("folder/file", b"content");
+    let mut engine = bench.engine();
+    engine.cycle(&EVERYTHING).unwrap();
+    bench.memory.tell(Change::GoneId(bench.memory.id_of("folder")));
+    // Nobody has looked at this yet: the folder stays.
+    bench.write("folder/mine", b"mine");
+    engine.cycle(&Look { local: LocalLook::Nothing, ..APPROVED }).unwrap();
+    let mark = bench.memory.mark();
+    bench.memory.tell_instead(mark, &["folder"]);
+    for _ in 0..2 {
+        engine.cycle(&EVERYTHING).unwrap();
+    }
+    assert_eq!(bench.read("folder/file").as_deref(), Some(&b"content"[..]));
+    assert_eq!(bench.tree(), bench.memory.tree());
+}
+
+#[test]
+fn a_file_that_is_told_as_a_folder_by_the_same_id_is_no_file_any_more() {
+    let bench = Bench::new(&IDS, Direction::Both);
+    bench.memory.put("file", b"content");
+    let mut engine = bench.engine();
+    engine.cycle(&EVERYTHING).unwrap();
+    let id = bench.memory.id_of("file");
+    let spot = Spot::Child { folder: "root".into(), name: "other".into() };
+    bench.memory.tell(Change::There { spot, entry: Entry::folder(id) });
+    engine.cycle(&EVERYTHING).unwrap();
+    assert_eq!(names(&bench), ["other"]);
+}
+
+#[test]
+fn what_is_told_of_an_item_last_counts() {
+    let bench = Bench::new(&IDS, Direction::Both);
+    bench.memory.put("taken", b"taken");
+    bench.memory.put("file", b"content");
+    let mut engine = bench.engine();
+    engine.cycle(&EVERYTHING).unwrap();
+    let id = bench.memory.id_of("file");
+    let mut print = RemotePrint::file(7, Version::new("0002"), None);
+    print.id = id.clone();
+    let spot = Spot::Child { folder: "root".into(), name: "taken".into() };
+    bench.memory.tell(Change::There { spot, entry: Entry::file(print, None) });
+    bench.memory.delete("file");
+    bench.memory.tell(Change::GoneId(id));
+    let mark = bench.memory.mark();
+    bench.memory.tell_instead(mark - 1, &[]);
+    engine.cycle(&EVERYTHING).unwrap();
+    assert_eq!(names(&bench), ["taken"]);
+    let told: Vec<_> = engine.trees().snapshot().unwrap().dirty(None).unwrap().collect();
+    assert!(told.is_empty(), "{told:?}");
+}
+
+#[test]
+fn a_folder_whose_listing_is_cut_short_is_listed_again() {
+    for broken in ["list moved", "list moved/in"] {
+        let bench = Bench::new(&IDS, Direction::Both);
+        bench.memory.put("file", b"content");
+        let mut engine = bench.engine();
+        engine.cycle(&EVERYTHING).unwrap();
+        // It came from elsewhere, with everything in it: only of the folder itself is told.
+        let mark = bench.memory.mark();
+        bench.memory.put("moved/in/file", b"theirs");
+        bench.memory.put("moved/file", b"theirs, too");
+        bench.memory.tell_instead(mark, &["moved"]);
+        *bench.memory.broken.lock().unwrap() = Some((broken.into(), Kind::Offline));
+        for _ in 0..2 {
+            assert_eq!(engine.cycle(&EVERYTHING).unwrap_err().kind(), Kind::Offline);
+        }
+        *bench.memory.broken.lock().unwrap() = None;
+        engine.cycle(&EVERYTHING).unwrap();
+        assert_eq!(bench.tree(), bench.memory.tree());
+    }
 }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 const STACK_BYTES: usize = 256 << 10;
 /// Longest wait in one request; services have bounds of their own.
 const LONGEST: Duration = Duration::from_secs(480);
+/// Pause after a wait: a service that always has something to tell isn't asked all the time.
+const BREATH: Duration = Duration::from_secs(1);
 /// Pause after a failure: the polls go on meanwhile.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -29,7 +31,7 @@ impl Listening {
         self.on
     }
 
-    /// When it may begin again after a failure.
+    /// When it may begin again.
     pub fn after(&self) -> Option<Instant> {
         self.after.filter(|_| !self.is_on())
     }
@@ -60,10 +62,10 @@ impl Listening {
             return false;
         }
         self.on = false;
-        self.after = match result {
-            Ok(_) => None,
-            Err(error) => Some(now + error.wait().unwrap_or(PAUSE)),
-        };
+        self.after = Some(match result {
+            Ok(_) => now + BREATH,
+            Err(error) => now + error.wait().unwrap_or(PAUSE),
+        });
         true
     }
 
@@ -71,5 +73,23 @@ impl Listening {
     pub fn stop(&mut self) {
         self.on = false;
         self.after = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_always_has_something_to_tell_is_not_asked_all_the_time() {
+        let now = Instant::now();
+        let mut listening = Listening { on: true, number: 1, after: None };
+        assert!(listening.ended(1, &Ok(true), now));
+        assert!(!listening.may_begin(now));
+        assert_eq!(listening.after(), Some(now + BREATH));
+        assert!(listening.may_begin(now + BREATH));
+        // What was given up ends unheard.
+        listening.stop();
+        assert!(!listening.ended(1, &Ok(true), now));
     }
 }

@@ -5,7 +5,7 @@ use crate::error::{Kind, Result};
 use crate::model::Side;
 use crate::observe::{CURSOR, Follow, News, RenamedThere, Scope};
 use crate::remote::{Feed, Remote};
-use crate::store::Batch;
+use crate::store::{Batch, ROOT};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,15 +85,20 @@ impl Engine {
                 Ok(None) => return self.note_cursor(None),
                 Err(error) if error.kind() == Kind::NotFound => {
                     tracing::info!(reason = error.reason(), "looking at everything anew");
+                    // It stays so, should this look come to no end and the cursor be known again.
+                    self.note_cursor(None)?;
                 }
                 Err(error) => {
-                    self.cursor = Some(cursor);
+                    let can_go_on = self.trees.snapshot()?.fact(CURSOR)?.is_some();
+                    self.cursor = Some(cursor).filter(|_| can_go_on);
                     return Err(error);
                 }
             }
         }
-        let empty = self.trees.snapshot()?.known_files(Side::Remote)? == 0;
-        let next = if feed.tells_all() && empty {
+        self.prove_remote_root()?;
+        // What is told from nothing on doesn't tell what went.
+        let knows_any = self.trees.snapshot()?.any_child(ROOT, |_, row| row.is_on(Side::Remote))?;
+        let next = if feed.tells_all() && !knows_any {
             self.take_news(feed, None, report, follow)?
         } else {
             // Taken first: what changes while it is listed is told again.
@@ -101,6 +106,16 @@ impl Engine {
             self.list_all(report, follow)?.then_some(cursor)
         };
         self.note_cursor(next)
+    }
+
+    /// Proves that the remote root is still the one that was linked: of another one, everything
+    /// would seem to be gone.
+    fn prove_remote_root(&mut self) -> Result<()> {
+        self.proved = false;
+        let trees = self.trees.clone();
+        let mut batch = trees.batch()?;
+        self.check_remote_root(&trees.snapshot()?, &mut batch, false)?;
+        batch.flush()
     }
 
     /// Keeps where to go on after a look at everything; `None` when that has to be repeated.

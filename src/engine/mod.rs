@@ -207,9 +207,10 @@ impl Engine {
     pub fn preview(&mut self, each: &mut dyn FnMut(Intent) -> Result<()>) -> Result<Report> {
         self.guarded(|engine| {
             let trees = engine.trees.clone();
-            let cursor = engine.cursor.clone();
+            // What is known beside the state is taken back with it.
+            let before = (engine.cursor.clone(), engine.proved);
             let report = trees.trial(|| engine.look_ahead(each));
-            engine.cursor = cursor;
+            (engine.cursor, engine.proved) = before;
             report
         })
     }
@@ -304,18 +305,25 @@ impl Engine {
         let folder = self.folder_id(&batch, key.folder)?;
         let place = Place { path: &path, id: record.remote_id(), folder: &folder };
         let entry = self.remote.stat(place, kind)?.filter(|entry| entry.kind == kind);
+        let told = entry.as_ref().map_or("", |entry| &*entry.print.id);
+        // One that was renamed is known by its new name already.
+        let elsewhere =
+            batch.of_id(told)?.is_some_and(|(at, record)| at != *key && record.is_on(Side::Remote));
+        let entry = entry.filter(|_| !elsewhere);
         match kind {
             ItemKind::File => {
                 record.see_local(found);
                 record.see_remote(entry.map(|entry| entry.print));
             }
             // That a folder is gone concerns all that is in it, and a new version would stand for
-            // what nobody has looked at: both are for the next look to tell.
+            // what nobody has looked at: both are for the next look to tell. So is, with a feed,
+            // that it is there: what is in it is looked at only when it turns up.
             ItemKind::Folder => {
                 if found.is_some() {
                     record.see_local(found);
                 }
-                if let Some(entry) = entry.filter(|_| !record.is_on(Side::Remote)) {
+                let may_appear = !record.is_on(Side::Remote) && self.remote.feed().is_none();
+                if let Some(entry) = entry.filter(|_| may_appear) {
                     record.see_remote(Some(RemotePrint::folder(entry.print.id)));
                 }
             }
@@ -390,7 +398,7 @@ impl Engine {
     /// A service that keeps folders tells by itself when the root is lost; here it is made when a
     /// task is new. Where the root has an id, it has to be the same one whenever the task is
     /// opened: another account may have a folder of the same name.
-    fn check_remote_root(
+    pub(super) fn check_remote_root(
         &mut self,
         snapshot: &Snapshot,
         batch: &mut Batch<'_>,

@@ -136,6 +136,10 @@ impl Disk {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mut folder = self.open_root()?;
         for part in path.split('/').filter(|part| !part.is_empty()) {
+            // Whoever made this path up, it leads nowhere out of the root.
+            if part == ".." {
+                return Err(nix::Error::EINVAL);
+            }
             folder = openat(&folder, part, flags, Mode::empty())?;
         }
         Ok(folder)

@@ -28,6 +28,16 @@ enum Whereabouts {
     Skipped,
 }
 
+/// Which time a change is taken in that couldn't be at once.
+enum Turn<'l> {
+    /// What has to wait for another change goes to this list.
+    First(&'l mut Vec<Change>),
+    /// Whoever had the name, or the folder that was around another, may have left by now.
+    Second,
+    /// Those who changed places had to make room for each other first.
+    Last,
+}
+
 /// A feed being taken in.
 pub(crate) struct News<'a> {
     observer: &'a Observer<'a>,
@@ -55,7 +65,8 @@ impl<'a> News<'a> {
     /// on from; `None` when something couldn't be listed, so that everything has to be.
     ///
     /// # Errors
-    /// Those of [`Feed::changes`]; what was told until then is known.
+    /// Those of [`Feed::changes`]; what was told until then is known. No cursor is noted then where
+    /// everything has to be looked at.
     pub fn take(mut self, cursor: Option<String>) -> Result<Option<String>> {
         let mut cursor = cursor;
         loop {
@@ -69,11 +80,15 @@ impl<'a> News<'a> {
             let mut later = Vec::new();
             for change in changes {
                 self.observer.cancel.check()?;
-                wrote |= self.apply(&mut batch, change, Some(&mut later))?;
+                // What is told of an item last counts.
+                later.retain(|earlier| id_of(earlier) != id_of(&change));
+                wrote |= self.apply(&mut batch, change, Turn::First(&mut later))?;
             }
-            // Whoever had the name may be gone by now.
+            for change in later.iter().cloned() {
+                wrote |= self.apply(&mut batch, change, Turn::Second)?;
+            }
             for change in later {
-                wrote |= self.apply(&mut batch, change, None)?;
+                wrote |= self.apply(&mut batch, change, Turn::Last)?;
             }
             if wrote || cursor.is_none() {
                 batch.set_fact(CURSOR, Some(page.cursor.as_bytes().to_vec()));
@@ -90,14 +105,8 @@ impl<'a> News<'a> {
         }
     }
 
-    /// Takes in a change. What would have to share a name is put off to `later`. Tells whether it
-    /// was news.
-    fn apply(
-        &mut self,
-        batch: &mut Batch<'_>,
-        change: Change,
-        later: Option<&mut Vec<Change>>,
-    ) -> Result<bool> {
+    /// Takes in a change, or puts it off. Tells whether it was news.
+    fn apply(&mut self, batch: &mut Batch<'_>, change: Change, turn: Turn<'_>) -> Result<bool> {
         match change {
             Change::GoneId(id) if *id == *self.root => Err(root_lost()),
             Change::GonePath(path) if path.is_empty() => Err(root_lost()),
@@ -111,7 +120,7 @@ impl<'a> News<'a> {
             Change::There { spot, entry } => match self.locate(batch, &spot)? {
                 Whereabouts::In(folder, name) => {
                     let place = (folder, fit(&name));
-                    self.there(batch, place, (spot, entry), later)
+                    self.there(batch, place, (spot, entry), turn)
                 }
                 // It left the task, or went to where nothing is synced.
                 Whereabouts::Outside | Whereabouts::Skipped => self.gone_id(batch, &entry.print.id),
@@ -124,7 +133,7 @@ impl<'a> News<'a> {
         batch: &mut Batch<'_>,
         (folder, (name, misnamed)): (u64, (String, Option<SkipReason>)),
         (spot, entry): (Spot, Entry),
-        later: Option<&mut Vec<Change>>,
+        turn: Turn<'_>,
     ) -> Result<bool> {
         let id = entry.print.id.clone();
         // A path leads to one item only: whatever else was there is gone.
@@ -134,39 +143,39 @@ impl<'a> News<'a> {
         if unique && let Some(record) = batch.get(&twin)? {
             wrote |= self.gone_row(batch, twin, record)?;
         }
-        let known = batch.of_id(&id)?.filter(|(key, _)| key.kind() == entry.kind);
+        let known = batch.of_id(&id)?;
         let own = namesake(&name, &id);
-        let in_place =
-            |key: &Key| key.folder == folder && (key.plain() == name || key.plain() == own);
         let mut key = Key::new(folder, &name, entry.kind);
-        match &known {
-            Some((place, _)) if in_place(place) => key = place.clone(),
-            _ => {
-                let holder = batch.get(&key)?;
-                let taken = holder.is_some_and(|row| {
-                    row.is_on(Side::Remote)
-                        && !row.remote_id().is_empty()
-                        && row.remote_id() != &*id
-                });
-                if taken && !unique && !id.is_empty() {
-                    if let Some(later) = later {
-                        later.push(Change::There { spot, entry });
-                        return Ok(false);
-                    }
-                    key = Key::new(folder, &own, entry.kind);
-                }
+        let taken = !unique
+            && !id.is_empty()
+            && batch.get(&key)?.is_some_and(|row| {
+                row.is_on(Side::Remote) && !row.remote_id().is_empty() && row.remote_id() != &*id
+            });
+        if taken {
+            let own = Key::new(folder, &own, entry.kind);
+            let goes_by_it = known.as_ref().is_some_and(|(place, _)| *place == own);
+            if !goes_by_it && let Turn::First(later) = turn {
+                later.push(Change::There { spot, entry });
+                return Ok(false);
             }
+            key = own;
         }
         if let Some((from, record)) = known.filter(|(from, _)| *from != key) {
-            match entry.kind {
-                ItemKind::File => wrote |= self.gone_row(batch, from, record)?,
-                ItemKind::Folder => {
+            match from.kind() {
+                ItemKind::Folder if entry.kind == ItemKind::Folder => {
                     if self.is_inside(folder, record.node)? {
-                        tracing::warn!(
-                            name,
-                            "left out a folder that the service says is in itself"
-                        );
-                        return Ok(false);
+                        match turn {
+                            Turn::First(later) => later.push(Change::There { spot, entry }),
+                            Turn::Second => {}
+                            Turn::Last => {
+                                tracing::warn!(
+                                    name,
+                                    "the service says of a folder that it is in itself"
+                                );
+                                self.complete = false;
+                            }
+                        }
+                        return Ok(wrote);
                     }
                     batch.flush()?;
                     let print = entry.print.clone();
@@ -178,6 +187,7 @@ impl<'a> News<'a> {
                     }
                     wrote |= self.gone_row(batch, renamed.from, record)?;
                 }
+                _ => wrote |= self.gone_row(batch, from, record)?,
             }
         }
         Ok(self.see(batch, key, entry, misnamed)? || wrote)
@@ -230,6 +240,9 @@ impl<'a> News<'a> {
 
     /// Lists a folder that turned up, of whose contents nothing is told.
     fn list(&mut self, batch: &mut Batch<'_>, key: &Key) -> Result<()> {
+        // Told again, the folder would be known, and what is in it still not: if this comes to no
+        // end, everything has to be looked at. Afterwards the page's cursor is noted.
+        batch.set_fact(CURSOR, None);
         batch.flush()?;
         let seen = self.observer.remote_below(self.remote, key)?;
         self.complete &= seen.all;
@@ -322,12 +335,15 @@ impl<'a> News<'a> {
     fn locate_path(&self, batch: &mut Batch<'_>, path: &str, make: bool) -> Result<Whereabouts> {
         let (folders, name) = split_path(path);
         let mut folder = ROOT;
-        for part in folders.split('/').filter(|part| !part.is_empty()) {
-            let found = self.find(batch, folder, part, ItemKind::Folder)?;
+        for part in folders.split('/') {
+            let found = match part {
+                // There is nothing between two slashes, and nothing above the root.
+                "" if folders.is_empty() => break,
+                "" | "." | ".." | WORK_FOLDER => return Ok(Whereabouts::Skipped),
+                part => self.find(batch, folder, part, ItemKind::Folder)?,
+            };
             folder = match found {
-                Some((_, row)) if row.skip.is_some() || part == WORK_FOLDER => {
-                    return Ok(Whereabouts::Skipped);
-                }
+                Some((_, row)) if row.skip.is_some() => return Ok(Whereabouts::Skipped),
                 Some((_, row)) if !make || row.is_on(Side::Remote) => row.node,
                 None if !make => return Ok(Whereabouts::Outside),
                 found => {
@@ -339,9 +355,16 @@ impl<'a> News<'a> {
                         }
                     };
                     let node = row.node;
+                    let path = self.observer.trees.snapshot()?.path(&key)?;
+                    let skip = self.observer.names.check(&path, ItemKind::Folder, 0);
+                    let skipped = skip.is_some();
                     row.see_remote(Some(RemotePrint::default()));
+                    row.see_skip(skip, Side::Remote);
                     batch.put(key, row)?;
                     batch.flush()?;
+                    if skipped {
+                        return Ok(Whereabouts::Skipped);
+                    }
                     node
                 }
             };
@@ -374,6 +397,15 @@ impl<'a> News<'a> {
             }
         }
         Ok(exact.map(|row| (key, row)))
+    }
+}
+
+/// What the service calls the item that a change is of, where that is told.
+fn id_of(change: &Change) -> Option<&str> {
+    match change {
+        Change::There { entry, .. } => Some(&entry.print.id),
+        Change::GoneId(id) => Some(id),
+        Change::GonePath(_) => None,
     }
 }
 

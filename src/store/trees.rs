@@ -486,7 +486,7 @@ impl Batch<'_> {
 
     /// Replaces an item's facets. A record of nothing removes the row.
     pub fn put(&mut self, key: Key, record: Record) -> Result<()> {
-        if !record.remote_id().is_empty() {
+        if record.is_on(Side::Remote) && !record.remote_id().is_empty() {
             self.ids.insert(record.remote_id().into(), key.clone());
         }
         self.rows.insert(key, record);
@@ -780,10 +780,12 @@ fn index_id(
     ids: &mut redb::Table<'_, u64, Place>,
 ) -> Result<()> {
     let (before, now) = (old.map_or("", Record::remote_id), record.remote_id());
-    if before == now {
+    let there = record.is_on(Side::Remote);
+    let turned_up = there && !old.is_some_and(|old| old.is_on(Side::Remote));
+    if before == now && !turned_up {
         return Ok(());
     }
-    if !before.is_empty() {
+    if before != now && !before.is_empty() {
         let mark = mark_of(before);
         // An item that was moved took its id along.
         let ours = ids.get(mark).map_err(state_error)?.is_some_and(|at| at.value() == key.place());
@@ -791,7 +793,8 @@ fn index_id(
             ids.remove(mark).map_err(state_error)?;
         }
     }
-    if !now.is_empty() {
+    // Where an item is counts for more than where it was.
+    if !now.is_empty() && (there || ids.get(mark_of(now)).map_err(state_error)?.is_none()) {
         ids.insert(mark_of(now), key.place()).map_err(state_error)?;
     }
     Ok(())

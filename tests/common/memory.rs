@@ -253,6 +253,30 @@ impl Memory {
         inner.told.push(Change::There { spot, entry });
     }
 
+    /// Tells this once, whatever is true.
+    pub fn tell(&self, change: Change) {
+        self.lock().told.push(change);
+    }
+
+    /// How much has happened.
+    pub fn mark(&self) -> usize {
+        self.lock().journal.len()
+    }
+
+    /// Instead of what happened since `mark`, tells of these items, in this order.
+    pub fn tell_instead(&self, mark: usize, paths: &[&str]) {
+        let mut inner = self.lock();
+        inner.journal.truncate(mark);
+        for path in paths {
+            inner.record(path, false);
+        }
+    }
+
+    /// What the service calls an item.
+    pub fn id_of(&self, path: &str) -> Box<str> {
+        self.lock().id(path).into()
+    }
+
     /// From now on, changes are told in another order and some of them twice.
     pub fn scramble(&self) {
         self.lock().scramble = true;
