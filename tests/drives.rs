@@ -22,7 +22,11 @@ const SIGN_IN_AGAIN: &str = "mooring connection authorize";
 
 /// The services, each with files of its own, so that a test may make faults for all there is.
 fn alone() -> Vec<Peer> {
-    vec![google_drive_alone()]
+    vec![google_drive_alone(), dropbox_alone()]
+}
+
+fn dropbox_alone() -> Peer {
+    kept(peers::new_dropbox())
 }
 
 fn google_drive_alone() -> Peer {
@@ -196,7 +200,7 @@ fn a_person_signs_in() {
         answer(&pair, &denied).with(3, &["refused there", "access_denied", SIGN_IN_AGAIN]);
         let other = "http://127.0.0.1:53682/?code=other&state=other";
         answer(&pair, other).with(2, &["answer to another sign-in", SIGN_IN_AGAIN]);
-        answer(&pair, "").with(2, &["there is no code in this"]);
+        answer(&pair, "no code").with(2, &["there is no code in this"]);
         let unknown = format!("http://127.0.0.1:53682/?code=unknown&state={state}");
         answer(&pair, &unknown).with(3, &[SIGN_IN_AGAIN]);
         assert_eq!(connection(&pair), before);

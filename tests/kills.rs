@@ -37,7 +37,7 @@ struct Stage {
     keeps_cut_writes: bool,
 }
 
-const STAGES: [Stage; 5] = [
+const STAGES: [Stage; 6] = [
     Stage {
         peer: || Peer::S3(peers::moto()),
         relayed: true,
@@ -66,6 +66,12 @@ const STAGES: [Stage; 5] = [
         peer: || Peer::Fake(peers::google_drive()),
         relayed: true,
         daemon: false,
+        keeps_cut_writes: false,
+    },
+    Stage {
+        peer: || Peer::Fake(peers::dropbox()),
+        relayed: true,
+        daemon: true,
         keeps_cut_writes: false,
     },
 ];
@@ -105,6 +111,11 @@ fn a_killed_daemon_loses_nothing_on_webdav() {
 #[test]
 fn a_killed_sync_loses_nothing_on_google_drive() {
     tell(&STAGES[4]);
+}
+
+#[test]
+fn a_killed_daemon_loses_nothing_on_dropbox() {
+    tell(&STAGES[5]);
 }
 
 fn tell(stage: &Stage) {

@@ -171,8 +171,8 @@ pub fn new_dropbox() -> FakePeer {
 }
 
 /// The fakes of all cloud services.
-pub fn fakes() -> [&'static FakePeer; 1] {
-    [google_drive()]
+pub fn fakes() -> [&'static FakePeer; 2] {
+    [google_drive(), dropbox()]
 }
 
 impl FakePeer {
