@@ -43,10 +43,6 @@ fn kept(fake: FakePeer) -> Peer {
     Peer::Fake(Box::leak(Box::new(fake)))
 }
 
-fn is_dropbox(peer: Peer) -> bool {
-    peer.name() == "dropbox"
-}
-
 fn control(pair: &Pair, what: &str, body: Value) -> Value {
     let Peer::Fake(fake) = pair.peer else { panic!("{} isn't a fake", pair.peer.name()) };
     fake.control(what, body)
@@ -455,4 +451,429 @@ fn a_large_folder_that_is_renamed_is_moved_and_nothing_in_it_transferred() {
         assert!(control(&pair, "tree", json!({ "path": pair.there("here") })).is_object());
         assert_eq!(pair.sync()["moved"], 0);
     }
+}
+
+#[test]
+fn a_daemon_waits_for_dropbox_and_asks_nothing_meanwhile() {
+    let peer = Peer::Fake(peers::dropbox());
+    let relay = peer.relay();
+    let pair = Pair::through(peer, Some(&relay), &[]);
+    // What comes comes by waiting: nobody polls within the time of this test.
+    pair.done(&["connection", "set", "cloud", "--set", "poll=86400"]);
+    // Nothing is sent: Dropbox would tell of it at once, as of all that changes.
+    pair.put(&[("theirs", Some(b"theirs"))]);
+    let _daemon = pair.daemon();
+    eventually("the remote file is here", || pair.read("theirs").is_some());
+    let waits = || {
+        let last = relay.requests().pop();
+        last.is_some_and(|line| line.starts_with("POST /2/files/list_folder/longpoll"))
+    };
+    for round in 0..3 {
+        eventually("it waits", waits);
+        let (before, count) = (state_of(&pair), relay.requests().len());
+        // Time to get it wrong: the daemon answers others meanwhile.
+        for _ in 0..5 {
+            assert_eq!(pair.status()["tasks"][0]["state"], "idle");
+        }
+        assert!(state_of(&pair) == before, "the state was written");
+        assert_eq!(relay.requests().len(), count, "{:?}", relay.requests());
+        let name = format!("theirs {round}");
+        pair.put(&[(&name, Some(b"theirs"))]);
+        eventually("the news is here", || pair.read(&name) == Some(b"theirs".into()));
+    }
+}
+
+/// The counts of a report that aren't 0.
+fn counts(report: &Value) -> Vec<(String, u64)> {
+    let report = report.as_object().unwrap().iter();
+    let counts = report.filter(|(key, _)| {
+        !["bytes_up", "bytes_down", "requests", "seconds"].contains(&key.as_str())
+    });
+    let counts = counts.filter_map(|(key, count)| Some((key.clone(), count.as_u64()?)));
+    counts.filter(|(_, count)| *count > 0).collect()
+}
+
+/// What is skipped and why, by path.
+fn skipped(pair: &Pair) -> Vec<(String, String)> {
+    let shown = run(pair, &["task", "show", "docs", "--json"]).with(0, &[]).json();
+    let skipped = shown["details"]["skipped"].as_array().unwrap().clone();
+    let text = |item: &Value, key: &str| item[key].as_str().unwrap().to_owned();
+    skipped.iter().map(|item| (text(item, "path"), text(item, "reason"))).collect()
+}
+
+fn put_documents(pair: &Pair) {
+    for kind in ["document", "spreadsheet", "presentation", "drawing", "form"] {
+        let more = json!({ "kind": kind, "text": format!("a {kind}") });
+        pair.control_at("document", kind, more);
+    }
+    pair.put(&[("file", Some(b"file"))]);
+    pair.control_at("shortcut", "shortcut", json!({ "target": pair.there("file") }));
+}
+
+#[test]
+fn online_documents_and_shortcuts_are_left_out_and_listed() {
+    let pair = Pair::new(Peer::Fake(peers::google_drive()), &[]);
+    put_documents(&pair);
+    let report = pair.sync();
+    assert_eq!(counts(&report), [("downloaded".into(), 1), ("skipped".into(), 6)]);
+    assert_eq!(pair.local_tree().into_keys().collect::<Vec<_>>(), ["file"]);
+    for (path, reason) in skipped(&pair) {
+        let expected = match path.as_str() {
+            "shortcut" => "it is a shortcut to another item",
+            _ => "it is an online document, not a file",
+        };
+        assert_eq!(reason, expected, "{path}");
+    }
+    assert_eq!(skipped(&pair).len(), 6);
+    assert_eq!(counts(&pair.sync()), [("skipped".into(), 6)]);
+    let line = ["task", "set", "docs", "--set", "documents=convert"];
+    run(&pair, &line).with(2, &["documents", "download"]);
+    let there = control(&pair, "tree", json!({ "path": pair.there("") }));
+    assert_eq!(there.as_object().unwrap().len(), 7);
+}
+
+#[test]
+fn online_documents_are_converted_where_a_task_only_downloads() {
+    let flags = ["--direction", "download", "--set", "documents=convert"];
+    let pair = Pair::new(Peer::Fake(peers::google_drive()), &flags);
+    put_documents(&pair);
+    // How long a document is, nobody knows before.
+    let plan: Value = serde_json::from_str(&pair.done(&["plan", "docs", "--json"])).unwrap();
+    let bytes: u64 =
+        plan["intents"].as_array().unwrap().iter().map(|it| it["bytes"].as_u64().unwrap()).sum();
+    assert_eq!(bytes, 4, "{plan}");
+    assert_eq!(pair.sync()["downloaded"], 5);
+    let names: Vec<_> = pair.local_tree().into_keys().collect();
+    let expected =
+        ["document.docx", "drawing.jpg", "file", "presentation.pptx", "spreadsheet.xlsx"];
+    assert_eq!(names, expected);
+    let mut left: Vec<_> = skipped(&pair).into_iter().map(|(path, _)| path).collect();
+    left.sort();
+    assert_eq!(left, ["form", "shortcut"]);
+    assert_eq!(counts(&pair.sync()), [("skipped".into(), 2)]);
+
+    let before = pair.read("document.docx");
+    pair.control_at("document", "document", json!({ "text": "edited" }));
+    assert_eq!(pair.sync()["downloaded"], 1);
+    assert_ne!(pair.read("document.docx"), before);
+    run(&pair, &["task", "set", "docs", "--direction", "both"]).with(2, &["documents", "download"]);
+}
+
+#[test]
+fn two_files_of_one_name_both_arrive_and_stay() {
+    let pair = Pair::new(Peer::Fake(peers::google_drive()), &[]);
+    pair.put(&[("docs/note.txt", Some(b"first"))]);
+    pair.control_at("twin", "docs/note.txt", json!({ "text": "second" }));
+    assert_eq!(counts(&pair.sync()), [("downloaded".into(), 2)]);
+    let local = pair.local_tree();
+    let names: Vec<_> = local.keys().map(String::as_str).collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert_eq!(pair.read("docs/note.txt"), Some(b"first".into()));
+    let other = names.into_iter().find(|name| name.starts_with("docs/note (")).unwrap();
+    assert_eq!(pair.read(other), Some(b"second".into()));
+    let there = pair.remote_tree();
+    for _ in 0..2 {
+        assert_eq!(counts(&pair.sync()), []);
+    }
+    assert!(pair.local_tree() == local && pair.remote_tree() == there);
+    assert_eq!(there.len(), 3);
+
+    // An edit reaches the one that it is of.
+    pair.write(other, "second, edited");
+    assert_eq!(counts(&pair.sync()), [("uploaded".into(), 1)]);
+    let contents: Vec<_> = pair.remote_tree().into_values().flatten().collect();
+    assert_eq!(contents.len(), 2);
+    assert!(
+        contents.contains(&b"first".to_vec()) && contents.contains(&b"second, edited".to_vec())
+    );
+}
+
+#[test]
+fn of_two_names_that_are_one_to_dropbox_one_is_synced_and_the_other_told() {
+    let peer = Peer::Fake(peers::dropbox());
+    let relay = peer.relay();
+    let pair = Pair::through(peer, Some(&relay), &[]);
+    pair.write("A.txt", "upper");
+    pair.write("beside", "beside");
+    pair.sync();
+    pair.write("a.txt", "lower");
+    let mut costs = Vec::new();
+    for _ in 0..3 {
+        let before = relay.requests().len();
+        let ended = run(&pair, &["sync", "docs", "--json"]);
+        costs.push(relay.requests().len() - before);
+        let report = ended.with(1, &["rename one of them"]).json();
+        assert_eq!(report["errors"], 1, "{report}");
+        assert_eq!(report["problems"][0]["path"], "a.txt", "{report}");
+        assert_eq!(pair.read("a.txt"), Some(b"lower".into()));
+        assert_eq!(pair.read("A.txt"), Some(b"upper".into()));
+        assert_eq!(pair.remote_tree().len(), 2);
+    }
+    // The token, the root, what changed, one try because a person asks, and what is in its way.
+    assert!(costs[2] <= 5, "{costs:?} {:?}", relay.requests());
+
+    // A daemon doesn't try it over and over.
+    let _daemon = pair.daemon();
+    eventually("the daemon is idle", || pair.status()["tasks"][0]["state"] == "idle");
+    let before = relay.writes_since(0).len();
+    pair.write("news", "news");
+    eventually("the news is there", || pair.remote("news").is_some());
+    pair.put(&[("other news", Some(b"news"))]);
+    eventually("other news is here", || pair.read("other news").is_some());
+    assert_eq!(relay.writes_since(0).len() - before, 1, "{:?}", relay.writes_since(0));
+
+    pair.rename("a.txt", "b.txt");
+    eventually("both are there", || pair.remote("b.txt") == Some(b"lower".into()));
+    assert_eq!(pair.remote("A.txt"), Some(b"upper".into()));
+    pair.is_equal();
+}
+
+#[test]
+fn names_that_dropbox_does_not_take_are_left_out_with_their_reason() {
+    let pair = Pair::new(Peer::Fake(peers::dropbox()), &[]);
+    let names = [
+        ("back\\slash", "the character \\ isn't allowed in its path"),
+        ("ends with a space ", "the service doesn't take its name"),
+        (".dropbox", "the service doesn't take its name"),
+        ("is .dropbox too", "the service doesn't take its name"),
+        (".cache", "the service doesn't take its name"),
+    ];
+    for (name, _) in names {
+        pair.write(&format!("folder/{name}"), name);
+    }
+    pair.write("folder/fine", "fine");
+    for round in 0..2 {
+        let done = (round == 0).then(|| ("uploaded".into(), 1));
+        let expected: Vec<_> =
+            [("skipped".into(), names.len() as u64)].into_iter().chain(done).collect();
+        assert_eq!(counts(&pair.sync()), expected);
+    }
+    let mut told = skipped(&pair);
+    told.sort();
+    let mut expected: Vec<_> =
+        names.map(|(name, reason)| (format!("folder/{name}"), reason.to_owned())).into();
+    expected.sort();
+    assert_eq!(told, expected);
+    assert_eq!(pair.remote_tree().into_keys().collect::<Vec<_>>(), ["folder", "folder/fine"]);
+}
+
+/// Beginnings of requests for the same thing.
+struct Calls {
+    upload: &'static str,
+    part: &'static str,
+    make_folder: &'static str,
+    changes: &'static str,
+}
+
+fn calls(peer: Peer) -> Calls {
+    match peer.name() {
+        "google-drive" => Calls {
+            upload: "POST /upload/drive/v3/files?uploadType=multipart",
+            part: "PUT /upload/drive/v3/files",
+            make_folder: "POST /drive/v3/files?",
+            changes: "GET /drive/v3/changes?",
+        },
+        _ => Calls {
+            upload: "POST /2/files/upload",
+            part: "POST /2/files/upload_session/append",
+            make_folder: "POST /2/files/create_folder",
+            changes: "POST /2/files/list_folder/continue",
+        },
+    }
+}
+
+/// What the request for a file's bytes begins with.
+fn download(pair: &Pair, path: &str) -> String {
+    if pair.peer.name() == "dropbox" {
+        return "POST /2/files/download".into();
+    }
+    let listed = control(pair, "tree", json!({ "path": pair.there("") }));
+    let id = listed[format!("/{path}")]["id"].as_str().unwrap().to_owned();
+    format!("GET /drive/v3/files/{id}?")
+}
+
+/// Both sides become the same in one sync, with everything that was written, and stay it.
+#[track_caller]
+fn finishes(pair: &Pair, wrote: &[&str]) {
+    let report = pair.sync();
+    let tree = pair.is_equal();
+    for path in wrote {
+        assert!(tree.contains_key(*path), "{path} is lost: {report}");
+    }
+    assert_eq!(counts(&pair.sync()), [], "{}", pair.peer.name());
+}
+
+fn each_alone(test: fn(&Pair)) {
+    for peer in alone() {
+        let pair = Pair::new(peer, &[]);
+        pair.write("ours", "ours");
+        pair.put(&[("theirs", Some(b"theirs")), ("folder/in it", Some(b"in it"))]);
+        pair.sync();
+        test(&pair);
+    }
+}
+
+#[test]
+fn a_feed_that_forgets_or_shuffles_loses_and_doubles_nothing() {
+    each_alone(|pair| {
+        let is_dropbox = pair.peer.name() == "dropbox";
+        for round in 0..2 {
+            control(pair, if is_dropbox { "reset" } else { "forget_tokens" }, json!({}));
+            let (news, gone) = (format!("news {round}"), ["theirs", "ours"][round]);
+            pair.put(&[(&news, Some(b"news"))]);
+            pair.remove_there(gone);
+            let report = pair.sync();
+            let expected = [("deleted_local".into(), 1), ("downloaded".into(), 1)];
+            assert_eq!(counts(&report), expected, "{report}");
+            pair.is_equal();
+        }
+        for round in 0..2 {
+            let order = ["add-first", "delete-first"][round];
+            match is_dropbox {
+                true => control(pair, "order", json!({ "order": order })),
+                false => control(pair, "reorder", json!({ "on": true })),
+            };
+            let folder = format!("{round}/a/b/c");
+            for number in 0..10 {
+                pair.put(&[(&format!("{folder}/{number}"), Some(b"text"))]);
+            }
+            pair.sync();
+            pair.rename_there(&folder, &format!("{round}/moved"));
+            pair.put(&[(&format!("{folder}/in its place"), Some(b"new"))]);
+            pair.remove_there(&format!("{round}/moved/7"));
+            pair.rename_there(&format!("{round}/moved/8"), &format!("{round}/8"));
+            let report = pair.sync();
+            assert_eq!(report["downloaded"], 1, "{report}");
+            let tree = pair.is_equal();
+            assert!(tree.contains_key(&format!("{round}/moved/9")), "{:?}", tree.keys());
+            assert_eq!(counts(&pair.sync()), []);
+        }
+    });
+}
+
+#[test]
+fn what_is_outside_of_a_task_is_nothing_to_it() {
+    each_alone(|pair| {
+        let outside = pair.there("x").replace("docs/x", "outside");
+        control(pair, "put", json!({ "path": format!("{outside}/deep/file"), "text": "outside" }));
+        if pair.peer.name() == "google-drive" {
+            // In no folder that this account sees.
+            control(pair, "shared", json!({ "name": "shared", "text": "shared" }));
+        }
+        assert_eq!(counts(&pair.sync()), []);
+        let to = pair.there("from outside");
+        control(pair, "move", json!({ "path": format!("{outside}/deep"), "to": to }));
+        assert_eq!(pair.sync()["downloaded"], 1);
+        assert_eq!(pair.read("from outside/file"), Some(b"outside".into()));
+        let folder = pair.there("folder");
+        control(pair, "move", json!({ "path": folder, "to": format!("{outside}/folder") }));
+        pair.sync();
+        assert_eq!(pair.read("folder/in it"), None);
+        finishes(pair, &["ours", "theirs", "from outside/file"]);
+    });
+}
+
+#[test]
+fn bytes_that_arrive_otherwise_are_fetched_again() {
+    each_alone(|pair| {
+        pair.put(&[("new", Some(b"as they wrote it"))]);
+        let fault = json!({ "match": download(pair, "new"), "corrupt": true, "times": 1 });
+        control(pair, "fault", fault);
+        let words = ["new: downloading", "don't have the service's hash", "tries again by itself"];
+        run(pair, &["sync", "docs"]).with(1, &words);
+        assert_eq!(pair.read("new"), None);
+        finishes(pair, &["new", "ours", "theirs"]);
+    });
+}
+
+#[test]
+fn an_upload_whose_session_is_lost_begins_anew() {
+    each_alone(|pair| {
+        pair.write("large", pattern(LARGE, 1));
+        pair.write("small", "small");
+        let cut =
+            json!({ "match": calls(pair.peer).part, "after": 1, "times": 99, "cut_request": 1000 });
+        control(pair, "fault", cut);
+        let words = ["1 uploaded", "large: uploading", "check the network"];
+        run(pair, &["sync", "docs"]).with(1, &words);
+        assert_eq!(pair.remote("large"), None);
+        control(pair, "clear", json!({}));
+        control(pair, "drop_sessions", json!({}));
+        finishes(pair, &["large", "small", "ours", "theirs"]);
+        assert!(pair.remote("large") == Some(pattern(LARGE, 1)));
+    });
+}
+
+#[test]
+fn a_service_that_is_busy_is_waited_for_or_come_back_to() {
+    each_alone(|pair| {
+        let Calls { upload, changes, .. } = calls(pair.peer);
+        let refuse = |start: &str, times: u32, for_long: bool| match pair.peer.name() {
+            "dropbox" => {
+                let seconds = if for_long { 7200 } else { 1 };
+                control(pair, "busy", json!({ "match": start, "times": times, "seconds": seconds }))
+            }
+            _ => {
+                let reason = if for_long { "dailyLimitExceeded" } else { "userRateLimitExceeded" };
+                let error =
+                    json!({ "code": 403, "message": reason, "errors": [{ "reason": reason }] });
+                let body = json!({ "error": error });
+                let fault = json!({ "match": start, "times": times, "status": 403, "body": body });
+                control(pair, "fault", fault)
+            }
+        };
+        pair.write("new", "new");
+        pair.put(&[("news", Some(b"news"))]);
+        refuse(changes, 1, false);
+        refuse(upload, 1, false);
+        let plain = json!({ "match": upload, "times": 1, "status": 503, "body": "<html>" });
+        control(pair, "fault", plain);
+        finishes(pair, &["new", "news"]);
+
+        for start in [upload, changes] {
+            pair.write("newer", start);
+            refuse(start, 99, true);
+            let why = match pair.peer.name() {
+                "dropbox" => "the service is busy",
+                _ => "used up the requests that Google allows it for a day",
+            };
+            let what = if start == upload { "newer: uploading" } else { "asking for changes" };
+            run(pair, &["sync", "docs"]).with(1, &[what, why]);
+            assert_eq!(pair.read("newer"), Some(start.into()));
+            control(pair, "clear", json!({}));
+            finishes(pair, &["new", "news", "newer"]);
+        }
+    });
+}
+
+#[test]
+fn replies_that_break_off_or_get_lost_double_nothing() {
+    each_alone(|pair| {
+        let Calls { upload, changes, make_folder, .. } = calls(pair.peer);
+        for act in ["cut_reply", "lose_reply"] {
+            let folder = format!("new {act}");
+            for name in ["a", "b"] {
+                pair.write(&format!("{folder}/{name}"), format!("{name} {act}"));
+            }
+            let theirs = format!("there {act}");
+            pair.put(&[(&theirs, Some(&pattern(300_000, 1)))]);
+            for start in [upload, make_folder, changes, &download(pair, &theirs)] {
+                let mut fault = json!({ "match": start });
+                fault[act] = if act == "cut_reply" { 20.into() } else { true.into() };
+                control(pair, "fault", fault);
+            }
+            // What was asked for can't be known from a part of a reply, so that one is told of. A
+            // reply that doesn't come at all is asked for again.
+            let (code, words) = match act {
+                "cut_reply" => (1, ["the reply broke off", "check the network"].as_slice()),
+                _ => (0, ["2 uploaded, 1 downloaded"].as_slice()),
+            };
+            run(pair, &["sync", "docs"]).with(code, words);
+            control(pair, "clear", json!({}));
+            finishes(pair, &["ours", "theirs", &format!("{folder}/a"), &format!("{folder}/b")]);
+            assert!(pair.read(&theirs) == Some(pattern(300_000, 1)));
+        }
+        // Nothing is there twice, and nobody took it for a conflict.
+        assert_eq!(pair.local_tree().len(), 4 + 2 * 4);
+    });
 }
