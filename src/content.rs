@@ -51,3 +51,25 @@ impl Read for Slice<'_> {
         Ok(count)
     }
 }
+
+/// A content that gives its last bytes only if it is unchanged then: without them the request
+/// fails, and the server drops what it got.
+pub struct Guarded<'a>(pub &'a dyn Content);
+
+impl Content for Guarded<'_> {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let count = self.0.read_at(buffer, offset)?;
+        if offset + count as u64 >= self.0.size() {
+            self.0.unchanged()?;
+        }
+        Ok(count)
+    }
+
+    fn unchanged(&self) -> Result<()> {
+        self.0.unchanged()
+    }
+}

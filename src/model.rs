@@ -75,6 +75,11 @@ impl RemotePrint {
     /// service turns into a file.
     pub const UNSIZED: u64 = u64::MAX;
 
+    /// The size, where it is known before the file is read.
+    pub fn known_size(&self) -> Option<u64> {
+        Some(self.size).filter(|size| *size != Self::UNSIZED)
+    }
+
     /// A file on a service without ids.
     pub fn file(size: u64, version: Version, mtime: Option<Nanos>) -> Self {
         RemotePrint { size, version, mtime, id: Box::default() }

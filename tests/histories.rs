@@ -340,9 +340,13 @@ impl History {
         let (local_before, remote_before) = (self.bench.tree(), self.bench.memory.tree());
         let touched: Vec<String> = std::mem::take(&mut self.touched).into_iter().collect();
         let partial = self.game.partial && !touched.is_empty();
+        let feeds = [&IDS, &PATHS].iter().any(|it| it.name == self.game.descriptor.name);
         let first = if partial && self.dice.roll(3) > 0 {
             self.log.push(format!("look at {touched:?}"));
-            Look { local: LocalLook::Folders(touched), retry: true, ..APPROVED }
+            // Half of them as the daemon does between two polls: a feed is asked only when there
+            // is something to be done.
+            let remote = !feeds || self.dice.roll(2) == 0;
+            Look { local: LocalLook::Folders(touched), remote, retry: true, ..APPROVED }
         } else {
             self.log.push("look at everything".into());
             Look { retry: true, ..APPROVED }
@@ -361,7 +365,7 @@ impl History {
             let done =
                 report.as_ref().is_ok_and(|report| !report.did_something() && report.errors == 0);
             last = Some(report);
-            if done {
+            if done && look.remote {
                 break;
             }
         }

@@ -37,7 +37,7 @@ struct Stage {
     keeps_cut_writes: bool,
 }
 
-const STAGES: [Stage; 4] = [
+const STAGES: [Stage; 6] = [
     Stage {
         peer: || Peer::S3(peers::moto()),
         relayed: true,
@@ -59,6 +59,18 @@ const STAGES: [Stage; 4] = [
     Stage {
         peer: || Peer::Dav(peers::apache()),
         relayed: false,
+        daemon: true,
+        keeps_cut_writes: false,
+    },
+    Stage {
+        peer: || Peer::Fake(peers::google_drive()),
+        relayed: true,
+        daemon: false,
+        keeps_cut_writes: false,
+    },
+    Stage {
+        peer: || Peer::Fake(peers::dropbox()),
+        relayed: true,
         daemon: true,
         keeps_cut_writes: false,
     },
@@ -94,6 +106,16 @@ fn a_killed_daemon_loses_nothing_on_s3() {
 #[test]
 fn a_killed_daemon_loses_nothing_on_webdav() {
     tell(&STAGES[3]);
+}
+
+#[test]
+fn a_killed_sync_loses_nothing_on_google_drive() {
+    tell(&STAGES[4]);
+}
+
+#[test]
+fn a_killed_daemon_loses_nothing_on_dropbox() {
+    tell(&STAGES[5]);
 }
 
 fn tell(stage: &Stage) {
@@ -313,12 +335,12 @@ impl Story<'_> {
             (0, Some(old)) => {
                 self.dismiss(&old);
                 self.note(format!("there: removed {path}, {}", number_of(&old)));
-                self.pair.rclone(&["deletefile", &format!("@{path}")]);
+                self.pair.remove_there(&path);
             }
             (1, Some(old)) => {
                 let to = format!("new there {}", self.wrote.len());
                 self.note(format!("there: {path} renamed to {to}, {}", number_of(&old)));
-                self.pair.rclone(&["moveto", &format!("@{path}"), &format!("@{to}")]);
+                self.pair.rename_there(&path, &to);
             }
             (roll, old) => {
                 let content = self.content(roll == 2);

@@ -5,6 +5,8 @@ mod bad_input;
 mod command_line;
 mod common;
 mod daemon;
+mod drives;
+mod dropbox;
 mod engine;
 mod fakes_dropbox;
 mod fakes_google_drive;

@@ -5,18 +5,30 @@
 use crate::common::contract::pattern;
 use crate::common::pair::{Pair, Peer, eventually};
 use crate::common::peers;
-use crate::common::relay::Relay;
 use std::fs::File;
 use std::io::Write;
 
-/// In parts of 5 MiB on S3.
+/// Sent in several parts.
 const LARGE: usize = 32 << 20;
-const PARTS: usize = 7;
+
+fn cloud_peers() -> Vec<Peer> {
+    let s3 = [peers::moto(), peers::swift()].into_iter().map(Peer::S3);
+    s3.chain(peers::fakes().into_iter().map(Peer::Fake)).collect()
+}
+
+/// What the request with a part of a file begins with or has in it, and the bytes of a part.
+fn parts_of(peer: Peer) -> (&'static str, usize) {
+    match peer.name() {
+        "google-drive" => ("PUT /upload/drive/v3/files", 8 << 20),
+        "dropbox" => ("POST /2/files/upload_session/append", 8 << 20),
+        _ => ("partNumber=", 5 << 20),
+    }
+}
 
 #[test]
-fn changes_of_each_side_reach_the_other_over_s3() {
-    for peer in [peers::moto(), peers::swift()] {
-        let pair = Pair::new(Peer::S3(peer), &[]);
+fn changes_of_each_side_reach_the_other() {
+    for peer in cloud_peers() {
+        let pair = Pair::new(peer, &[]);
         let daemon = pair.daemon();
         pair.write("a/b/up", "from here");
         eventually("the local file is there", || {
@@ -24,13 +36,13 @@ fn changes_of_each_side_reach_the_other_over_s3() {
         });
         pair.put(&[("a/down", Some(b"from there"))]);
         eventually("the remote file is here", || pair.read("a/down") == Some(b"from there".into()));
-        pair.rclone(&["deletefile", "@a/b/up"]);
+        pair.remove_there("a/b/up");
         eventually("the local file is gone", || pair.read("a/b/up").is_none());
         pair.remove("a/down");
         eventually("the remote file is gone", || pair.remote("a/down").is_none());
         daemon.signal("TERM");
         let (ended, log) = daemon.end();
-        assert!(ended, "{}: {log}", peer.name);
+        assert!(ended, "{}: {log}", peer.name());
         pair.sync();
         pair.is_equal();
     }
@@ -38,32 +50,39 @@ fn changes_of_each_side_reach_the_other_over_s3() {
 
 #[test]
 fn a_stopped_upload_goes_on_where_it_was() {
-    for peer in [peers::moto(), peers::swift()] {
-        let relay = Relay::before(&peer.endpoint);
-        let pair = Pair::through(Peer::S3(peer), Some(&relay), &[]);
+    for peer in cloud_peers() {
+        let relay = peer.relay();
+        let pair = Pair::through(peer, Some(&relay), &[]);
+        let (part, part_size) = parts_of(peer);
         let parts = || {
             let requests = relay.requests().into_iter();
-            requests.filter(|line| line.contains("partNumber=")).collect::<Vec<_>>()
+            requests.filter(|line| line.contains(part)).collect::<Vec<_>>()
         };
+        let all = LARGE.div_ceil(part_size);
         pair.write("large", pattern(LARGE, 1));
         let daemon = pair.daemon();
         eventually("two parts are sent", || parts().len() > 2);
         daemon.signal("TERM");
         let (ended, log) = daemon.end();
-        assert!(ended, "{}: {log}", peer.name);
-        assert_eq!(pair.remote("large"), None, "{}", peer.name);
-        assert_eq!(pair.unfinished_uploads().len(), 1, "{}", peer.name);
+        assert!(ended, "{}: {log}", peer.name());
+        assert_eq!(pair.remote("large"), None, "{}", peer.name());
+        if peer.is_s3() {
+            assert_eq!(pair.unfinished_uploads().len(), 1, "{}", peer.name());
+        }
         let (before, bytes) = (parts(), relay.bytes());
-        assert!(before.len() < PARTS, "{}: it didn't stop", peer.name);
+        assert!(before.len() < all, "{}: it didn't stop", peer.name());
 
         let _daemon = pair.daemon();
-        eventually("the upload is done", || pair.unfinished_uploads().is_empty());
-        eventually("the task is idle", || pair.status()["tasks"][0]["state"] == "idle");
-        assert!(pair.remote("large") == Some(pattern(LARGE, 1)), "{}", peer.name);
-        // Only the part under way when it stopped is sent again.
-        assert!(parts().len() <= PARTS + 1, "{}: {:?}", peer.name, parts());
-        let rest = (LARGE - (before.len() - 1) * (5 << 20)) as u64;
-        assert!(relay.bytes() - bytes < rest + (1 << 20), "{}", peer.name);
+        eventually("the upload is done", || pair.status()["tasks"][0]["state"] == "idle");
+        if peer.is_s3() {
+            assert!(pair.unfinished_uploads().is_empty(), "{}", peer.name());
+        }
+        assert!(pair.remote("large") == Some(pattern(LARGE, 1)), "{}", peer.name());
+        // Only the part under way when it stopped is sent again. Google is asked first how much of
+        // it arrived, by a request of the same form.
+        assert!(parts().len() <= all + 2, "{}: {:?}", peer.name(), parts());
+        let rest = (LARGE - (before.len() - 1) * part_size) as u64;
+        assert!(relay.bytes() - bytes < rest + (1 << 20), "{}", peer.name());
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::error::Result;
 use crate::execute::Ways;
-use crate::model::Side;
+use crate::model::{RemotePrint, Side};
 use crate::plan::{self, Downward, Op, Step, Upward, View};
 use crate::rules::Toll;
 use crate::store::{Key, Record, Snapshot};
@@ -104,7 +104,7 @@ impl Engine {
 /// Bytes that a step transfers.
 pub(super) fn bytes_of(op: Op, record: &Record) -> u64 {
     let local = record.local_print().map_or(0, |print| print.size);
-    let remote = record.remote_print().map_or(0, |print| print.size);
+    let remote = record.remote_print().and_then(RemotePrint::known_size).unwrap_or(0);
     match op {
         Op::Up(Upward::Create | Upward::Replace | Upward::Resolve) => local,
         Op::Down(Downward::Create | Downward::Replace | Downward::Resolve) => remote,

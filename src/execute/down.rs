@@ -48,8 +48,8 @@ pub(super) struct Fetched {
 pub(super) fn fetch(context: &Context<'_>, down: &Down, job: &Job) -> Result<(Arrival, Fetched)> {
     let planned = job.remote.as_ref().ok_or_else(|| missing_side(job))?;
     let mut arrival = down.writer.arrive(&arrival_name(job, planned))?;
-    let sized = planned.size != RemotePrint::UNSIZED;
-    let transfer = context.progress.transfer(&job.path, if sized { planned.size } else { 0 });
+    let sized = planned.known_size().is_some();
+    let transfer = context.progress.transfer(&job.path, planned.known_size().unwrap_or(0));
     let mut hasher = Hasher::new();
     let mut service_hash = context.hash.map(HashSum::new);
     let mut hash = |bytes: &[u8]| {

@@ -23,9 +23,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 use ureq::http::header::{CONTENT_LENGTH, HeaderMap};
+use ureq::http::request::Builder;
+use ureq::http::{Request, Response};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
-use ureq::{Agent, SendBody};
+use ureq::{Agent, AsSendBody, SendBody};
 
 /// Attempts at a request before its failure is the caller's.
 const ATTEMPTS: u32 = 4;
@@ -90,12 +92,16 @@ pub struct Call<'a> {
     pub payload: Payload<'a>,
     /// Whether sending it twice does no harm. Only then is it tried again after a failure.
     pub idempotent: bool,
+    /// How long the service may say nothing, where it waits for something before it answers;
+    /// [`HttpOptions::idle`] otherwise.
+    pub patience: Option<Duration>,
 }
 
 impl Call<'_> {
     /// A request without a body and without header fields.
     pub fn new(method: &'static str, url: String, idempotent: bool) -> Self {
-        Call { method, url, headers: Vec::new(), payload: Payload::None, idempotent }
+        let headers = Vec::new();
+        Call { method, url, headers, payload: Payload::None, idempotent, patience: None }
     }
 
     /// Adds a header field.
@@ -106,6 +112,12 @@ impl Call<'_> {
 }
 
 impl<'a> Call<'a> {
+    /// Lets the service say nothing for so long.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
     /// Sets the body.
     pub fn payload(mut self, payload: Payload<'a>) -> Self {
         self.payload = payload;
@@ -344,7 +356,7 @@ impl Http {
     }
 
     fn send(&self, what: &str, call: &Call<'_>) -> Result<Reply> {
-        let mut request = ureq::http::Request::builder().method(call.method).uri(&call.url);
+        let mut request = Request::builder().method(call.method).uri(&call.url);
         for (name, value) in &call.headers {
             request = request.header(*name, value);
         }
@@ -354,17 +366,17 @@ impl Http {
         self.counters.requests.fetch_add(1, Relaxed);
         let invalid = |error| Error::new(Kind::Usage, what, error);
         let sent = match call.payload {
-            Payload::None => self.agent.run(request.body(()).map_err(invalid)?),
+            Payload::None => self.exchange(request.body(()).map_err(invalid)?, call.patience),
             Payload::Bytes(bytes) => {
                 self.counters.bytes_up.fetch_add(bytes.len() as u64, Relaxed);
-                self.agent.run(request.body(bytes).map_err(invalid)?)
+                self.exchange(request.body(bytes).map_err(invalid)?, call.patience)
             }
             Payload::Part { content, from, length } => {
                 let slice = Slice::new(content, from, length);
-                self.run(what, request, b"", slice, b"")?
+                self.run(what, request, call.patience, (b"", slice, b""))?
             }
             Payload::Framed { head, content, tail } => {
-                self.run(what, request, head, Slice::whole(content), tail)?
+                self.run(what, request, call.patience, (head, Slice::whole(content), tail))?
             }
         };
         let response = sent.map_err(|error| transport_error(what, &call.url, error))?;
@@ -382,11 +394,10 @@ impl Http {
     fn run(
         &self,
         what: &str,
-        request: ureq::http::request::Builder,
-        head: &[u8],
-        slice: Slice<'_>,
-        tail: &[u8],
-    ) -> Result<Result<ureq::http::Response<ureq::Body>, ureq::Error>> {
+        request: Builder,
+        patience: Option<Duration>,
+        (head, slice, tail): (&[u8], Slice<'_>, &[u8]),
+    ) -> Result<Result<Response<ureq::Body>, ureq::Error>> {
         self.counters.bytes_up.fetch_add((head.len() + tail.len()) as u64, Relaxed);
         let mut failed = None;
         let file = UploadReader { slice, http: self, failed: &mut failed };
@@ -394,10 +405,24 @@ impl Http {
         let request = request
             .body(SendBody::from_reader(&mut reader))
             .map_err(|error| Error::new(Kind::Usage, what, error))?;
-        let sent = self.agent.run(request);
+        let sent = self.exchange(request, patience);
         match failed {
             Some(error) => Err(error),
             None => Ok(sent),
+        }
+    }
+
+    fn exchange<B: AsSendBody>(
+        &self,
+        request: Request<B>,
+        patience: Option<Duration>,
+    ) -> Result<Response<ureq::Body>, ureq::Error> {
+        match patience {
+            None => self.agent.run(request),
+            patience => {
+                let request = self.agent.configure_request(request).timeout_per_read(patience);
+                self.agent.run(request.build())
+            }
         }
     }
 }

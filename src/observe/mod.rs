@@ -445,9 +445,9 @@ fn skip_of_disk(names: &NameCheck, path: &str, found: local::Found) -> Option<Sk
 
 /// The rule by which an entry of the service isn't synced.
 fn skip_of_entry(names: &NameCheck, path: &str, entry: &Entry) -> Option<SkipReason> {
-    let sized = Some(entry.print.size).filter(|size| *size != RemotePrint::UNSIZED);
+    let size = entry.print.known_size().unwrap_or(0);
     let by_nature = entry.special.map(SkipReason::from);
-    names.check(path, entry.kind, sized.unwrap_or(0)).or(by_nature)
+    names.check(path, entry.kind, size).or(by_nature)
 }
 
 /// The agreed folder that the service knows by this id.

@@ -83,6 +83,18 @@ pub struct NameRule {
     pub characters: &'static str,
     /// Whole names that an item mustn't have.
     pub names: &'static [&'static str],
+    /// Beginnings of the names of files, in lower case.
+    pub beginnings: &'static [&'static str],
+    /// What mustn't be anywhere in a name, in lower case.
+    pub parts: &'static [&'static str],
+    /// Characters that a name mustn't end with.
+    pub ends: &'static str,
+}
+
+impl NameRule {
+    /// No rule beyond the general ones.
+    pub const NONE: NameRule =
+        NameRule { characters: "", names: &[], beginnings: &[], parts: &[], ends: "" };
 }
 
 /// Rule of bucket names.

@@ -24,7 +24,8 @@ pub enum Change {
 /// Where a changed item is, in the service's way of saying so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Spot {
-    /// At this path. Of all its parts but the last, the case of letters may not be as it is.
+    /// At this path, in the place of whatever was there. Of all its parts but the last, the case
+    /// of letters may not be as it is.
     Path(String),
     /// In the folder of this id, which may be outside of the task, under this name.
     Child {

@@ -171,7 +171,14 @@ impl NameCheck {
         if let Some(character) = name.chars().find(refused) {
             return Some(SkipReason::Character(character));
         }
-        if name.is_empty() || name == "." || name == ".." || rule.names.contains(&name) {
+        if name.is_empty()
+            || name == "."
+            || name == ".."
+            || rule.names.contains(&name)
+            || name.ends_with(|end| rule.ends.contains(end))
+            || rule.parts.iter().any(|part| lower.contains(part))
+            || kind == ItemKind::File && rule.beginnings.iter().any(begins)
+        {
             return Some(SkipReason::ServiceName);
         }
         if name.chars().count() > MAX_NAME {

@@ -1,5 +1,6 @@
 //! The registry: every service that Mooring knows, one module and one line each.
 
+mod dropbox;
 mod google_drive;
 mod s3;
 mod webdav;
@@ -8,7 +9,8 @@ use crate::error::{Error, Kind, Result};
 use crate::remote::Service;
 
 /// All services in the order a person is shown them.
-pub static ALL: &[&dyn Service] = &[&google_drive::GoogleDrive, &s3::S3, &webdav::WebDav];
+pub static ALL: &[&dyn Service] =
+    &[&google_drive::GoogleDrive, &dropbox::Dropbox, &s3::S3, &webdav::WebDav];
 
 /// The service of this name.
 ///

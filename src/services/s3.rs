@@ -130,7 +130,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     hash: Some(HashKind::Md5),
     max_size: Some(MAX_SIZE),
     max_path: 1024,
-    names: NameRule { characters: "\"<>|{^}%`][~#", names: &[".", ".."] },
+    names: NameRule { characters: "\"<>|{^}%`][~#", names: &[".", ".."], ..NameRule::NONE },
     bucket: Some(Bucket { min: 3, max: 63, extra: ".-" }),
 };
 

@@ -4,7 +4,7 @@
 //! what is moved to nowhere. What a server does is tried once and remembered while the remote is
 //! open; what it may lie about is looked at afterwards.
 
-use crate::content::Content;
+use crate::content::{Content, Guarded};
 use crate::error::{Error, Kind, Result};
 use crate::hash::{Hash, HashKind};
 use crate::http::{Call, Http, Payload, Reply, Shown, UserAuth, parse_http_date, read_error};
@@ -63,7 +63,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     hash: Some(HashKind::Md5),
     max_size: None,
     max_path: 2048,
-    names: NameRule { characters: "", names: &[] },
+    names: NameRule::NONE,
     bucket: None,
 };
 
@@ -935,28 +935,6 @@ impl Upload<'_> {
             at += count;
         }
         Ok((at as u64 == size).then_some(entry))
-    }
-}
-
-/// A content that gives its last bytes only if it is unchanged then: without them the request
-/// fails, and the server drops what it got.
-struct Guarded<'a>(&'a dyn Content);
-
-impl Content for Guarded<'_> {
-    fn size(&self) -> u64 {
-        self.0.size()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        let count = self.0.read_at(buffer, offset)?;
-        if offset + count as u64 >= self.0.size() {
-            self.0.unchanged()?;
-        }
-        Ok(count)
-    }
-
-    fn unchanged(&self) -> Result<()> {
-        self.0.unchanged()
     }
 }
 

@@ -124,7 +124,7 @@ const STORE_FACTS: Descriptor = Descriptor {
     hash: None,
     max_size: Some(1 << 40),
     max_path: 1024,
-    names: NameRule { characters: "", names: &[] },
+    names: NameRule::NONE,
     bucket: None,
 };
 
@@ -149,7 +149,7 @@ const DRIVE_FACTS: Descriptor = Descriptor {
     hash: None,
     max_size: None,
     max_path: 2048,
-    names: NameRule { characters: "", names: &[] },
+    names: NameRule::NONE,
     bucket: None,
 };
 

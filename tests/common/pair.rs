@@ -2,9 +2,11 @@
 //! in the first, and with rclone in the second.
 
 use super::bench::TempFolder;
-use super::peers::{DavPeer, S3Peer};
+use super::peers::{DavPeer, FakePeer, S3Peer};
 use super::relay::Relay;
-use serde_json::Value;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
@@ -19,11 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Files with their content, folders with `None`.
 pub type Tree = BTreeMap<String, Option<Vec<u8>>>;
 
-/// A server of either kind.
+/// A server of any kind.
 #[derive(Clone, Copy)]
 pub enum Peer {
     S3(&'static S3Peer),
     Dav(&'static DavPeer),
+    /// A cloud service that a fake stands for. The person there works by the fake's controls where
+    /// rclone, which each time goes by way of a proxy of its own, would take most of the time.
+    Fake(&'static FakePeer),
 }
 
 pub struct Pair {
@@ -40,6 +45,7 @@ impl Peer {
         match self {
             Peer::S3(peer) => peer.name,
             Peer::Dav(peer) => peer.name,
+            Peer::Fake(peer) => peer.name,
         }
     }
 
@@ -57,6 +63,7 @@ impl Peer {
         Relay::before(match self {
             Peer::S3(peer) => &peer.endpoint,
             Peer::Dav(peer) => &peer.url,
+            Peer::Fake(peer) => &peer.endpoint,
         })
     }
 
@@ -68,6 +75,8 @@ impl Peer {
             }
             Peer::S3(peer) => peer.rclone(args),
             Peer::Dav(peer) => peer.rclone(args),
+            Peer::Fake(peer) if peer.name == "dropbox" => peer.rclone(&[("TYPE", "dropbox")], args),
+            Peer::Fake(peer) => peer.rclone(&[("TYPE", "drive"), ("SCOPE", "drive")], args),
         }
     }
 }
@@ -83,15 +92,9 @@ impl Pair {
         let folder = TempFolder::new();
         let local = folder.path().join("local");
         fs::create_dir(&local).unwrap();
-        let secret = folder.path().join("secret");
         let seen = |url: &str| relay.map_or(url.into(), |relay| relay.url(url));
-        let key = match peer {
-            Peer::S3(_) => "secret-key",
-            Peer::Dav(_) => "password",
-        };
-        let (service, place, remote, values) = match peer {
+        let (service, place, remote, values, secrets) = match peer {
             Peer::S3(it) => {
-                fs::write(&secret, &it.secret_key).unwrap();
                 let bucket = it.new_bucket();
                 let values = vec![
                     format!("endpoint={}", seen(&it.endpoint)),
@@ -100,20 +103,33 @@ impl Pair {
                     format!("access-key={}", it.access_key),
                     "part-size=5".into(),
                 ];
-                ("s3", format!("peer:{bucket}/docs"), "/docs".to_string(), values)
+                let secrets = vec![("secret-key", &it.secret_key)];
+                ("s3", format!("peer:{bucket}/docs"), "/docs".to_string(), values, secrets)
             }
             Peer::Dav(it) => {
-                fs::write(&secret, &it.password).unwrap();
                 let root = it.new_folder();
                 let values = vec![format!("url={}", seen(&it.url)), format!("user={}", it.user)];
-                ("webdav", format!("peer:{root}/docs"), format!("/{root}/docs"), values)
+                let (place, remote) = (format!("peer:{root}/docs"), format!("/{root}/docs"));
+                ("webdav", place, remote, values, vec![("password", &it.password)])
+            }
+            Peer::Fake(it) => {
+                let root = it.new_folder();
+                let values = vec![
+                    format!("endpoint={}", seen(&it.endpoint)),
+                    format!("client-id={}", it.client_id),
+                ];
+                let secrets = vec![
+                    ("client-secret", &it.client_secret),
+                    ("refresh-token", &it.refresh_token),
+                ];
+                (it.name, format!("peer:{root}/docs"), format!("/{root}/docs"), values, secrets)
             }
         };
         let pair = Pair { peer, local, place, folder };
-        let secret = format!("{key}=@{}", secret.display());
-        let mut line = vec!["connection", "add", "cloud", "--service", service];
-        line.extend(["--secret", &secret, "--set", "poll=1"]);
+        let mut line = vec!["connection", "add", "cloud", "--service", service, "--set", "poll=1"];
         line.extend(values.iter().flat_map(|value| ["--set", value]));
+        let secrets: Vec<_> = secrets.into_iter().map(|it| pair.secret(it.0, it.1)).collect();
+        line.extend(secrets.iter().flat_map(|secret| ["--secret", secret]));
         pair.done(&line);
         let local = pair.local.to_str().unwrap();
         let line = ["task", "add", "docs", "--connection", "cloud", "--remote", &remote];
@@ -121,11 +137,22 @@ impl Pair {
         pair
     }
 
+    /// What tells a connection this secret, by way of a file.
+    fn secret(&self, key: &str, value: &str) -> String {
+        let file = self.folder.path().join(key);
+        fs::write(&file, value).unwrap();
+        format!("{key}=@{}", file.display())
+    }
+
     // ---- the program
+
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mooring"));
-        command.args(args).env("MOORING_STATE", self.folder.path().join("state"));
+        command.args(args).env("MOORING_STATE", self.state());
         command.stdin(Stdio::null());
         command
     }
@@ -216,8 +243,47 @@ impl Pair {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Tells the fake to do this at a path of the remote folder.
+    pub fn control_at(&self, what: &str, path: &str, mut more: Value) -> Value {
+        let Peer::Fake(fake) = self.peer else { panic!("{} isn't a fake", self.peer.name()) };
+        more["path"] = self.there(path).into();
+        fake.control(what, more)
+    }
+
+    /// A path of the remote folder as its service has it.
+    pub fn there(&self, path: &str) -> String {
+        format!("{}/{path}", self.place.replacen("peer:", "/", 1))
+    }
+
+    /// What a fake has in the remote folder, by path.
+    fn listed(&self, fake: &FakePeer) -> Vec<(String, Value)> {
+        let root = self.there("");
+        // From above, as the remote folder itself may not be there yet.
+        let above = root.trim_end_matches("/docs/");
+        let listed = fake.control("tree", json!({ "path": above }));
+        let listed = listed.as_object().unwrap().iter();
+        // One fake tells whole paths, the other those from there on.
+        let below = |path: &str| {
+            let path = path.strip_prefix(above).unwrap_or(path);
+            path.strip_prefix("/docs/").map(str::to_owned)
+        };
+        listed.filter_map(|(path, item)| Some((below(path)?, item.clone()))).collect()
+    }
+
     /// Puts files (and, with `None`, empty folders) into the remote folder.
     pub fn put(&self, items: &[(&str, Option<&[u8]>)]) {
+        if let Peer::Fake(_) = self.peer {
+            for (path, content) in items {
+                match content {
+                    Some(bytes) => {
+                        let more = json!({ "base64": STANDARD.encode(bytes) });
+                        self.control_at("put", path, more)
+                    }
+                    None => self.control_at("make_folder", path, json!({})),
+                };
+            }
+            return;
+        }
         let stage = TempFolder::new();
         for (path, content) in items {
             match content {
@@ -231,6 +297,10 @@ impl Pair {
 
     /// A remote file's content; `None` when there is none.
     pub fn remote(&self, path: &str) -> Option<Vec<u8>> {
+        if let Peer::Fake(fake) = self.peer {
+            let mut listed = self.listed(fake).into_iter();
+            return listed.find(|(at, _)| at == path).and_then(|(_, item)| bytes_of(fake, &item));
+        }
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let listed = self.try_rclone(&["lsf", "--files-only", &format!("@{folder}")]);
         let listed = String::from_utf8(listed.stdout).unwrap();
@@ -239,10 +309,33 @@ impl Pair {
     }
 
     pub fn remote_tree(&self) -> Tree {
+        if let Peer::Fake(fake) = self.peer {
+            let listed = self.listed(fake).into_iter();
+            return listed.map(|(path, item)| (path, bytes_of(fake, &item))).collect();
+        }
         let stage = TempFolder::new();
         let to = stage.path().to_str().unwrap();
         self.rclone(&["copy", "--create-empty-src-dirs", "@", to]);
         tree(stage.path())
+    }
+
+    /// Removes a remote file.
+    pub fn remove_there(&self, path: &str) {
+        match self.peer {
+            Peer::Fake(fake) if fake.name == "google-drive" => {
+                self.control_at("trash", path, json!({}));
+            }
+            Peer::Fake(_) => drop(self.control_at("delete", path, json!({}))),
+            _ => drop(self.rclone(&["deletefile", &format!("@{path}")])),
+        }
+    }
+
+    /// Renames a remote file, or moves it.
+    pub fn rename_there(&self, path: &str, to: &str) {
+        match self.peer {
+            Peer::Fake(_) => drop(self.control_at("move", path, json!({ "to": self.there(to) }))),
+            _ => drop(self.rclone(&["moveto", &format!("@{path}"), &format!("@{to}")])),
+        }
     }
 
     /// Keys of uploads in parts that were begun and neither finished nor dropped.
@@ -329,6 +422,13 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 /// Paths with sizes, to be shown.
 pub fn outline(tree: &Tree) -> Vec<(&str, Option<usize>)> {
     tree.iter().map(|(path, content)| (path.as_str(), content.as_ref().map(Vec::len))).collect()
+}
+
+/// The bytes of what a fake listed; `None` for a folder.
+fn bytes_of(fake: &FakePeer, item: &Value) -> Option<Vec<u8>> {
+    let id = item.get("id")?;
+    let content = fake.control("content", json!({ "id": id }));
+    Some(STANDARD.decode(content["base64"].as_str().unwrap()).unwrap())
 }
 
 fn write(root: &Path, path: &str, bytes: &[u8]) {

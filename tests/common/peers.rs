@@ -170,6 +170,11 @@ pub fn new_dropbox() -> FakePeer {
     FakePeer::start("dropbox")
 }
 
+/// The fakes of all cloud services.
+pub fn fakes() -> [&'static FakePeer; 2] {
+    [google_drive(), dropbox()]
+}
+
 impl FakePeer {
     fn start(name: &'static str) -> FakePeer {
         FakePeer {
@@ -179,6 +184,13 @@ impl FakePeer {
             client_secret: FAKE_SECRET.into(),
             refresh_token: FAKE_REFRESH_TOKEN.into(),
         }
+    }
+
+    /// Makes a folder that no other test uses, and gives its name.
+    pub fn new_folder(&self) -> String {
+        let folder = unique_name("folder");
+        self.control("make_folder", serde_json::json!({ "path": format!("/{folder}") }));
+        folder
     }
 
     /// Steers the fake. What there is to ask for, and with which fields, stands at the top of

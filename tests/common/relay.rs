@@ -10,6 +10,17 @@ use std::thread;
 const WRITES: &[&str] =
     &["PUT", "POST", "DELETE", "MKCOL", "MOVE", "COPY", "PROPPATCH", "PATCH", "LOCK"];
 
+/// What is asked by POST and changes nothing all the same: tokens, and whatever Dropbox is asked, which knows no other
+/// method.
+const READS: &[&str] = &[
+    "/token",
+    "/oauth2/token",
+    "/2/files/download",
+    "/2/files/get_metadata",
+    "/2/files/list_folder",
+    "/2/users/get_current_account",
+];
+
 /// Listens on the loopback address until the process ends.
 pub struct Relay {
     authority: String,
@@ -63,7 +74,10 @@ impl Relay {
     /// The requests after the first `from` that may have changed something.
     pub fn writes_since(&self, from: usize) -> Vec<String> {
         let mut requests = self.requests().split_off(from);
-        requests.retain(|line| WRITES.contains(&line.split(' ').next().unwrap_or_default()));
+        requests.retain(|line| {
+            let (method, target) = line.split_once(' ').unwrap_or_default();
+            WRITES.contains(&method) && !READS.iter().any(|read| target.starts_with(read))
+        });
         requests
     }
 }

@@ -9,6 +9,7 @@ the space of a team while the user is in one, in which the home is /Tester. What
 - `special` {"path", "kind"}: "paper" and "symlink" make such a file; "read_only", "no_access" and "traverse_only" a
   shared folder, of the folder that is there if there is one.
 - `tree` {"path"?}: all below, each path with null for a folder, {"hash", "size", "id", "rev", "mtime"} for a file.
+  `content` {"id"}: {"base64"} of a file's bytes.
 - `order` {"order"}: whether a move is told "delete-first" or "add-first". `page` {"size"}: the most entries at once.
 - `reset`: all cursors end. `drop_sessions`: all upload sessions end.
 - `root` {"team", "stale"?}: whether the user is in a team with a space of its own; "stale": that gets a new ID.
@@ -19,7 +20,7 @@ the space of a team while the user is in one, in which the home is /Tester. What
 - `busy` {"match", "times"?, "seconds"?, "reason"?}: a fault, as of `fake_service.py`, with Dropbox's answer 429.
 """
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 
 from dropbox_tree import SHARED_KINDS, Place
 
@@ -34,7 +35,7 @@ class Controls:
     def all(self):
         """Each control by its name."""
         names = (
-            "put make_folder move delete many special tree order page reset drop_sessions root backoff quota "
+            "put make_folder move delete many special tree content order page reset drop_sessions root backoff quota "
             "most_moved case_renames busy"
         )
         return {name: getattr(self, f"do_{name}") for name in names.split()}
@@ -113,6 +114,9 @@ class Controls:
                     "mtime": last.client_modified,
                 }
         return found
+
+    def do_content(self, id):
+        return {"base64": b64encode(self.tree.lookup(id, self.tree.root).revision.data).decode()}
 
     def do_order(self, order):
         self.tree.adds_first = {"delete-first": False, "add-first": True}[order]

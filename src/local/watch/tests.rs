@@ -21,7 +21,7 @@ static SERVICE: Descriptor = Descriptor {
     hash: None,
     max_size: None,
     max_path: 4096,
-    names: NameRule { characters: "", names: &[] },
+    names: NameRule::NONE,
     bucket: None,
 };
 

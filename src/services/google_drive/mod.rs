@@ -84,7 +84,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     // By the discovery document; the guides call it 5,120 GB.
     max_size: Some(5 << 40),
     max_path: 32_767,
-    names: NameRule { characters: "", names: &[] },
+    names: NameRule::NONE,
     bucket: None,
 };
 

@@ -33,7 +33,7 @@ static CLOUD: Descriptor = Descriptor {
     namesakes: false,
     max_size: None,
     max_path: 1000,
-    names: NameRule { characters: "", names: &[] },
+    names: NameRule::NONE,
     bucket: None,
 };
 
