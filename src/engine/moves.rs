@@ -163,7 +163,9 @@ impl Engine {
         let twin = snapshot.get(&rename.to.twin())?;
         let taken =
             snapshot.get(&rename.to)?.is_some() || twin.is_some_and(|twin| twin.is_on(Side::Local));
-        if !record.is_on(Side::Local) || skipped || taken {
+        // Another folder may have its old name by now, and have taken over the row.
+        let replaced = record.remote_id() != &*rename.print.id;
+        if !record.is_on(Side::Local) || replaced || skipped || taken {
             return Ok(None);
         }
         Ok(Some((snapshot.path(&rename.from)?, to)))

@@ -229,7 +229,11 @@ impl Observer<'_> {
         let snapshot = self.trees.snapshot()?;
         let mut batch = self.trees.batch()?;
         let mut look = self.look(&snapshot, &mut batch, Side::Remote)?;
-        look.gone(&renamed.from)?;
+        // Another folder that has its old name has taken over the row.
+        let old = snapshot.get(&renamed.from)?;
+        if old.is_some_and(|old| old.remote_id() == &*renamed.print.id) {
+            look.gone(&renamed.from)?;
+        }
         let mut record = look.new_folder(&renamed.to)?;
         record.see_remote(Some(renamed.print.clone()));
         look.batch.put(renamed.to.clone(), record)?;
