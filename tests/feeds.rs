@@ -8,6 +8,7 @@ use mooring::error::Kind;
 use mooring::model::{Direction, RemotePrint, Version};
 use mooring::remote::{Change, Descriptor, Entry, Spot};
 use std::fs;
+use std::os::unix::fs::symlink;
 
 const KINDS: [&Descriptor; 2] = [&IDS, &PATHS];
 
@@ -593,5 +594,43 @@ fn a_folder_whose_listing_is_cut_short_is_listed_again() {
         *bench.memory.broken.lock().unwrap() = None;
         engine.cycle(&EVERYTHING).unwrap();
         assert_eq!(bench.tree(), bench.memory.tree());
+    }
+}
+
+#[test]
+fn a_folder_that_is_synced_again_is_looked_into_on_the_service() {
+    each_kind(|bench| {
+        let top = "t".repeat(250);
+        let deep = format!("{}/{}", [&*top; 8].join("/"), "d".repeat(60));
+        bench.write(&format!("{deep}/mine"), b"mine");
+        bench.memory.put(&format!("{deep}/theirs"), b"theirs");
+        let mut engine = bench.engine();
+        // Its path is too long.
+        engine.cycle(&EVERYTHING).unwrap();
+        assert!(engine.cycle(&EVERYTHING).unwrap().skipped > 0);
+        bench.memory.put(&format!("{deep}/later"), b"later");
+        engine.cycle(&EVERYTHING).unwrap();
+        fs::rename(bench.local.join(&top), bench.local.join("t")).unwrap();
+        for _ in 0..3 {
+            engine.cycle(&EVERYTHING).unwrap();
+        }
+        assert_eq!(bench.tree(), bench.memory.tree());
+    });
+}
+
+#[test]
+fn what_a_link_hid_is_fetched_when_the_link_is_gone() {
+    for descriptor in [&DRIVE, &IDS, &PATHS] {
+        let bench = Bench::new(descriptor, Direction::Both);
+        symlink("/etc/hostname", bench.local.join("link")).unwrap();
+        bench.memory.put("link", b"theirs");
+        let mut engine = bench.engine();
+        engine.cycle(&EVERYTHING).unwrap();
+        engine.cycle(&EVERYTHING).unwrap();
+        fs::remove_file(bench.local.join("link")).unwrap();
+        for _ in 0..2 {
+            engine.cycle(&EVERYTHING).unwrap();
+        }
+        assert_eq!(bench.tree(), bench.memory.tree(), "{}", descriptor.name);
     }
 }

@@ -39,6 +39,8 @@ struct History {
     log: Vec<String>,
     written: u64,
     touched: BTreeSet<String>,
+    /// What was moved out of the task on the service.
+    away: Vec<String>,
 }
 
 fn parent(path: &str) -> &str {
@@ -98,7 +100,7 @@ impl History {
         let locals: Vec<_> = self.bench.tree().into_iter().collect();
         let remotes: Vec<_> = self.bench.memory.tree().into_iter().collect();
         let path = self.path();
-        let step = match self.dice.roll(20) {
+        let step = match self.dice.roll(24) {
             0 | 1 => {
                 let content = self.content();
                 let target = self.bench.local.join(&path);
@@ -227,6 +229,42 @@ impl History {
                 self.bench.memory.forget_cursors();
                 "forget the cursors".into()
             }
+            19 | 20 => {
+                let (Some((one, _)), Some((two, _))) =
+                    (self.dice.pick(&remotes), self.dice.pick(&remotes))
+                else {
+                    return;
+                };
+                let within = |a: &str, b: &str| a == b || a.starts_with(&format!("{b}/"));
+                if within(one, two) || within(two, one) {
+                    return;
+                }
+                self.bench.memory.relocate(one, "swap");
+                self.bench.memory.relocate(two, one);
+                self.bench.memory.relocate("swap", two);
+                format!("swap remote {one} {two}")
+            }
+            21 | 22 => {
+                if self.game.descriptor.name != IDS.name && self.game.descriptor.name != PATHS.name
+                {
+                    return;
+                }
+                let clash = remotes.iter().any(|(at, content)| {
+                    *at == path || (content.is_some() && path.starts_with(&format!("{at}/")))
+                });
+                match (self.away.pop(), self.dice.pick(&remotes)) {
+                    (Some(away), _) if !clash => {
+                        self.bench.memory.relocate(&away, &path);
+                        format!("bring back remote {path}")
+                    }
+                    (away, Some((from, _))) => {
+                        self.away.extend(away);
+                        self.away.push(self.bench.memory.take_out(from));
+                        format!("take out remote {from}")
+                    }
+                    _ => return,
+                }
+            }
             _ => match self.dice.pick(&locals) {
                 Some((path, Some(content))) => {
                     fs::write(self.bench.local.join(path), content).unwrap();
@@ -264,9 +302,14 @@ impl History {
         self.bench.memory.set_fault(Some(Fault { after, how }));
     }
 
+    /// What people wrote: not what programs leave behind in folders, which goes with them.
     fn contents(&self) -> BTreeSet<Vec<u8>> {
-        let local = self.bench.tree().into_values().flatten();
-        local.chain(self.bench.memory.tree().into_values().flatten()).collect()
+        let litter = |path: &str| {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            name == "Thumbs.db" || name.starts_with("._")
+        };
+        let all = self.bench.tree().into_iter().chain(self.bench.memory.tree());
+        all.filter(|(path, _)| !litter(path)).filter_map(|(_, content)| content).collect()
     }
 
     fn note(&mut self, report: &mooring::error::Result<mooring::engine::Report>) {
@@ -297,9 +340,13 @@ impl History {
         let (local_before, remote_before) = (self.bench.tree(), self.bench.memory.tree());
         let touched: Vec<String> = std::mem::take(&mut self.touched).into_iter().collect();
         let partial = self.game.partial && !touched.is_empty();
+        let feeds = [&IDS, &PATHS].iter().any(|it| it.name == self.game.descriptor.name);
         let first = if partial && self.dice.roll(3) > 0 {
             self.log.push(format!("look at {touched:?}"));
-            Look { local: LocalLook::Folders(touched), retry: true, ..APPROVED }
+            // Half of them as the daemon does between two polls: a feed is asked only when there
+            // is something to be done.
+            let remote = !feeds || self.dice.roll(2) == 0;
+            Look { local: LocalLook::Folders(touched), remote, retry: true, ..APPROVED }
         } else {
             self.log.push("look at everything".into());
             Look { retry: true, ..APPROVED }
@@ -318,7 +365,7 @@ impl History {
             let done =
                 report.as_ref().is_ok_and(|report| !report.did_something() && report.errors == 0);
             last = Some(report);
-            if done {
+            if done && look.remote {
                 break;
             }
         }
@@ -409,6 +456,7 @@ fn run(seed: u64, game: Game) -> Result<(), (usize, String)> {
         log: Vec::new(),
         written: 0,
         touched: BTreeSet::new(),
+        away: Vec::new(),
     };
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let rounds = 1 + history.dice.roll(4);

@@ -75,7 +75,9 @@ impl Engine {
         };
         let noted = self.trees.snapshot()?.fact(CURSOR)?;
         let noted = noted.and_then(|cursor| String::from_utf8(cursor).ok());
-        if let Some(cursor) = self.cursor.take().or(noted) {
+        // None is noted where everything has to be looked at, whatever is known here.
+        let known = self.cursor.take();
+        if let Some(cursor) = noted.map(|noted| known.unwrap_or(noted)) {
             match self.take_news(feed, Some(cursor.clone()), report, follow) {
                 // What was news brought its cursor along; the rest can be told again.
                 Ok(Some(next)) => {
@@ -89,8 +91,7 @@ impl Engine {
                     self.note_cursor(None)?;
                 }
                 Err(error) => {
-                    let can_go_on = self.trees.snapshot()?.fact(CURSOR)?.is_some();
-                    self.cursor = Some(cursor).filter(|_| can_go_on);
+                    self.cursor = Some(cursor);
                     return Err(error);
                 }
             }
@@ -120,18 +121,23 @@ impl Engine {
 
     /// Keeps where to go on after a look at everything; `None` when that has to be repeated.
     fn note_cursor(&mut self, cursor: Option<String>) -> Result<()> {
+        let bytes = cursor.clone().map(String::into_bytes);
         self.cursor = cursor;
-        let trees = self.trees.clone();
-        let mut batch = trees.batch()?;
-        self.write_cursor(&mut batch)?;
-        batch.flush()
+        if self.trees.snapshot()?.fact(CURSOR)? != bytes {
+            let mut batch = self.trees.batch()?;
+            batch.set_fact(CURSOR, bytes);
+            batch.flush()?;
+        }
+        Ok(())
     }
 
     /// Puts where to go on into the state, because something is written there anyway.
     pub(super) fn write_cursor(&self, batch: &mut Batch<'_>) -> Result<()> {
-        let cursor = self.cursor.as_ref().map(|cursor| cursor.as_bytes().to_vec());
-        if self.trees.snapshot()?.fact(CURSOR)? != cursor {
-            batch.set_fact(CURSOR, cursor);
+        let noted = self.trees.snapshot()?.fact(CURSOR)?;
+        if let (Some(cursor), Some(noted)) = (&self.cursor, noted)
+            && noted != cursor.as_bytes()
+        {
+            batch.set_fact(CURSOR, Some(cursor.as_bytes().to_vec()));
         }
         Ok(())
     }

@@ -230,8 +230,8 @@ impl Engine {
         self.check_roots(true)?;
         self.check_revision()?;
         let mut followed = self.followed.take();
-        // With a feed it costs a request, and spares conflicts with what is there by now.
-        if look.remote || self.unsure || self.remote.feed().is_some() {
+        let asked = look.remote || self.unsure;
+        if asked {
             self.observe_remote(report)?;
         }
         let renamed = match &look.local {
@@ -246,6 +246,11 @@ impl Engine {
             }
             LocalLook::Nothing => Vec::new(),
         };
+        let news = !renamed.is_empty() || self.trees.snapshot()?.dirty_count()? > 0;
+        // With a feed it costs a request, and spares conflicts with what is there by now.
+        if !asked && news && self.remote.feed().is_some() {
+            self.observe_remote(report)?;
+        }
         self.rename_folders(renamed, report)?;
         if self.trees.snapshot()?.dirty_count()? > 0 {
             self.move_files(report)?;

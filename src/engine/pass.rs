@@ -44,6 +44,8 @@ pub(super) struct Pass<'e> {
     leave: Vec<Key>,
     /// The folder that was last seen to be there, which most items share with the next.
     ensured: Option<(Side, u64)>,
+    /// What the service calls the folder of the last item.
+    folder: (u64, Box<str>),
 }
 
 impl<'e> Pass<'e> {
@@ -67,6 +69,7 @@ impl<'e> Pass<'e> {
             no_room: None,
             leave: Vec::new(),
             ensured: None,
+            folder: Default::default(),
         })
     }
 
@@ -169,7 +172,7 @@ impl<'e> Pass<'e> {
             Ok(false) => Ok(None),
             Ok(true) => Ok(Some(Job {
                 path,
-                folder_id: self.engine.folder_id(&self.batch, key.folder)?,
+                folder_id: self.folder_id(key.folder)?,
                 local: record.local_print().copied(),
                 remote: record.remote_print().cloned(),
                 content: record.synced.as_ref().and_then(|synced| synced.content),
@@ -184,6 +187,14 @@ impl<'e> Pass<'e> {
                 Ok(None)
             }
         }
+    }
+
+    /// What the service calls the folder that items have been made ready for.
+    fn folder_id(&mut self, folder: u64) -> Result<Box<str>> {
+        if self.folder.0 != folder {
+            self.folder = (folder, self.engine.folder_id(&self.batch, folder)?);
+        }
+        Ok(self.folder.1.clone())
     }
 
     /// Makes the folders that a step needs, which is all there is to do for a folder. Tells
@@ -234,6 +245,8 @@ impl<'e> Pass<'e> {
                     Side::Remote => engine.ensure_remote_folder(&mut self.batch, key.folder),
                 }?;
                 self.ensured = there.then_some((side, key.folder));
+                // It may have been made just now.
+                self.folder = Default::default();
                 Ok(there)
             }
             _ => Ok(true),

@@ -184,6 +184,7 @@ fn met(
         if synced_folder {
             look.forget_below(record.node)?;
         }
+        look.reveal(&record);
         news = true;
     }
     let descent = (kind == ItemKind::Folder && record.skip.is_none()).then_some(Descent {
@@ -212,7 +213,7 @@ fn miss(look: &mut Look<'_, '_>, key: &Key, mut record: Record) -> Result<()> {
         (ItemKind::Folder, _) => look.gone(key),
         (ItemKind::File, side) => {
             let news = match side {
-                Side::Local => record.see_local(None),
+                Side::Local => record.see_local_gone(),
                 Side::Remote => record.see_remote_gone(),
             };
             if news { look.batch.put(key.clone(), record) } else { Ok(()) }

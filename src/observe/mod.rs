@@ -333,11 +333,24 @@ impl Look<'_, '_> {
         if record.node != 0 {
             folders.push(record.node);
         }
+        let was_skipped = record.skip.is_some();
         let news = match self.side {
-            Side::Local => record.see_local(None),
+            Side::Local => record.see_local_gone(),
             Side::Remote => record.see_remote_gone(),
         };
+        if was_skipped {
+            self.reveal(&record);
+        }
         if news { self.batch.put(key, record) } else { Ok(()) }
+    }
+
+    /// What a feed told of what is in a folder was dropped while it was skipped: if it isn't any
+    /// more, by a look at the disk, everything on the service has to be looked at.
+    fn reveal(&mut self, record: &Record) {
+        let is_hidden = record.skip.is_some() || !record.is_on(Side::Remote);
+        if self.side == Side::Local && record.node != 0 && !is_hidden {
+            self.batch.set_fact(CURSOR, None);
+        }
     }
 
     /// Where the folder of this inode was, if it is there no more: it was renamed.

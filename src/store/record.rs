@@ -159,7 +159,7 @@ impl Record {
         // What one side says of an item's nature, a look at the other can't deny.
         let by_other = self.skip.as_ref().is_some_and(|skip| match side {
             Side::Local => skip.is_of_service() && self.is_on(Side::Remote),
-            Side::Remote => skip.is_of_disk(),
+            Side::Remote => skip.is_of_disk() && self.is_on(Side::Local),
         });
         if self.skip == skip || by_other {
             return false;
@@ -167,6 +167,17 @@ impl Record {
         self.forget_agreement();
         self.skip = skip;
         true
+    }
+
+    /// Takes over that the disk hasn't got the item any more, nor what only it could say of it.
+    /// Tells whether that is news.
+    pub fn see_local_gone(&mut self) -> bool {
+        let news = self.see_local(None);
+        let freed = self.skip.as_ref().is_some_and(SkipReason::is_of_disk);
+        if freed {
+            self.skip = None;
+        }
+        news || freed
     }
 
     /// Takes over that the service hasn't got the item any more, nor what only it could say of it.

@@ -78,6 +78,8 @@ enum Manner {
 
 /// Changes told at once.
 const PAGE: usize = 3;
+/// Where items are that aren't below the root.
+const OUTSIDE: &str = "\u{2}";
 /// What stands between a name and the number of the item that shares it.
 const MARK: char = '\u{1}';
 
@@ -205,6 +207,14 @@ impl Memory {
         inner.relocate(from, to);
     }
 
+    /// As another client would move an item out of the root; tells where it can be got back from.
+    pub fn take_out(&self, path: &str) -> String {
+        let mut inner = self.lock();
+        let away = format!("{OUTSIDE}/{}", inner.version());
+        inner.relocate(path, &away);
+        away
+    }
+
     /// Forgets what happened: who asks by an older cursor has to look at everything.
     pub fn forget_cursors(&self) {
         let mut inner = self.lock();
@@ -296,7 +306,7 @@ impl Memory {
     pub fn tree(&self) -> BTreeMap<String, Option<Vec<u8>>> {
         let inner = self.lock();
         let mut tree = BTreeMap::new();
-        for (path, item) in &inner.items {
+        for (path, item) in inner.items.iter().filter(|(path, _)| !is_outside(path)) {
             let mut folder = split_path(path).0;
             while !folder.is_empty() {
                 tree.insert(folder.to_string(), None);
@@ -349,6 +359,10 @@ impl Memory {
             How::LoseReply => Ok(true),
         }
     }
+}
+
+fn is_outside(path: &str) -> bool {
+    path.starts_with(OUTSIDE)
 }
 
 fn reply<T>(lost: bool, value: T) -> Result<T> {
@@ -411,7 +425,8 @@ impl Inner {
     }
 
     fn record(&mut self, path: &str, went: bool) {
-        if self.feed.is_some() {
+        // Of what isn't below the root, paths tell nothing.
+        if self.feed == Some(Manner::Ids) || (self.feed.is_some() && !is_outside(path)) {
             self.journal.push(Happened { path: path.into(), id: self.id(path), went });
         }
     }
@@ -460,8 +475,11 @@ impl Inner {
                 Some(path) => {
                     let (folder, name) = split_path(&path);
                     let name = name.split(MARK).next().unwrap().to_string();
-                    let spot = Spot::Child { folder: self.id(folder).into(), name };
-                    Change::There { spot, entry: entry(&path) }
+                    let folder = match folder {
+                        OUTSIDE => "elsewhere".into(),
+                        folder => self.id(folder).into(),
+                    };
+                    Change::There { spot: Spot::Child { folder, name }, entry: entry(&path) }
                 }
                 None => Change::GoneId(id.as_str().into()),
             },
@@ -739,7 +757,7 @@ impl Feed for Memory {
                         id: String::new(),
                         went: false,
                     };
-                    told.extend(inner.items.keys().map(there));
+                    told.extend(inner.items.keys().filter(|path| !is_outside(path)).map(there));
                     inner.journal.len()
                 }
             };
