@@ -32,6 +32,8 @@ pub enum Kind {
     QuotaFull,
     /// The service or the disk refuses this name.
     BadName,
+    /// Another item has this name, as the service compares names.
+    NameTaken,
     /// The service refuses a file of this size.
     TooLarge,
     /// The other end said something that makes no sense.
@@ -75,7 +77,7 @@ pub enum Reaction {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 21] = [
+    pub const ALL: [Kind; 22] = [
         Kind::Offline,
         Kind::Busy,
         Kind::SignIn,
@@ -86,6 +88,7 @@ impl Kind {
         Kind::DiskFull,
         Kind::QuotaFull,
         Kind::BadName,
+        Kind::NameTaken,
         Kind::TooLarge,
         Kind::Protocol,
         Kind::Integrity,
@@ -105,7 +108,7 @@ impl Kind {
             Kind::Changed | Kind::Exists | Kind::NotFound => Reaction::Replan,
             Kind::Protocol | Kind::Integrity | Kind::Disk | Kind::InUse => Reaction::Retry,
             Kind::Offline | Kind::Busy | Kind::DiskFull | Kind::QuotaFull => Reaction::Wait,
-            Kind::Denied | Kind::BadName | Kind::TooLarge => Reaction::Skip,
+            Kind::Denied | Kind::BadName | Kind::NameTaken | Kind::TooLarge => Reaction::Skip,
             Kind::SignIn | Kind::Untrusted | Kind::RootLost | Kind::Approval | Kind::Usage => {
                 Reaction::Ask
             }
@@ -126,6 +129,7 @@ impl Kind {
             Kind::DiskFull => "disk-full",
             Kind::QuotaFull => "quota-full",
             Kind::BadName => "bad-name",
+            Kind::NameTaken => "name-taken",
             Kind::TooLarge => "too-large",
             Kind::Protocol => "protocol",
             Kind::Integrity => "integrity",
@@ -156,6 +160,7 @@ impl Kind {
             Kind::DiskFull => "free space on the volume; Mooring goes on by itself",
             Kind::QuotaFull => "free space in the account; Mooring goes on by itself",
             Kind::BadName => "rename it",
+            Kind::NameTaken => "rename one of them",
             Kind::TooLarge => "split it or leave it out",
             Kind::Protocol => "check that the address is that of the service",
             Kind::Integrity => "nothing to do; Mooring tries again by itself",

@@ -258,6 +258,7 @@ fn tasks_come_and_go() {
         "remote": "/docs",
         "direction": "both",
         "keep_removed": false,
+        "settings": {},
         "paused": false,
     });
     assert_eq!(task, expected);

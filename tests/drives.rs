@@ -187,6 +187,10 @@ fn a_person_signs_in() {
         }
         assert_eq!(connection(&pair)["signed_in"], false);
         answer(&pair, "code").with(2, &["none was begun", SIGN_IN_AGAIN]);
+        if peer.name() == "dropbox" {
+            let line = ["connection", "authorize", "cloud", "--listen"];
+            run(&pair, &line).with(2, &["its service shows a code", "leave --listen out"]);
+        }
 
         // What goes wrong changes nothing.
         let before = connection(&pair);
@@ -625,6 +629,15 @@ fn of_two_names_that_are_one_to_dropbox_one_is_synced_and_the_other_told() {
     pair.rename("a.txt", "b.txt");
     eventually("both are there", || pair.remote("b.txt") == Some(b"lower".into()));
     assert_eq!(pair.remote("A.txt"), Some(b"upper".into()));
+
+    // Nor does it wait for a person's word once the name is free.
+    pair.write("NEWS", "loud");
+    let problem = || pair.status()["tasks"][0]["counts"]["problems"] == 1;
+    eventually("the daemon has tried it", problem);
+    pair.rename("news", "renamed");
+    eventually("both are there", || pair.remote("NEWS") == Some(b"loud".into()));
+    assert_eq!(pair.remote("renamed"), Some(b"news".into()));
+    eventually("there is no problem left", || !problem());
     pair.is_equal();
 }
 

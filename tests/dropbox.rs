@@ -394,7 +394,7 @@ fn of_names_that_differ_in_case_one_can_be_there() {
         ("rename", opened.rename("other", "a.txt", &other).unwrap_err()),
         ("copy", opened.remote.copy("other", "a.txt", &other.print.version).unwrap_err()),
     ] {
-        assert_eq!(error.kind(), Kind::BadName, "{what}: {error}");
+        assert_eq!(error.kind(), Kind::NameTaken, "{what}: {error}");
         let named = error.reason().contains("'A.txt'") || error.reason().contains("'Folder'");
         assert!(named && error.advice() == "rename one of them", "{what}: {error}");
     }

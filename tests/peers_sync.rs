@@ -1,4 +1,5 @@
-//! The real program against every real server, with rclone for the person at the other side.
+//! The real program against every server and every fake of a service, with another person at the
+//! other side.
 
 use crate::common::contract::pattern;
 use crate::common::pair::{Pair, Peer};

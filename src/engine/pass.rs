@@ -163,7 +163,7 @@ impl<'e> Pass<'e> {
                 // It failed in this cycle already.
                 return Ok(None);
             }
-            if problem.settled && !self.look.retry {
+            if problem.settled && !self.look.retry && !is_free(snapshot, &key, &problem)? {
                 self.report.known(&path, problem);
                 return Ok(None);
             }
@@ -473,4 +473,14 @@ impl<'e> Pass<'e> {
         self.batch.flush()?;
         Ok(self.progress)
     }
+}
+
+/// Whether what failed because another item had its name may go on: that one is gone from the
+/// service, or is called otherwise by now.
+fn is_free(snapshot: &Snapshot, key: &Key, problem: &Problem) -> Result<bool> {
+    let name = key.plain().to_lowercase();
+    let is_other = |other: &Key, record: &Record| {
+        other != key && record.is_on(Side::Remote) && other.plain().to_lowercase() == name
+    };
+    Ok(problem.kind == Kind::NameTaken.word() && !snapshot.any_child(key.folder, is_other)?)
 }

@@ -176,7 +176,8 @@ pub trait Remote: Send + Sync {
     /// [`Content::unchanged`] has said yes.
     ///
     /// # Errors
-    /// `Exists` or `Changed` when `expect` doesn't hold, `QuotaFull`, `TooLarge`, `BadName`.
+    /// `Exists` or `Changed` when `expect` doesn't hold, `QuotaFull`, `TooLarge`, `BadName`,
+    /// `NameTaken`.
     fn write(
         &self,
         place: Place<'_>,

@@ -1,5 +1,5 @@
-//! A local folder and a folder on a real server, kept the same by the real program. A person works
-//! in the first, and with rclone in the second.
+//! A local folder and a folder on a server, kept the same by the real program. A person works in
+//! the first, and in the second with rclone or by what a fake can be told.
 
 use super::bench::TempFolder;
 use super::peers::{DavPeer, FakePeer, S3Peer};

@@ -570,5 +570,5 @@ fn gone(what: &str) -> Error {
 /// An item can't be in a folder because of another whose name Dropbox takes for the same.
 fn twin(what: &str, there: &Meta) -> Error {
     let cause = format!("Dropbox takes its name for the same as that of '{}'", there.name);
-    Error::new(Kind::BadName, what, cause).remedy("rename one of them")
+    Error::new(Kind::NameTaken, what, cause)
 }
