@@ -2,7 +2,7 @@
 
 use super::preview::move_intent;
 use super::{Engine, Intent, Report, now};
-use crate::error::{Reaction, Result};
+use crate::error::{Kind, Reaction, Result};
 use crate::execute::{Done, Job, Outcome, Target, Work, with_pool};
 use crate::local::Found;
 use crate::model::{ItemKind, LocalPrint, RemotePrint, Side, Version};
@@ -22,6 +22,11 @@ impl Engine {
             self.cancel.check()?;
             let moved = match self.rename_folder(&rename) {
                 Ok(moved) => moved,
+                // More than the service moves at once, but perhaps not what is in it.
+                Err(error) if error.kind() == Kind::TooLarge => {
+                    renamed.extend(self.observer().local_split(self.disk(), &rename)?);
+                    continue;
+                }
                 Err(error) => match error.kind().reaction() {
                     Reaction::Wait | Reaction::Ask | Reaction::Stop => return Err(error),
                     _ => false,
