@@ -281,6 +281,7 @@ impl History {
         const KINDS: &[Kind] = &[
             Kind::Offline,
             Kind::Denied,
+            Kind::TooLarge,
             Kind::Integrity,
             Kind::QuotaFull,
             Kind::State,
