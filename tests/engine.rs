@@ -178,6 +178,25 @@ fn a_renamed_folder_is_one_call_where_the_service_can() {
 }
 
 #[test]
+fn a_folder_too_large_to_be_renamed_at_once_is_renamed_in_parts() {
+    let bench = Bench::new(&DRIVE, Direction::Both);
+    for path in ["old/file", "old/in/one", "old/in/deep/two"] {
+        bench.write(path, path.as_bytes());
+    }
+    bench.sync(&EVERYTHING).unwrap();
+    fs::rename(bench.local.join("old"), bench.local.join("new")).unwrap();
+    *bench.memory.broken.lock().unwrap() = Some(("rename old".into(), Kind::TooLarge));
+    bench.memory.take_calls();
+    let report = bench.sync(&EVERYTHING).unwrap();
+    assert_eq!((report.uploaded, report.moved, report.errors), (0, 2, 0), "{report:?}");
+    let calls = bench.memory.take_calls();
+    let renames: Vec<_> = calls.iter().filter(|call| call.starts_with("rename")).collect();
+    assert_eq!(renames, ["rename old", "rename old/in", "rename old/file"]);
+    assert_eq!(bench.tree(), bench.memory.tree());
+    assert!(!bench.sync(&EVERYTHING).unwrap().did_something());
+}
+
+#[test]
 fn moved_files_are_not_sent_again() {
     each_kind(|bench| {
         for number in 0..20 {

@@ -33,7 +33,7 @@ use crate::progress::Progress;
 use crate::remote::{self, Descriptor, Place, Remote, Service};
 use crate::rules::NameCheck;
 use crate::settings::Task;
-use crate::store::{Batch, Event, Key, Snapshot, Trees, decode, encode};
+use crate::store::{Batch, Event, Facet, Key, Snapshot, Trees, decode, encode};
 use std::cell::RefCell;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -314,7 +314,9 @@ impl Engine {
         // One that was renamed is known by its new name already.
         let elsewhere =
             batch.of_id(told)?.is_some_and(|(at, record)| at != *key && record.is_on(Side::Remote));
-        let entry = entry.filter(|_| !elsewhere);
+        // One that a feed said is gone may be what it was, in a folder that left the task.
+        let left = record.remote == Facet::Gone && self.remote.feed().is_some();
+        let entry = entry.filter(|_| !elsewhere && !left);
         match kind {
             ItemKind::File => {
                 record.see_local(found);

@@ -2,7 +2,7 @@
 
 use super::preview::move_intent;
 use super::{Engine, Intent, Report, now};
-use crate::error::{Reaction, Result};
+use crate::error::{Kind, Reaction, Result};
 use crate::execute::{Done, Job, Outcome, Target, Work, with_pool};
 use crate::local::Found;
 use crate::model::{ItemKind, LocalPrint, RemotePrint, Side, Version};
@@ -22,6 +22,11 @@ impl Engine {
             self.cancel.check()?;
             let moved = match self.rename_folder(&rename) {
                 Ok(moved) => moved,
+                // More than the service moves at once, but perhaps not what is in it.
+                Err(error) if error.kind() == Kind::TooLarge => {
+                    renamed.extend(self.observer().local_split(self.disk(), &rename)?);
+                    continue;
+                }
                 Err(error) => match error.kind().reaction() {
                     Reaction::Wait | Reaction::Ask | Reaction::Stop => return Err(error),
                     _ => false,
@@ -163,7 +168,9 @@ impl Engine {
         let twin = snapshot.get(&rename.to.twin())?;
         let taken =
             snapshot.get(&rename.to)?.is_some() || twin.is_some_and(|twin| twin.is_on(Side::Local));
-        if !record.is_on(Side::Local) || skipped || taken {
+        // Another folder may have its old name by now, and have taken over the row.
+        let replaced = record.remote_id() != &*rename.print.id;
+        if !record.is_on(Side::Local) || replaced || skipped || taken {
             return Ok(None);
         }
         Ok(Some((snapshot.path(&rename.from)?, to)))

@@ -193,6 +193,34 @@ impl Observer<'_> {
         batch.flush()
     }
 
+    /// Takes a renamed folder as one that is gone and one that is new, but tells the folders in it
+    /// as renamed.
+    pub fn local_split(&self, disk: &Disk, renamed: &RenamedHere) -> Result<Vec<RenamedHere>> {
+        let snapshot = self.trees.snapshot()?;
+        let mut batch = self.trees.batch()?;
+        let mut look = self.look(&snapshot, &mut batch, Side::Local)?;
+        if let Some(record) = snapshot.get(&renamed.from)? {
+            for row in snapshot.children(record.node)? {
+                let (key, record) = row?;
+                if record.node == 0 {
+                    look.gone_one(key, record, &mut Vec::new())?;
+                }
+            }
+            look.gone_one(renamed.from.clone(), record, &mut Vec::new())?;
+        }
+        let mut record = look.new_folder(&renamed.to)?;
+        record.see_local(Some(renamed.print));
+        let node = record.node;
+        look.batch.put(renamed.to.clone(), record)?;
+        let path = snapshot.path(&renamed.to)?;
+        look.disk = Some(disk);
+        walk::local(&mut look, disk, self.spill, (node, path), true)?;
+        let found = look.found;
+        batch.flush()?;
+        self.conclude(&found, Side::Local)?;
+        Ok(found.here)
+    }
+
     /// Looks at the service.
     ///
     /// # Errors
@@ -229,7 +257,11 @@ impl Observer<'_> {
         let snapshot = self.trees.snapshot()?;
         let mut batch = self.trees.batch()?;
         let mut look = self.look(&snapshot, &mut batch, Side::Remote)?;
-        look.gone(&renamed.from)?;
+        // Another folder that has its old name has taken over the row.
+        let old = snapshot.get(&renamed.from)?;
+        if old.is_some_and(|old| old.remote_id() == &*renamed.print.id) {
+            look.gone(&renamed.from)?;
+        }
         let mut record = look.new_folder(&renamed.to)?;
         record.see_remote(Some(renamed.print.clone()));
         look.batch.put(renamed.to.clone(), record)?;

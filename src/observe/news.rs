@@ -90,7 +90,9 @@ impl<'a> News<'a> {
             for change in later {
                 wrote |= self.apply(&mut batch, change, Turn::Last)?;
             }
-            if wrote || cursor.is_none() {
+            if !self.complete {
+                batch.set_fact(CURSOR, None);
+            } else if wrote || cursor.is_none() {
                 batch.set_fact(CURSOR, Some(page.cursor.as_bytes().to_vec()));
             }
             batch.flush()?;
