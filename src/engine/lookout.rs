@@ -33,7 +33,9 @@ impl Engine {
     /// polled.
     pub fn ear(&self) -> Option<Ear> {
         let can_wait = self.remote.feed().is_some_and(Feed::can_wait);
-        let cursor = self.cursor.clone().filter(|_| can_wait)?;
+        // A cycle that had no need to ask the service goes on from what is noted.
+        let cursor = self.cursor.clone().or_else(|| self.noted_cursor().ok().flatten());
+        let cursor = cursor.filter(|_| can_wait)?;
         Some(Ear { remote: self.remote.clone(), cursor })
     }
 
@@ -73,8 +75,7 @@ impl Engine {
             self.list_all(report, follow)?;
             return Ok(());
         };
-        let noted = self.trees.snapshot()?.fact(CURSOR)?;
-        let noted = noted.and_then(|cursor| String::from_utf8(cursor).ok());
+        let noted = self.noted_cursor()?;
         // None is noted where everything has to be looked at, whatever is known here.
         let known = self.cursor.take();
         if let Some(cursor) = noted.map(|noted| known.unwrap_or(noted)) {
@@ -117,6 +118,12 @@ impl Engine {
         let mut batch = trees.batch()?;
         self.check_remote_root(&trees.snapshot()?, &mut batch, false)?;
         batch.flush()
+    }
+
+    /// Where the state says to go on; `None` where everything has to be looked at.
+    fn noted_cursor(&self) -> Result<Option<String>> {
+        let noted = self.trees.snapshot()?.fact(CURSOR)?;
+        Ok(noted.and_then(|cursor| String::from_utf8(cursor).ok()))
     }
 
     /// Keeps where to go on after a look at everything; `None` when that has to be repeated.
