@@ -387,7 +387,9 @@ impl<'e> Pass<'e> {
                 match self.engine.refresh(&key) {
                     Ok(()) => {
                         self.progress = true;
-                        Ok(())
+                        // What was wrong with it in an earlier cycle mustn't keep the next pass
+                        // from trying it.
+                        self.batch.set_problem(key, None)
                     }
                     Err(worse) => self.fail_for_good(key, path, worse),
                 }
