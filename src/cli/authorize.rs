@@ -44,7 +44,7 @@ pub fn run(
         print_json(out, &document)?;
         return Ok(if begun.needed { End::NeedsPerson } else { End::Done });
     }
-    // What can't be listened for needn't be begun.
+    // What can't be listened for isn't shown.
     let listener = match begun.page.as_ref().map(|page| page.redirect.as_deref()) {
         Some(Some(redirect)) if hears => Some(listen::Listener::bind(redirect)?),
         Some(None) if hears => {
