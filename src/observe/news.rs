@@ -69,6 +69,8 @@ impl<'a> News<'a> {
     /// everything has to be looked at.
     pub fn take(mut self, cursor: Option<String>) -> Result<Option<String>> {
         let mut cursor = cursor;
+        // To be told again more than a page costs more than a write.
+        let mut much = cursor.is_none();
         loop {
             let mut changes = Vec::new();
             let page = self.feed.changes(cursor.as_deref(), &mut |change| {
@@ -92,10 +94,11 @@ impl<'a> News<'a> {
             }
             if !self.complete {
                 batch.set_fact(CURSOR, None);
-            } else if wrote || cursor.is_none() {
+            } else if wrote || much || page.more {
                 batch.set_fact(CURSOR, Some(page.cursor.as_bytes().to_vec()));
             }
             batch.flush()?;
+            much |= page.more;
             if page.more && cursor.as_ref() == Some(&page.cursor) {
                 let cause = "it tells the same page again and again";
                 return Err(Error::new(Kind::Protocol, "the service's changes", cause));
