@@ -105,7 +105,11 @@ impl Engine {
             Err(error) => match (error.kind().reaction(), self.renamed_before(&to, &print)?) {
                 (Reaction::Wait | Reaction::Ask | Reaction::Stop, _) => return Err(error),
                 (_, Some(moved)) => moved,
-                _ => return Ok(false),
+                _ => {
+                    // The folders that were made for it are there all the same.
+                    batch.flush()?;
+                    return Ok(false);
+                }
             },
         };
         self.rename_row(&mut batch, rename, moved)?;
