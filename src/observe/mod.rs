@@ -183,13 +183,9 @@ impl Observer<'_> {
         let mut batch = self.trees.batch()?;
         let mut look = self.look(&snapshot, &mut batch, Side::Local)?;
         look.gone(&renamed.from)?;
-        let mut record = look.new_folder(&renamed.to)?;
-        record.see_local(Some(renamed.print));
-        let node = record.node;
-        look.batch.put(renamed.to.clone(), record)?;
-        let path = snapshot.path(&renamed.to)?;
+        let at = (look.folder_here(renamed)?, snapshot.path(&renamed.to)?);
         // Without the disk, nothing in it is taken as renamed again.
-        walk::local(&mut look, disk, self.spill, (node, path), true)?;
+        walk::local(&mut look, disk, self.spill, at, true)?;
         batch.flush()
     }
 
@@ -208,13 +204,9 @@ impl Observer<'_> {
             }
             look.gone_one(renamed.from.clone(), record, &mut Vec::new())?;
         }
-        let mut record = look.new_folder(&renamed.to)?;
-        record.see_local(Some(renamed.print));
-        let node = record.node;
-        look.batch.put(renamed.to.clone(), record)?;
-        let path = snapshot.path(&renamed.to)?;
+        let at = (look.folder_here(renamed)?, snapshot.path(&renamed.to)?);
         look.disk = Some(disk);
-        walk::local(&mut look, disk, self.spill, (node, path), true)?;
+        walk::local(&mut look, disk, self.spill, at, true)?;
         let found = look.found;
         batch.flush()?;
         self.conclude(&found, Side::Local)?;
@@ -330,6 +322,15 @@ impl Look<'_, '_> {
             Some(record) => Ok(record),
             None => Ok(Record::new(self.batch.new_node()?)),
         }
+    }
+
+    /// The node of a renamed folder that is taken as new where it is.
+    fn folder_here(&mut self, renamed: &RenamedHere) -> Result<u64> {
+        let mut record = self.new_folder(&renamed.to)?;
+        record.see_local(Some(renamed.print));
+        let node = record.node;
+        self.batch.put(renamed.to.clone(), record)?;
+        Ok(node)
     }
 
     /// An item of the service that turned up at `key` isn't anywhere else any more.
