@@ -32,10 +32,11 @@ impl Engine {
     /// What listens to the service from where the last look ended; `None` where it has to be
     /// polled.
     pub fn ear(&self) -> Option<Ear> {
-        let can_wait = self.remote.feed().is_some_and(Feed::can_wait);
+        if !self.remote.feed().is_some_and(Feed::can_wait) {
+            return None;
+        }
         // A cycle that had no need to ask the service goes on from what is noted.
-        let cursor = self.cursor.clone().or_else(|| self.noted_cursor().ok().flatten());
-        let cursor = cursor.filter(|_| can_wait)?;
+        let cursor = self.cursor.clone().or_else(|| self.noted_cursor().ok().flatten())?;
         Some(Ear { remote: self.remote.clone(), cursor })
     }
 
@@ -180,17 +181,8 @@ impl Engine {
             Kind::NotFound => error.meaning(Kind::RootLost),
             _ => error,
         })?;
-        let (mut all, mut renamed) = (seen.all, seen.renamed);
-        while let Some(rename) = renamed.pop() {
-            self.cancel.check()?;
-            if follow(self, &rename, report)? {
-                let seen = self.observer().remote_below(self.remote.as_ref(), &rename.to)?;
-                all &= seen.all;
-                renamed.extend(seen.renamed);
-            } else {
-                all &= self.observer().remote_remade(self.remote.as_ref(), &rename)?;
-            }
-        }
-        Ok(all)
+        let remote = self.remote.as_ref();
+        let follow: &mut Follow<'_> = &mut |renamed| follow(self, renamed, report);
+        Ok(self.observer().settle_renamed(remote, seen.renamed, false, follow)? && seen.all)
     }
 }

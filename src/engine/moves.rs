@@ -68,10 +68,7 @@ impl Engine {
 
     /// The paths of a folder's rename that the service can follow; `None` when it can't.
     pub(super) fn tree_move(&self, rename: &RenamedHere) -> Result<Option<(String, String)>> {
-        if self.ways.up().is_none()
-            || self.descriptor.moves != Moves::Trees
-            || self.task.keep_removed
-        {
+        if !self.is_open(Way::Up) || self.descriptor.moves != Moves::Trees {
             return Ok(None);
         }
         let snapshot = self.trees.snapshot()?;
@@ -90,11 +87,9 @@ impl Engine {
     /// Renames a folder on the disk that was renamed on the service, with everything in it, and puts
     /// its row under the new name. Tells whether it could; otherwise it counts as removed and new.
     pub(super) fn follow_folder(&self, rename: &RenamedThere, report: &mut Report) -> Result<bool> {
-        let Some((from, to)) = self.tree_follow(rename)? else { return Ok(false) };
+        let Some((from, to, print)) = self.tree_follow(rename)? else { return Ok(false) };
         let Some(down) = self.ways.down() else { return Ok(false) };
         let mut batch = self.trees.batch()?;
-        let known = batch.get(&rename.from)?.and_then(|record| record.local_print().copied());
-        let Some(print) = known else { return Ok(false) };
         let renamed = match self.ensure_local_folder(&mut batch, rename.to.folder) {
             Ok(false) => return Ok(false),
             Ok(true) => down.writer.rename(&from, &to, ItemKind::Folder, &print),
@@ -126,10 +121,8 @@ impl Engine {
         rename: &RenamedThere,
         each: &mut dyn FnMut(Intent) -> Result<()>,
     ) -> Result<bool> {
-        let Some((from, to)) = self.tree_follow(rename)? else { return Ok(false) };
+        let Some((from, to, print)) = self.tree_follow(rename)? else { return Ok(false) };
         let mut batch = self.trees.batch()?;
-        let known = batch.get(&rename.from)?.and_then(|record| record.local_print().copied());
-        let Some(print) = known else { return Ok(false) };
         self.rename_row(&mut batch, rename, print)?;
         batch.flush()?;
         each(move_intent(&from, &to))?;
@@ -160,9 +153,10 @@ impl Engine {
         Ok(())
     }
 
-    /// The paths of a folder's rename that the disk can follow; `None` when it can't.
-    fn tree_follow(&self, rename: &RenamedThere) -> Result<Option<(String, String)>> {
-        if self.ways.down().is_none() || self.task.keep_removed {
+    /// The paths of a folder's rename that the disk can follow, and the folder's state there; `None`
+    /// when it can't.
+    fn tree_follow(&self, rename: &RenamedThere) -> Result<Option<(String, String, LocalPrint)>> {
+        if !self.is_open(Way::Down) {
             return Ok(None);
         }
         let snapshot = self.trees.snapshot()?;
@@ -174,28 +168,32 @@ impl Engine {
             snapshot.get(&rename.to)?.is_some() || twin.is_some_and(|twin| twin.is_on(Side::Local));
         // Another folder may have its old name by now, and have taken over the row.
         let replaced = record.remote_id() != &*rename.print.id;
-        if !record.is_on(Side::Local) || replaced || skipped || taken {
-            return Ok(None);
+        match record.local_print() {
+            Some(print) if !(replaced || skipped || taken) => {
+                Ok(Some((snapshot.path(&rename.from)?, to, *print)))
+            }
+            _ => Ok(None),
         }
-        Ok(Some((snapshot.path(&rename.from)?, to)))
     }
 
     /// Moves files on either side that were moved on the other: on the disk, gone from one place
     /// and there in another with the same inode, size and time; on the service, with the same id.
     pub(super) fn move_files(&mut self, report: &mut Report) -> Result<()> {
-        if self.task.keep_removed {
-            return Ok(());
-        }
         for way in [Way::Up, Way::Down] {
-            let open = match way {
-                Way::Up => self.ways.up().is_some(),
-                Way::Down => self.ways.down().is_some(),
-            };
-            if open && self.note_departures(way)? {
+            if self.is_open(way) && self.note_departures(way)? {
                 self.move_files_one_way(way, report)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a side may follow the other's moves: what is kept when it is removed isn't moved.
+    pub(super) fn is_open(&self, way: Way) -> bool {
+        let open = match way {
+            Way::Up => self.ways.up().is_some(),
+            Way::Down => self.ways.down().is_some(),
+        };
+        open && !self.task.keep_removed
     }
 
     fn move_files_one_way(&self, way: Way, report: &mut Report) -> Result<()> {

@@ -23,10 +23,8 @@ impl Engine {
                 None => self.observer().local_remade(self.disk(), rename)?,
             }
         }
-        for (way, open) in
-            [(Way::Up, self.ways.up().is_some()), (Way::Down, self.ways.down().is_some())]
-        {
-            let any = open && !self.task.keep_removed && self.note_departures(way)?;
+        for way in [Way::Up, Way::Down] {
+            let any = self.is_open(way) && self.note_departures(way)?;
             let snapshot = self.trees.snapshot()?;
             // From here on, only what was found as moved counts as departed.
             let moves = snapshot.dirty(None)?.filter(|_| any).filter_map(|key| {

@@ -132,8 +132,7 @@ impl Observer<'_> {
                 }
             }
         }
-        self.conclude(&found, Side::Local)?;
-        Ok(found.here)
+        self.conclude(found, Side::Local).map(|found| found.here)
     }
 
     /// Looks at a folder whose row has been put under its new name, and at everything in it.
@@ -141,8 +140,7 @@ impl Observer<'_> {
         let mut found = Found::default();
         let path = self.trees.snapshot()?.path(key)?;
         self.look_at(disk, &path, true, &mut found)?;
-        self.conclude(&found, Side::Local)?;
-        Ok(found.here)
+        self.conclude(found, Side::Local).map(|found| found.here)
     }
 
     /// Looks at a folder of the disk, and at everything or at what is new in it. What one look
@@ -160,7 +158,7 @@ impl Observer<'_> {
     }
 
     /// Takes the folders that aren't in their place, and weren't renamed, as gone.
-    fn conclude(&self, found: &Found, side: Side) -> Result<()> {
+    fn conclude(&self, found: Found, side: Side) -> Result<Found> {
         let snapshot = self.trees.snapshot()?;
         let mut batch = self.trees.batch()?;
         let mut look = self.look(&snapshot, &mut batch, side)?;
@@ -174,7 +172,8 @@ impl Observer<'_> {
                 look.gone(&key)?;
             }
         }
-        batch.flush()
+        batch.flush()?;
+        Ok(found)
     }
 
     /// Takes a renamed folder as one that is gone and one that is new.
@@ -209,8 +208,7 @@ impl Observer<'_> {
         walk::local(&mut look, disk, self.spill, at, true)?;
         let found = look.found;
         batch.flush()?;
-        self.conclude(&found, Side::Local)?;
-        Ok(found.here)
+        self.conclude(found, Side::Local).map(|found| found.here)
     }
 
     /// Looks at the service.
@@ -218,29 +216,55 @@ impl Observer<'_> {
     /// # Errors
     /// Those of [`Remote::list`]; the state then knows what was told until then.
     pub fn remote(&self, remote: &dyn Remote, listing: Listing) -> Result<Seen> {
-        let snapshot = self.trees.snapshot()?;
-        let mut batch = self.trees.batch()?;
-        let mut look = self.look(&snapshot, &mut batch, Side::Remote)?;
-        let all = match listing {
-            Listing::Flat => flat::remote(&mut look, remote).map(|()| true)?,
-            Listing::Folders => walk::remote(&mut look, remote, self.spill)?,
-        };
-        let found = look.found;
-        batch.flush()?;
-        self.conclude(&found, Side::Remote)?;
-        Ok(Seen { all, renamed: found.there })
+        self.look_there(|look| match listing {
+            Listing::Flat => flat::remote(look, remote).map(|()| true),
+            Listing::Folders => walk::remote(look, remote, self.spill),
+        })
     }
 
     /// Looks at a folder of the service that has a row, and at everything in it.
     pub fn remote_below(&self, remote: &dyn Remote, key: &Key) -> Result<Seen> {
+        self.look_there(|look| walk::remote_below(look, remote, self.spill, key))
+    }
+
+    /// Looks at the service in this way, which tells whether every folder could be listed.
+    fn look_there(&self, walk: impl FnOnce(&mut Look<'_, '_>) -> Result<bool>) -> Result<Seen> {
         let snapshot = self.trees.snapshot()?;
         let mut batch = self.trees.batch()?;
         let mut look = self.look(&snapshot, &mut batch, Side::Remote)?;
-        let all = walk::remote_below(&mut look, remote, self.spill, key)?;
+        let all = walk(&mut look)?;
         let found = look.found;
         batch.flush()?;
-        self.conclude(&found, Side::Remote)?;
-        Ok(Seen { all, renamed: found.there })
+        let renamed = self.conclude(found, Side::Remote)?.there;
+        Ok(Seen { all, renamed })
+    }
+
+    /// Follows folders that turned up in another place, or takes them as gone and new, and so on
+    /// with those in them. Tells whether every folder could be listed.
+    ///
+    /// With a feed (`fed`), what is in a folder that is followed is known, or told of its own: only
+    /// one that counted as gone is listed.
+    pub fn settle_renamed(
+        &self,
+        remote: &dyn Remote,
+        mut renamed: Vec<RenamedThere>,
+        fed: bool,
+        follow: &mut Follow<'_>,
+    ) -> Result<bool> {
+        let mut all = true;
+        while let Some(rename) = renamed.pop() {
+            self.cancel.check()?;
+            let row = self.trees.snapshot()?.get(&rename.from)?;
+            let known = fed && row.is_some_and(|row| row.is_on(Side::Remote));
+            if !follow(&rename)? {
+                all &= self.remote_remade(remote, &rename)?;
+            } else if !known {
+                let seen = self.remote_below(remote, &rename.to)?;
+                all &= seen.all;
+                renamed.extend(seen.renamed);
+            }
+        }
+        Ok(all)
     }
 
     /// Takes a folder that was renamed on the service as one that is gone and one that is new.

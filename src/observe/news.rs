@@ -251,17 +251,8 @@ impl<'a> News<'a> {
         batch.flush()?;
         let seen = self.observer.remote_below(self.remote, key)?;
         self.complete &= seen.all;
-        let mut renamed = seen.renamed;
-        while let Some(rename) = renamed.pop() {
-            let known = batch.get(&rename.from)?.is_some_and(|row| row.is_on(Side::Remote));
-            if !(self.follow)(&rename)? {
-                self.complete &= self.observer.remote_remade(self.remote, &rename)?;
-            } else if !known {
-                let seen = self.observer.remote_below(self.remote, &rename.to)?;
-                self.complete &= seen.all;
-                renamed.extend(seen.renamed);
-            }
-        }
+        self.complete &=
+            self.observer.settle_renamed(self.remote, seen.renamed, true, self.follow)?;
         Ok(())
     }
 
