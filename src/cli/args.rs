@@ -256,12 +256,8 @@ impl Given {
     /// secret, which would be in the list of processes already.
     fn sources(&mut self, option: Opt) -> Result<Vec<(String, Source)>> {
         let mut sources = Vec::new();
-        while let Some(pair) = self.take_text(option)? {
-            let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {
-                let cause = format!("--{} wants KEY=VALUE", name_of(option));
-                return Err(self.wrong(cause));
-            };
-            let source = match (value.strip_prefix('@'), value) {
+        while let Some((key, value)) = self.take_pair(option)? {
+            let source = match (value.strip_prefix('@'), value.as_str()) {
                 (Some(file), _) => Source::File(file.into()),
                 (None, "-") if option == Opt::Secret => Source::Input,
                 (None, value) if option == Opt::Secret && !value.is_empty() => {
@@ -272,7 +268,7 @@ impl Given {
                 }
                 (None, value) => Source::Given(value.to_owned()),
             };
-            sources.push((key.to_owned(), source));
+            sources.push((key, source));
         }
         Ok(sources)
     }
@@ -280,13 +276,18 @@ impl Given {
     /// The `KEY=VALUE`s of a task.
     fn pairs(&mut self) -> Result<Vec<(String, String)>> {
         let mut pairs = Vec::new();
-        while let Some(pair) = self.take_text(Opt::Set)? {
-            let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {
-                return Err(self.wrong("--set wants KEY=VALUE"));
-            };
-            pairs.push((key.to_owned(), value.to_owned()));
+        while let Some(pair) = self.take_pair(Opt::Set)? {
+            pairs.push(pair);
         }
         Ok(pairs)
+    }
+
+    fn take_pair(&mut self, option: Opt) -> Result<Option<(String, String)>> {
+        let Some(pair) = self.take_text(option)? else { return Ok(None) };
+        match pair.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok(Some((key.to_owned(), value.to_owned()))),
+            _ => Err(self.wrong(format!("--{} wants KEY=VALUE", name_of(option)))),
+        }
     }
 
     fn answer(&mut self) -> Result<Answer> {

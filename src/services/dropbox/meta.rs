@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use std::time::{Duration, SystemTime};
 
 /// An item: the fields of files, folders and what is gone, as far as they matter.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(super) struct Meta {
     /// Left out where only one kind can be.
     #[serde(rename = ".tag", default)]
@@ -24,7 +24,7 @@ pub(super) struct Meta {
     /// A file's revision: new with each change of its content, and with each move.
     pub rev: Option<Box<str>>,
     #[serde(default)]
-    size: u64,
+    pub size: u64,
     client_modified: Option<String>,
     content_hash: Option<String>,
     #[serde(default = "yes")]
@@ -34,7 +34,7 @@ pub(super) struct Meta {
     sharing_info: Option<Sharing>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Sharing {
     #[serde(default)]
     no_access: bool,
@@ -81,11 +81,6 @@ impl Meta {
     pub fn hash(&self) -> Option<Hash> {
         let bytes = from_hex(self.content_hash.as_deref()?)?;
         Some(Hash::Blocks(bytes.try_into().ok()?))
-    }
-
-    /// Bytes.
-    pub fn size(&self) -> u64 {
-        self.size
     }
 
     /// Whether both are of the same content.

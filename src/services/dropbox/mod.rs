@@ -505,11 +505,10 @@ impl Folder {
     }
 
     fn remove_file(&self, what: &str, path: &str, version: &Version) -> Result<()> {
-        let Some(meta) = self.look(what, path)? else { return Ok(()) };
-        if meta.version().as_ref() != Some(version) {
-            return Err(Error::new(Kind::Changed, what, "it was changed in the meantime"));
+        match self.expect(what, path, ("", ItemKind::File, version)) {
+            Err(error) if error.kind() == Kind::NotFound => Ok(()),
+            seen => self.remove_revision(what, path, &seen?),
         }
-        self.remove_revision(what, path, &meta)
     }
 
     /// Removes a file if it still is what was seen.

@@ -11,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::hash::Hash;
 use crate::http::{Payload, read_error};
 use crate::model::{Nanos, split_path, to_hex};
+use crate::remote::conditions::check;
 use crate::remote::{Entry, Expect, Place, Resume};
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
@@ -284,8 +285,7 @@ impl Upload<'_> {
 
     /// The file that was made, if it is what was sent.
     fn stored(&self, meta: Meta, hash: Hash) -> Result<Entry> {
-        let same =
-            meta.size() == self.content.size() && meta.hash().is_none_or(|told| told == hash);
+        let same = meta.size == self.content.size() && meta.hash().is_none_or(|told| told == hash);
         if same {
             return meta.entry(self.what);
         }
@@ -315,21 +315,8 @@ impl Upload<'_> {
         {
             return Err(twin(self.what, found));
         }
-        match (self.expect, found) {
-            (Expect::Absent, None) => Ok(()),
-            (Expect::Absent, Some(_)) => {
-                Err(Error::new(Kind::Exists, self.what, "something is there"))
-            }
-            (Expect::Version(version), Some(found))
-                if found.version().as_ref() == Some(version) =>
-            {
-                Ok(())
-            }
-            (Expect::Version(_), _) => {
-                let cause = "it was changed or removed in the meantime";
-                Err(Error::new(Kind::Changed, self.what, cause))
-            }
-        }
+        let found = found.map(|found| found.clone().entry(self.what)).transpose()?;
+        check(self.what, self.expect, found.as_ref())
     }
 }
 
