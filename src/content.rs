@@ -52,6 +52,16 @@ impl Read for Slice<'_> {
     }
 }
 
+/// Of the bytes that were `read` from `offset` on, those that come right after the first `at` ones,
+/// which are counted then. A content may be read in whatever pieces, and however often: who takes
+/// these each time has each byte once, in their order.
+pub fn next_bytes<'b>(at: &mut u64, offset: u64, read: &'b [u8]) -> &'b [u8] {
+    let known = at.checked_sub(offset).and_then(|known| usize::try_from(known).ok());
+    let new = known.and_then(|known| read.get(known..)).unwrap_or_default();
+    *at += new.len() as u64;
+    new
+}
+
 /// A content that gives its last bytes only if it is unchanged then: without them the request
 /// fails, and the server drops what it got.
 pub struct Guarded<'a>(pub &'a dyn Content);
@@ -71,5 +81,21 @@ impl Content for Guarded<'_> {
 
     fn unchanged(&self) -> Result<()> {
         self.0.unchanged()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_byte_is_next_once() {
+        let bytes = b"0123456789";
+        let (mut at, mut seen) = (0, Vec::new());
+        // Again, across what is known, beyond it, short, and to the end.
+        for (from, to) in [(0, 3), (0, 3), (1, 5), (7, 9), (5, 5), (2, 4), (4, 10), (9, 10)] {
+            seen.extend_from_slice(next_bytes(&mut at, from as u64, &bytes[from..to]));
+        }
+        assert_eq!((seen.as_slice(), at), (&bytes[..], 10));
     }
 }

@@ -1,7 +1,7 @@
 //! Content read once, hashed and counted on the way.
 
 use super::BUFFER_BYTES;
-use crate::content::Content;
+use crate::content::{Content, next_bytes};
 use crate::error::Result;
 use crate::http::Cancel;
 use crate::model::Fingerprint;
@@ -57,7 +57,7 @@ pub(super) fn fingerprint(content: &dyn Content, cancel: &Cancel) -> Result<Fing
 }
 
 /// A content that is fingerprinted while an adapter reads it, in whatever pieces and however
-/// often: bytes count when they come right after those that were counted.
+/// often.
 pub(super) struct Tee<'a> {
     content: &'a dyn Content,
     transfer: &'a Transfer<'a>,
@@ -85,13 +85,9 @@ impl Content for Tee<'_> {
         let count = self.content.read_at(buffer, offset)?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, hasher) = &mut *state;
-        let end = offset + count as u64;
-        if offset <= *at && end > *at {
-            let new = usize::try_from(*at - offset).unwrap_or(count).min(count);
-            hasher.update(&buffer[new..count]);
-            self.transfer.advance(end - *at);
-            *at = end;
-        }
+        let new = next_bytes(at, offset, &buffer[..count]);
+        hasher.update(new);
+        self.transfer.advance(new.len() as u64);
         Ok(count)
     }
 

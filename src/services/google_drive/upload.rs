@@ -5,7 +5,7 @@
 
 use super::file::{File, Wish, format_time, type_of};
 use super::{Drive, FIELDS, address, file_path, in_sight, json, lock};
-use crate::content::Content;
+use crate::content::{Content, Guarded, next_bytes};
 use crate::error::{Error, Kind, Result};
 use crate::hash::{Hash, HashKind, HashSum};
 use crate::http::{Call, Payload, Reply, backoff};
@@ -511,17 +511,18 @@ impl Upload<'_> {
     }
 }
 
-/// A content that is summed up while it is read, and gives its last bytes only if it is unchanged
-/// then: without them Google drops what it got.
+/// A content that is summed up while it is read.
 struct Summed<'a> {
-    content: &'a dyn Content,
+    /// Without its last bytes, Google drops what it got.
+    content: Guarded<'a>,
     /// How far it is summed up, and the sum.
     state: Mutex<(u64, HashSum)>,
 }
 
 impl<'a> Summed<'a> {
     fn new(content: &'a dyn Content) -> Self {
-        Summed { content, state: Mutex::new((0, HashSum::new(HashKind::Md5))) }
+        let state = Mutex::new((0, HashSum::new(HashKind::Md5)));
+        Summed { content: Guarded(content), state }
     }
 
     /// Reads what isn't summed up before this byte.
@@ -552,17 +553,9 @@ impl Content for Summed<'_> {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let count = self.content.read_at(buffer, offset)?;
-        let end = offset + count as u64;
-        if end >= self.content.size() {
-            self.content.unchanged()?;
-        }
         let mut state = lock(&self.state);
         let (at, sum) = &mut *state;
-        if offset <= *at && end > *at {
-            let new = usize::try_from(*at - offset).unwrap_or(count).min(count);
-            sum.update(&buffer[new..count]);
-            *at = end;
-        }
+        sum.update(next_bytes(at, offset, &buffer[..count]));
         Ok(count)
     }
 
