@@ -1,6 +1,10 @@
 //! The twins obey the contract that the real adapters obey, and are the same for the same seed.
 
-use super::{Abilities, PART, Twin, twins};
+#[path = "simulate/service/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the simulation uses all of it")]
+mod service;
+
+use service::{Abilities, PART, Times, Twin, twins};
 use crate::common::by_path::ByPath;
 use crate::common::contract::{self, Server};
 use mooring::services;
@@ -19,7 +23,7 @@ fn every_twin_keeps_the_contract() {
         // The contract's files are larger than those of a simulation.
         let abilities = Abilities { largest: None, ..abilities };
         let server = Server {
-            keeps_mtime: abilities.times != super::Times::Lost,
+            keeps_mtime: abilities.times != Times::Lost,
             drops_cut_writes: !abilities.keeps_cut,
             creates_once: abilities.conditional,
             large: 3 * PART as usize + 1,

@@ -8,8 +8,6 @@
 mod abilities;
 mod account;
 mod feed;
-#[cfg(test)]
-mod tests;
 mod tree;
 mod upload;
 mod world;
