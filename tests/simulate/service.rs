@@ -305,8 +305,17 @@ impl Twin {
             return Err(gone(what));
         };
         let name = split_path(to.path).1;
-        account.is_free(what, (to, name), ItemKind::File, None)?;
         account.has_room(what, bytes.len() as u64)?;
+        if account.abilities.conditional || account.by_ids() {
+            account.is_free(what, (to, name), ItemKind::File, None)?;
+        } else if let Some(taken) = account.seek(to, ItemKind::File) {
+            // Whoever took the place since the look is overwritten.
+            let old = account.tree.get(taken).filter(|node| node.kind == ItemKind::File);
+            let old = old.ok_or_else(|| account.taken(what, taken, name))?.bytes.clone();
+            account.lose([old]);
+            account.overwrite(taken, bytes, mtime);
+            return Ok(taken);
+        }
         let parent = account.parent_to_fill(to).ok_or_else(|| gone(what))?;
         let node = account.file(parent, name, bytes, mtime);
         Ok(account.add(node))
@@ -474,6 +483,9 @@ impl Remote for Twin {
         let paths = format!("{} {}", from.path, to.path);
         let what = format!("copying {} to {}", from.path, to.path);
         self.request("copy", &paths, || {
+            let name = split_path(to.path).1;
+            self.lock().is_free(&what, (to, name), ItemKind::File, None)?;
+            self.point("copy", &paths, At::Within(0))?;
             let copied = self.copy_file(&what, from, to, version)?;
             self.lock().entry(copied).ok_or_else(|| gone(&what))
         })

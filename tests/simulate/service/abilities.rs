@@ -52,7 +52,8 @@ pub enum Changes {
     Listing,
     /// By ids, which is how items are called. With `all`, everything in a folder that turns up.
     Ids { all: bool },
-    /// By paths, which is how items are called though they have ids; everything in a folder.
+    /// By paths, which is how items are called though they have ids; everything in a folder. That
+    /// only the case of a name changed is never told.
     Paths,
 }
 

@@ -307,16 +307,20 @@ impl Account {
     /// The same where what is left behind is dealt with later.
     pub fn shift(&mut self, id: u64, parent: u64, name: &str) {
         let was_told = self.path(id).is_some();
+        let by_path = self.abilities.changes == Changes::Paths;
+        let told = !by_path || !self.tree.named(parent, name, ItemKind::Folder).contains(&id);
         self.goes_stale(id, false);
-        if self.abilities.changes == Changes::Paths {
+        if by_path && told {
             self.record(id, true);
         }
         self.tree.relocate(id, parent, name);
         self.goes_stale(id, true);
-        self.record(id, false);
+        if told {
+            self.record(id, false);
+        }
         let all_told = match self.abilities.changes {
             Changes::Ids { all } => all && !was_told,
-            Changes::Paths => true,
+            Changes::Paths => told,
             Changes::Listing => false,
         };
         for below in self.tree.below(id) {

@@ -5,8 +5,8 @@ use crate::common::by_path::ByPath;
 use crate::common::contract::{self, Bytes, Flaw, Notes, Server, pattern};
 use crate::common::dice::Dice;
 use mooring::error::{Error, Kind, Result};
-use mooring::model::{ItemKind, Version};
-use mooring::remote::{Change, Expect, Listing, Place, Remote, Removal, Special, Spot};
+use mooring::model::{ItemKind, RemotePrint, Version};
+use mooring::remote::{Change, Entry, Expect, Listing, Place, Remote, Removal, Special, Spot};
 use mooring::services;
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -52,6 +52,17 @@ fn write(twin: &Twin, path: &str, bytes: &[u8], expect: Expect<'_>, notes: &Note
     let content = Bytes::with(bytes, Flaw::None);
     let written = Remote::write(twin, Place::at(path), &content, START, expect, notes);
     written.map(|written| written.overtook)
+}
+
+/// The only item in the root.
+fn only(twin: &Twin) -> RemotePrint {
+    let mut seen = None;
+    let mut each = |_: &str, entry: Entry| {
+        seen = Some(entry.print);
+        Ok(())
+    };
+    Remote::list(twin, Place::at(""), &mut each).unwrap();
+    seen.unwrap()
 }
 
 fn offline() -> Error {
@@ -111,9 +122,8 @@ impl Replica {
         for change in changes {
             match change {
                 Change::There { spot: Spot::Path(path), entry } => {
-                    let key = path.to_lowercase();
-                    let name = path.rsplit('/').next().unwrap().to_owned();
-                    self.0.insert(key, (String::new(), name, entry.print.version.clone()));
+                    let version = entry.print.version.clone();
+                    self.0.insert(path.to_lowercase(), (String::new(), String::new(), version));
                 }
                 Change::There { spot: Spot::Child { folder, name }, entry } => {
                     let state = (folder.to_string(), name.clone(), entry.print.version.clone());
@@ -154,7 +164,7 @@ impl Replica {
                 }
                 false => {
                     let path = account.path(id).unwrap().to_lowercase();
-                    (path, (String::new(), node.name.clone(), version))
+                    (path, (String::new(), String::new(), version))
                 }
             }
         });
@@ -289,18 +299,14 @@ fn who_comes_between_look_and_write_is_refused_kept_or_lost() {
         assert!(twin.put("file", b"known", START));
         now.fetch_add(MINUTE, Relaxed);
         let notes = Notes::default();
-        let mut seen = (String::new(), Version::default());
-        let list = Remote::list(&*twin, Place::at(""), &mut |_, entry| {
-            seen = (entry.print.id.into(), entry.print.version);
-            Ok(())
-        });
-        list.unwrap();
+        let seen = only(&twin);
         fail_at(&twin, "write", At::Within(0), None, |twin| {
             twin.put("file", b"theirs", START);
         });
         let ours = Bytes::with(b"ours", Flaw::None);
-        let place = Place { path: "file", id: &seen.0, folder: "" };
-        let written = Remote::write(&*twin, place, &ours, START, Expect::Version(&seen.1), &notes);
+        let place = Place { path: "file", id: &seen.id, folder: "" };
+        let written =
+            Remote::write(&*twin, place, &ours, START, Expect::Version(&seen.version), &notes);
         let Aftermath { kept, raced, .. } = twin.aftermath();
         let is_in = |list: &[super::Bytes]| list.iter().any(|bytes| **bytes == *b"theirs");
         if abilities.conditional {
@@ -321,13 +327,7 @@ fn who_changes_what_is_moved_is_noticed_or_not() {
         let (twin, now) = timed(abilities, 1);
         assert!(twin.put("file", b"known", START));
         now.fetch_add(MINUTE, Relaxed);
-        let mut seen = None;
-        let list = Remote::list(&*twin, Place::at(""), &mut |_, entry| {
-            seen = Some(entry.print);
-            Ok(())
-        });
-        list.unwrap();
-        let seen = seen.unwrap();
+        let seen = only(&twin);
         fail_at(&twin, "rename", At::Within(0), None, |twin| {
             twin.put("file", b"newer", START);
         });

@@ -75,7 +75,7 @@ impl Account {
         }
     }
 
-    /// Moves an item to a free path.
+    /// Moves an item to a path that is free, or to where there may be several of a name.
     fn put_at(&mut self, id: u64, to: &str) -> bool {
         let Some(kind) = self.tree.get(id).map(|node| node.kind) else { return false };
         let (folders, name) = split_path(to);
@@ -84,7 +84,7 @@ impl Account {
             return false;
         }
         let taken = |folder| self.tree.named(folder, name, kind).iter().any(|other| *other != id);
-        if self.at(folders).is_some_and(taken) {
+        if !self.abilities.descriptor.namesakes && self.at(folders).is_some_and(taken) {
             return false;
         }
         match self.way(to) {
