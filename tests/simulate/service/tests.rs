@@ -1,14 +1,23 @@
 //! The twins obey the contract that the real adapters obey, and are the same for the same seed.
 
-use super::{Abilities, Aftermath, At, Changes, Item, Moved, PART, Times, Twin, Unicode, twins};
+use super::{
+    Abilities, Aftermath, At, Changes, Item, Moved, PART, Times, Twin, TwinService, Unicode, twins,
+};
+use crate::common::bench::{APPROVED, TempFolder};
 use crate::common::by_path::ByPath;
 use crate::common::contract::{self, Bytes, Flaw, Notes, Server, pattern};
 use crate::common::dice::Dice;
+use mooring::engine::{Engine, Setup};
 use mooring::error::{Error, Kind, Result};
-use mooring::model::{ItemKind, RemotePrint, Version};
-use mooring::remote::{Change, Entry, Expect, Listing, Place, Remote, Removal, Special, Spot};
+use mooring::http::Cancel;
+use mooring::model::{Direction, ItemKind, RemotePrint, Version};
+use mooring::remote::{
+    Change, Entry, Expect, Listing, Place, Remote, Removal, Settings, Special, Spot,
+};
 use mooring::services;
+use mooring::settings::Task;
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -236,6 +245,73 @@ fn life(abilities: Abilities, seed: u64) -> Vec<String> {
     story.extend(twin.take_log());
     story.extend(twin.items().iter().map(|item| format!("{item:?}")));
     story
+}
+
+/// An engine keeps a folder with each of them.
+#[test]
+fn every_twin_can_be_synced_with() {
+    for abilities in twins() {
+        let (twin, now) = timed(abilities, 1);
+        let folder = TempFolder::new();
+        let (local, state) = (folder.path().join("local"), folder.path().join("state"));
+        fs::create_dir_all(local.join("up/deep")).unwrap();
+        fs::create_dir(&state).unwrap();
+        fs::write(local.join("up/deep/small"), b"small").unwrap();
+        fs::write(local.join("up/large"), pattern(150, 1)).unwrap();
+        assert!(twin.put("down/deep/file", b"file", START) && twin.put("both", b"both", START));
+        let task = Task {
+            name: "task".into(),
+            id: 1,
+            connection: "connection".into(),
+            local: local.clone(),
+            remote: String::new(),
+            direction: Direction::Both,
+            keep_removed: false,
+            settings: Vec::new(),
+            paused: false,
+            revision: 0,
+        };
+        let mut engine = Engine::open(Setup {
+            task: &task,
+            service: Box::leak(Box::new(TwinService(twin.clone()))),
+            values: &Settings::default(),
+            state: &state,
+            transfers: 1,
+            history: 10,
+            cancel: Cancel::default(),
+        })
+        .unwrap();
+        let mut sync = || {
+            let report = engine.cycle(&APPROVED).unwrap();
+            now.fetch_add(MINUTE, Relaxed);
+            assert_eq!(report.errors, 0, "{}: {report:?}", abilities.name);
+        };
+        now.fetch_add(MINUTE, Relaxed);
+        sync();
+        let tree = ["both", "down", "down/deep", "down/deep/file", "up", "up/deep"];
+        let tree = [&tree[..], &["up/deep/small", "up/large"]].concat();
+        assert_eq!(paths(&twin), tree, "{}", abilities.name);
+        assert_eq!(content(&twin, "up/large").unwrap(), pattern(150, 1));
+        assert_eq!(fs::read(local.join("down/deep/file")).unwrap(), b"file");
+
+        assert!(twin.put("both", b"changed", START + 1) && twin.delete("down"));
+        assert!(twin.relocate("up/large", "moved"));
+        fs::rename(local.join("up/deep"), local.join("deep")).unwrap();
+        now.fetch_add(MINUTE, Relaxed);
+        sync();
+        sync();
+        let gone: &[&str] = if abilities.keeps_empty { &["up"] } else { &[] };
+        assert_eq!(paths(&twin), [&["both", "deep", "deep/small", "moved"], gone].concat());
+        assert_eq!(fs::read(local.join("both")).unwrap(), b"changed");
+        assert_eq!(fs::read(local.join("moved")).unwrap(), pattern(150, 1));
+        assert!(!local.join("down").exists());
+        twin.take_log();
+        sync();
+        let changing = ["write", "rename", "remove", "make_folder", "copy", "read"];
+        let log = twin.take_log();
+        let calls = |line: &String| changing.iter().any(|call| line.starts_with(call));
+        assert!(!log.iter().any(calls), "{} has no peace: {log:?}", abilities.name);
+    }
 }
 
 #[test]
