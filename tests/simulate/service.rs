@@ -23,7 +23,7 @@ use account::{Account, folder, session_of};
 use mooring::content::Content;
 use mooring::error::{Error, Kind, Result};
 use mooring::http::Http;
-use mooring::model::{ItemKind, Nanos, Version, split_path};
+use mooring::model::{ItemKind, Nanos, RemotePrint, Version, split_path};
 use mooring::remote::conditions::check;
 use mooring::remote::{
     Descriptor, Download, Entry, Expect, Feed, Listing, Moves, Place, Remote, Removal, Resume,
@@ -286,10 +286,10 @@ impl Twin {
         Ok((id, name.to_owned()))
     }
 
-    fn version_now(&self, place: Place<'_>, kind: ItemKind) -> Version {
+    fn print_of(&self, place: Place<'_>, kind: ItemKind) -> RemotePrint {
         let account = self.lock();
         let entry = account.seek(place, kind).and_then(|id| account.entry(id));
-        entry.map(|entry| entry.print.version).unwrap_or_default()
+        entry.map(|entry| entry.print).unwrap_or_default()
     }
 
     fn copy_file(
@@ -460,22 +460,30 @@ impl Remote for Twin {
                 return Err(Error::new(Kind::Usage, what, "it has no way to move a folder"));
             }
             self.may_move(what, (from, to), kind, version)?;
+            let size = self.print_of(from, kind).size;
             self.point("rename", &paths, At::Within(0))?;
             if abilities.descriptor.moves == Moves::Files {
                 return self.move_by_copy((what, &paths), (from, to), version);
             }
             let now = match abilities.moved {
                 Moved::Checked => version.clone(),
-                Moved::Told | Moved::Blind => self.version_now(from, kind),
+                _ => self.print_of(from, kind).version,
             };
             let (id, name) = self.may_move(what, (from, to), kind, &now)?;
             let mut account = self.lock();
             let parent = account.parent(to).ok_or_else(|| gone(what))?;
             account.relocate(id, parent, &name);
-            if abilities.moved == Moved::Told && kind == ItemKind::File && now != *version {
-                return Err(Error::new(Kind::Changed, what, "it was changed in the meantime"));
+            let entry = account.entry(id).ok_or_else(|| gone(what))?;
+            let other_content = kind == ItemKind::File && now != *version;
+            match abilities.moved {
+                Moved::Told if other_content => {
+                    Err(Error::new(Kind::Changed, what, "it was changed in the meantime"))
+                }
+                Moved::Sized if entry.print.size != size => {
+                    Err(Error::new(Kind::Integrity, what, "it isn't there as it was"))
+                }
+                _ => Ok(entry),
             }
-            account.entry(id).ok_or_else(|| gone(what))
         })
     }
 

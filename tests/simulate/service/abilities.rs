@@ -73,6 +73,8 @@ pub enum Moved {
     Checked,
     /// It is moved, and told to be changed.
     Told,
+    /// It is moved, and told as it is then if it still has the size.
+    Sized,
     /// It is moved, and told as it is then.
     Blind,
 }
@@ -163,7 +165,7 @@ pub fn twins() -> Vec<Abilities> {
         name: "webdav",
         descriptor: real("webdav"),
         versions: Versions::Counted,
-        moved: Moved::Blind,
+        moved: Moved::Sized,
         times: Times::Lost,
         hashed: None,
         parts: false,

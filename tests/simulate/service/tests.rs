@@ -399,23 +399,28 @@ fn who_comes_between_look_and_write_is_refused_kept_or_lost() {
 
 #[test]
 fn who_changes_what_is_moved_is_noticed_or_not() {
-    for abilities in twins() {
+    for (abilities, longer) in twins().into_iter().flat_map(|it| [(it, false), (it, true)]) {
         let (twin, now) = timed(abilities, 1);
         assert!(twin.put("file", b"known", START));
         now.fetch_add(MINUTE, Relaxed);
         let seen = only(&twin);
-        fail_at(&twin, "rename", At::Within(0), None, |twin| {
-            twin.put("file", b"newer", START);
-        });
+        let newer: &[u8] = if longer { b"longer" } else { b"newer" };
+        let act = if longer {
+            |twin: &Twin| drop(twin.put("file", b"longer", START))
+        } else {
+            |twin: &Twin| drop(twin.put("file", b"newer", START))
+        };
+        fail_at(&twin, "rename", At::Within(0), None, act);
         let from = Place { path: "file", id: &seen.id, folder: "" };
         let moved = twin.rename(from, Place::at("moved"), ItemKind::File, &seen.version);
         let (told, at) = match abilities.moved {
             Moved::Checked => (Some(Kind::Changed), "file"),
             Moved::Told => (Some(Kind::Changed), "moved"),
-            Moved::Blind => (None, "moved"),
+            Moved::Sized if longer => (Some(Kind::Integrity), "moved"),
+            Moved::Sized | Moved::Blind => (None, "moved"),
         };
         assert_eq!(moved.err().map(|error| error.kind()), told, "{}", abilities.name);
-        assert_eq!(content(&twin, at).unwrap(), b"newer", "{}", abilities.name);
+        assert_eq!(content(&twin, at).unwrap(), newer, "{}", abilities.name);
     }
 }
 
