@@ -3,7 +3,7 @@
 use super::{
     Abilities, Aftermath, At, Changes, Item, Moved, PART, Times, Twin, TwinService, Unicode, twins,
 };
-use crate::common::bench::{APPROVED, TempFolder};
+use crate::common::bench::{APPROVED, TempFolder, task};
 use crate::common::by_path::ByPath;
 use crate::common::contract::{self, Bytes, Flaw, Notes, Server, pattern};
 use crate::common::dice::Dice;
@@ -15,7 +15,6 @@ use mooring::remote::{
     Change, Entry, Expect, Listing, Place, Remote, Removal, Settings, Special, Spot,
 };
 use mooring::services;
-use mooring::settings::Task;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
@@ -259,18 +258,7 @@ fn every_twin_can_be_synced_with() {
         fs::write(local.join("up/deep/small"), b"small").unwrap();
         fs::write(local.join("up/large"), pattern(150, 1)).unwrap();
         assert!(twin.put("down/deep/file", b"file", START) && twin.put("both", b"both", START));
-        let task = Task {
-            name: "task".into(),
-            id: 1,
-            connection: "connection".into(),
-            local: local.clone(),
-            remote: String::new(),
-            direction: Direction::Both,
-            keep_removed: false,
-            settings: Vec::new(),
-            paused: false,
-            revision: 0,
-        };
+        let task = task(&local, Direction::Both);
         let mut engine = Engine::open(Setup {
             task: &task,
             service: Box::leak(Box::new(TwinService(twin.clone()))),
@@ -405,10 +393,9 @@ fn who_changes_what_is_moved_is_noticed_or_not() {
         now.fetch_add(MINUTE, Relaxed);
         let seen = only(&twin);
         let newer: &[u8] = if longer { b"longer" } else { b"newer" };
-        let act = if longer {
-            |twin: &Twin| drop(twin.put("file", b"longer", START))
-        } else {
-            |twin: &Twin| drop(twin.put("file", b"newer", START))
+        let act: fn(&Twin) = match longer {
+            true => |twin| assert!(twin.put("file", b"longer", START)),
+            false => |twin| assert!(twin.put("file", b"newer", START)),
         };
         fail_at(&twin, "rename", At::Within(0), None, act);
         let from = Place { path: "file", id: &seen.id, folder: "" };
