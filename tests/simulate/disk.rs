@@ -109,12 +109,7 @@ impl SimDisk {
             inner.names.insert(root, BTreeMap::new());
         }
         inner.past.push((inner.names.clone(), false));
-        SimDisk(Arc::new(Shared {
-            inner: Mutex::new(inner),
-            hook: Mutex::default(),
-            time,
-            format,
-        }))
+        SimDisk(Arc::new(Shared { inner: Mutex::new(inner), hook: Mutex::default(), time, format }))
     }
 
     pub fn set_hook(&self, hook: Option<Hook>) {

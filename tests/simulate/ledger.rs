@@ -1,10 +1,10 @@
 //! What persons did, and so what Mooring owes them: every content that somebody wrote and nobody
 //! took away has to be somewhere.
 
+use super::clock::Time;
 use super::disk::{Bytes, SimDisk, Tree};
 use super::script::{Act, Path, Trouble};
 use super::service::{Item, Twin};
-use super::clock::Time;
 use mooring::clock::Clock;
 use mooring::model::Side;
 use std::collections::{BTreeMap, BTreeSet};

@@ -354,8 +354,7 @@ impl Player {
     /// Everything is in order and nobody does anything, until nothing more happens.
     fn calm(&mut self) -> Played<()> {
         self.ledger().put_in_order();
-        let everything =
-            Look { local: LocalLook::All, remote: true, approve: true, retry: true };
+        let everything = Look { local: LocalLook::All, remote: true, approve: true, retry: true };
         let mut rounds = 0;
         let report = loop {
             self.time.rest(Duration::from_secs(120));
@@ -452,8 +451,7 @@ impl Player {
         self.time.jump(self.dice.roll(7200) as i64 * 1_000_000_000 - 3600 * 1_000_000_000);
         self.twin.take_log();
         let before = self.storage.copy();
-        let everything =
-            Look { local: LocalLook::All, remote: true, approve: true, retry: false };
+        let everything = Look { local: LocalLook::All, remote: true, approve: true, retry: false };
         let report = self.cycle(&everything)?;
         let log = self.twin.take_log();
         let looks = ["list", "stat", "changes", "now", "test"];
