@@ -68,6 +68,7 @@ impl Bench {
             remote: String::new(),
             direction,
             keep_removed: false,
+            filter: Default::default(),
             settings: Vec::new(),
             paused: false,
             revision: 0,
