@@ -501,8 +501,9 @@ impl Look<'_, '_> {
 fn see_gone(record: &mut Record, side: Side, names: &NameCheck) -> bool {
     let news = record.see_gone(side);
     // It may be beyond the task's limit on this side only, or on the other one as well.
-    let by_limit = matches!(record.skip, None | Some(SkipReason::OverLimit(_)));
-    by_limit && record.see_skip(names.check_limit(record.most_bytes()), side) || news
+    let judged = matches!(record.skip, None | Some(SkipReason::OverLimit(_)))
+        && record.see_skip(names.check_limit(record.most_bytes()), side);
+    news || judged
 }
 
 /// The rule by which an entry of the service isn't synced.
