@@ -17,7 +17,7 @@ use mooring::remote::{
 };
 use mooring::services;
 use service::{
-    Abilities, Aftermath, At, Changes, Item, Moved, PART, Times, Twin, TwinService, Unicode, twins,
+    Abilities, Aftermath, At, Changes, Item, PART, Times, Twin, TwinService, Unicode, twins,
 };
 use std::collections::BTreeMap;
 use std::fs;
@@ -390,28 +390,19 @@ fn who_comes_between_look_and_write_is_refused_kept_or_lost() {
 }
 
 #[test]
-fn who_changes_what_is_moved_is_noticed_or_not() {
-    for (abilities, longer) in twins().into_iter().flat_map(|it| [(it, false), (it, true)]) {
+fn who_changes_what_is_moved_is_noticed() {
+    for abilities in twins() {
         let (twin, now) = timed(abilities, 1);
         assert!(twin.put("file", b"known", START));
         now.fetch_add(MINUTE, Relaxed);
         let seen = only(&twin);
-        let newer: &[u8] = if longer { b"longer" } else { b"newer" };
-        let act: fn(&Twin) = match longer {
-            true => |twin| assert!(twin.put("file", b"longer", START)),
-            false => |twin| assert!(twin.put("file", b"newer", START)),
-        };
+        let act = |twin: &Twin| assert!(twin.put("file", b"newer", START));
         fail_at(&twin, "rename", At::Within(0), None, act);
         let from = Place { path: "file", id: &seen.id, folder: "" };
         let moved = twin.rename(from, Place::at("moved"), ItemKind::File, &seen.version);
-        let (told, at) = match abilities.moved {
-            Moved::Checked => (Some(Kind::Changed), "file"),
-            Moved::Told => (Some(Kind::Changed), "moved"),
-            Moved::Sized if longer => (Some(Kind::Integrity), "moved"),
-            Moved::Sized | Moved::Blind => (None, "moved"),
-        };
-        assert_eq!(moved.err().map(|error| error.kind()), told, "{}", abilities.name);
-        assert_eq!(content(&twin, at).unwrap(), newer, "{}", abilities.name);
+        assert_eq!(moved.unwrap_err().kind(), Kind::Changed, "{}", abilities.name);
+        let at = if abilities.moves_checked { "file" } else { "moved" };
+        assert_eq!(content(&twin, at).unwrap(), *b"newer", "{}", abilities.name);
     }
 }
 

@@ -168,6 +168,10 @@ impl<'e> Pass<'e> {
                 self.report.known(&path, problem);
                 return Ok(None);
             }
+            // What is in a folder that failed waits for it.
+            if record.node != 0 {
+                self.batch.set_problem(key.clone(), None)?;
+            }
         }
         match self.prepare(snapshot, &key, &record, step) {
             Ok(false) => Ok(None),
@@ -435,7 +439,7 @@ impl<'e> Pass<'e> {
             since: known.as_ref().map_or_else(|| self.engine.clock.now(), |known| known.since),
             settled: error.kind().reaction() == Reaction::Skip,
         };
-        if known.as_ref() == Some(&problem) {
+        if self.batch.problem(&key)?.as_ref() == Some(&problem) {
             return Ok(());
         }
         self.batch.set_problem(key, Some(problem))

@@ -50,6 +50,14 @@ pub(super) fn send(
     Ok(Sent { synced, overtook })
 }
 
+/// The state of a file that was put in place just now. If a write at this very moment would leave
+/// all of it as it is, it is taken for one that was touched since: the next look reads the file.
+pub(super) fn doubted_if_fresh(context: &Context<'_>, print: LocalPrint) -> LocalPrint {
+    let age = context.clock.now().saturating_sub(print.mtime).unsigned_abs();
+    let fresh = Duration::from_nanos(age) < granularity(&print);
+    if fresh { LocalPrint { ctime: 0, ..print } } else { print }
+}
+
 /// Waits until the file's times are sure to betray the next write.
 pub(super) fn rest(context: &Context<'_>, print: &LocalPrint) -> Result<()> {
     let needed = granularity(print);

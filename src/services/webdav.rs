@@ -704,7 +704,9 @@ impl Dav {
         let what = format!("{verb} {} to {}", self.name(from), self.name(to));
         // RACE: no server checks a condition on the source, and not all heed Overwrite: what is
         // written to either path between these looks and the move's end is moved, or replaced.
-        let source = self.tell(from, kind)?.ok_or_else(|| gone(&what))?;
+        let seen = self.look(&what, from, kind)?.ok_or_else(|| gone(&what))?;
+        let modified = seen.modified;
+        let source = self.entry(&what, seen)?;
         if source.kind != kind || kind == ItemKind::File && source.print.version != *version {
             return Err(Error::new(Kind::Changed, what, "it was changed in the meantime"));
         }
@@ -730,7 +732,18 @@ impl Dav {
             412 => return Err(Error::new(Kind::Exists, what, "something is there")),
             _ => return Err(refused(&what, reply)),
         }
-        match self.tell(to, kind)? {
+        let there = self.look(&what, to, kind)?;
+        let same_time = there.as_ref().is_some_and(|there| there.modified == modified);
+        match there.map(|there| self.entry(&what, there)).transpose()? {
+            // Some give a file another ETag with its new name.
+            Some(entry)
+                if kind == ItemKind::File
+                    && method == "MOVE"
+                    && entry.print.version != *version
+                    && !same_time =>
+            {
+                Err(Error::new(Kind::Changed, what, "it was changed while it was moved"))
+            }
             Some(entry) if entry.kind == kind && entry.print.size == source.print.size => Ok(entry),
             _ => Err(Error::new(
                 Kind::Integrity,

@@ -40,9 +40,14 @@ pub struct Ledger {
     pub linked: bool,
 }
 
-/// What the service has: files with their content, folders with `None`.
+/// What the service has.
 pub fn tree_of(items: Vec<Item>) -> Tree {
-    items.into_iter().filter(|it| it.special.is_none()).map(|it| (it.path, it.content)).collect()
+    let key = |item: &Item| match item.content {
+        Some(_) => item.path.clone(),
+        None => format!("{}/", item.path),
+    };
+    let synced = items.into_iter().filter(|item| item.special.is_none());
+    synced.map(|item| (key(&item), item.content)).collect()
 }
 
 /// Where each content is, those without bytes apart: they can be had anywhere.
@@ -100,7 +105,6 @@ impl Ledger {
         match act {
             Act::Write(side, path, content) => {
                 let bytes: Bytes = content.bytes().into();
-                self.known.insert(bytes.clone());
                 self.change(*side, &[*path], |ledger| match side {
                     Side::Local => ledger.disk.write(&path.text(), &bytes),
                     Side::Remote => ledger.twin.put(&path.text(), &bytes, ledger.time.elsewhere()),
@@ -108,7 +112,6 @@ impl Ledger {
             }
             Act::Save(path, content) => {
                 let bytes: Bytes = content.bytes().into();
-                self.known.insert(bytes.clone());
                 self.change(Side::Local, &[*path], |it| it.disk.save(&path.text(), &bytes));
             }
             Act::MakeFolder(side, path) => self.change(*side, &[*path], |ledger| match side {
@@ -173,6 +176,7 @@ impl Ledger {
         self.taken.extend(gone.copied().cloned());
         for (content, places) in &new {
             if old.get(content) != Some(places) {
+                self.known.insert((*content).clone());
                 *self.made.entry((*content).clone()).or_default() += 1;
             }
         }

@@ -24,7 +24,9 @@ pub struct Abilities {
     /// What a write, or the removal of a file, expects is checked in the same moment. Otherwise
     /// somebody may come between the look and the change.
     pub conditional: bool,
-    pub moved: Moved,
+    /// A file that was changed after the look at it isn't moved. Otherwise it is, and told to be
+    /// changed.
+    pub moves_checked: bool,
     /// What is replaced or removed can be had back.
     pub keeps_replaced: bool,
     pub times: Times,
@@ -64,19 +66,6 @@ pub enum Versions {
     Counted,
     /// The hash of the content: it comes back with it.
     OfContent,
-}
-
-/// What a move does to an item that was changed after the look at it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moved {
-    /// It stays.
-    Checked,
-    /// It is moved, and told to be changed.
-    Told,
-    /// It is moved, and told as it is then if it still has the size.
-    Sized,
-    /// It is moved, and told as it is then.
-    Blind,
 }
 
 /// What becomes of the time of modification.
@@ -149,7 +138,7 @@ pub fn twins() -> Vec<Abilities> {
         folder_versions: false,
         versions: Versions::OfContent,
         conditional: true,
-        moved: Moved::Checked,
+        moves_checked: true,
         keeps_replaced: false,
         times: Times::Kept,
         folds_case: false,
@@ -165,7 +154,7 @@ pub fn twins() -> Vec<Abilities> {
         name: "webdav",
         descriptor: real("webdav"),
         versions: Versions::Counted,
-        moved: Moved::Sized,
+        moves_checked: false,
         times: Times::Lost,
         hashed: None,
         parts: false,
@@ -177,7 +166,7 @@ pub fn twins() -> Vec<Abilities> {
         changes: Changes::Ids { all: false },
         feed_lag: 20 * SECOND,
         conditional: false,
-        moved: Moved::Blind,
+        moves_checked: false,
         keeps_replaced: true,
         hashed: Some(u64::MAX),
         session_life: Some(60 * SECOND),
@@ -229,7 +218,6 @@ pub fn twins() -> Vec<Abilities> {
             changes: Changes::Paths,
             feed_lag: 0,
             conditional: true,
-            moved: Moved::Told,
             times: Times::Seconds,
             ..google_drive
         },
@@ -239,7 +227,7 @@ pub fn twins() -> Vec<Abilities> {
             changes: Changes::Ids { all: true },
             versions: Versions::Counted,
             conditional: true,
-            moved: Moved::Checked,
+            moves_checked: true,
             unicode: Unicode::Folded,
             hashed: None,
             ..google_drive

@@ -12,7 +12,7 @@ mod tree;
 mod upload;
 mod world;
 
-pub use abilities::{Abilities, Changes, Moved, PART, Times, Unicode, Versions, twins};
+pub use abilities::{Abilities, Changes, PART, Times, Unicode, Versions, twins};
 pub use account::{Aftermath, Clock};
 pub use tree::Bytes;
 pub use world::Item;
@@ -458,30 +458,23 @@ impl Remote for Twin {
                 return Err(Error::new(Kind::Usage, what, "it has no way to move a folder"));
             }
             self.may_move(what, (from, to), kind, version)?;
-            let size = self.print_of(from, kind).size;
             self.point("rename", &paths, At::Within(0))?;
             if abilities.descriptor.moves == Moves::Files {
                 return self.move_by_copy((what, &paths), (from, to), version);
             }
-            let now = match abilities.moved {
-                Moved::Checked => version.clone(),
-                _ => self.print_of(from, kind).version,
+            let now = match abilities.moves_checked {
+                true => version.clone(),
+                false => self.print_of(from, kind).version,
             };
             let (id, name) = self.may_move(what, (from, to), kind, &now)?;
             let mut account = self.lock();
             let parent = account.parent(to).ok_or_else(|| gone(what))?;
             account.relocate(id, parent, &name);
             let entry = account.entry(id).ok_or_else(|| gone(what))?;
-            let other_content = kind == ItemKind::File && now != *version;
-            match abilities.moved {
-                Moved::Told if other_content => {
-                    Err(Error::new(Kind::Changed, what, "it was changed in the meantime"))
-                }
-                Moved::Sized if entry.print.size != size => {
-                    Err(Error::new(Kind::Integrity, what, "it isn't there as it was"))
-                }
-                _ => Ok(entry),
+            if kind == ItemKind::File && now != *version {
+                return Err(Error::new(Kind::Changed, what, "it was changed while it was moved"));
             }
+            Ok(entry)
         })
     }
 
