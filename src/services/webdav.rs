@@ -664,6 +664,22 @@ impl Dav {
         }
     }
 
+    /// Fails where the item that the server finds by this path is called otherwise: it takes names
+    /// for the same that differ only in the case of letters.
+    fn check_name(&self, what: &str, path: &str) -> Result<()> {
+        let (parent, name) = split_path(path);
+        let mut listed = false;
+        self.propfind(what, parent, ItemKind::Folder, "1", &mut |place, _| {
+            listed |= matches!(place, Member::Child(child) if child == name);
+            Ok(())
+        })?;
+        if listed {
+            return Ok(());
+        }
+        let cause = "another one has its name, but for the case of letters";
+        Err(Error::new(Kind::NameTaken, what, cause))
+    }
+
     fn make_collection(&self, what: &str, path: &str, url: String) -> Result<()> {
         let reply = self.send(what, &mut || Ok(Call::new("MKCOL", url.clone(), true)))?;
         let status = reply.status;
@@ -678,7 +694,7 @@ impl Dav {
                 match self.look(what, path, ItemKind::Folder) {
                     // On the way to the root, a later step tells.
                     _ if path.is_empty() => Ok(()),
-                    Ok(Some(props)) if props.collection => Ok(()),
+                    Ok(Some(props)) if props.collection => self.check_name(what, path),
                     Ok(_) => Err(Error::new(Kind::Exists, what, "a file is in its place")),
                     Err(error) => Err(error),
                 }

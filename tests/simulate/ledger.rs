@@ -174,6 +174,10 @@ impl Ledger {
         let (old, new) = (places(&before), places(&after));
         let gone = old.keys().filter(|content| !new.contains_key(*content));
         self.taken.extend(gone.copied().cloned());
+        // What programs leave behind in a folder goes with it.
+        let litter = |path: &&&String| path.ends_with("Thumbs.db") || path.ends_with("._r");
+        let left = new.iter().filter(|(_, places)| places.iter().any(|path| litter(&path)));
+        self.taken.extend(left.map(|(content, _)| (*content).clone()));
         for (content, places) in &new {
             if old.get(content) != Some(places) {
                 self.known.insert((*content).clone());

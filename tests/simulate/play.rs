@@ -182,6 +182,8 @@ impl Player {
                 Ok(())
             }
             Step::LoseState => {
+                // Nobody makes a task of a folder that isn't there.
+                self.disk.mount(true);
                 self.engine = None;
                 self.storage = Storage::default();
                 self.distrusted = true;

@@ -426,7 +426,10 @@ impl Remote for Twin {
             let id = match account.tree.find(parent, name, ItemKind::Folder) {
                 Some(id) => {
                     let is_file = account.entry(id).is_none_or(|it| it.kind == ItemKind::File);
-                    if is_file || account.is_twin(id, name) {
+                    if account.tree.get(id).is_some_and(|node| node.name != name) && !is_file {
+                        return Err(Error::new(Kind::NameTaken, &what, "another has its name"));
+                    }
+                    if is_file {
                         return Err(account.taken(&what, id, name));
                     }
                     account.tree.change(id, |node| node.marked = true);
