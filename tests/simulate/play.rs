@@ -105,6 +105,7 @@ impl Player {
             remote: String::new(),
             direction: world.direction,
             keep_removed: world.keep_removed,
+            filter: Default::default(),
             settings: Vec::new(),
             paused: false,
             revision: 0,
