@@ -53,6 +53,7 @@ impl Engine {
         each: &mut dyn FnMut(Intent) -> Result<()>,
     ) -> Result<Report> {
         let mut report = Report::default();
+        self.check_origin()?;
         self.check_roots(false)?;
         self.check_revision()?;
         // Before the folders of the service move about in the state but not on the disk.

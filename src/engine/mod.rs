@@ -270,6 +270,7 @@ impl Engine {
     }
 
     fn run(&mut self, look: &Look, report: &mut Report) -> Result<()> {
+        self.check_origin()?;
         self.check_roots(true)?;
         self.check_revision()?;
         let mut followed = self.followed.take();
@@ -422,6 +423,18 @@ impl Engine {
 
     fn disk(&self) -> &Disk {
         self.ways.disk()
+    }
+
+    /// What a state that was brought back from a copy says was there may have been removed since,
+    /// or made again: both sides are compared anew.
+    pub(super) fn check_origin(&mut self) -> Result<()> {
+        if !self.trees.is_copy()? {
+            return Ok(());
+        }
+        tracing::warn!("the state is a copy that was put in its place: comparing both sides anew");
+        self.cursor = None;
+        self.unsure = true;
+        self.trees.begin_anew(&[LOCAL_ROOT, REMOTE_ROOT, REVISION])
     }
 
     /// Proves that both roots are the ones that the task was linked with.

@@ -164,7 +164,7 @@ impl<'e> Pass<'e> {
                 // It failed in this cycle already.
                 return Ok(None);
             }
-            if problem.settled && !self.look.retry && !is_free(snapshot, &key, &problem)? {
+            if self.is_hopeless(snapshot, &key, &problem)? {
                 self.report.known(&path, problem);
                 return Ok(None);
             }
@@ -197,6 +197,11 @@ impl<'e> Pass<'e> {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether there is no use in trying what failed once more.
+    pub fn is_hopeless(&self, snapshot: &Snapshot, key: &Key, problem: &Problem) -> Result<bool> {
+        Ok(problem.settled && !self.look.retry && !is_free(snapshot, key, problem)?)
     }
 
     /// What the service calls the folder that items have been made ready for.

@@ -281,6 +281,13 @@ impl Pass<'_> {
             self.report.hold(1, &path, &clash(&path));
             return Ok(false);
         }
+        if let Some(problem) = snapshot.problem(key)? {
+            if self.is_hopeless(snapshot, key, &problem)? {
+                self.report.known(&snapshot.path(key)?, problem);
+                return Ok(false);
+            }
+            self.batch.set_problem(key.clone(), None)?;
+        }
         match side {
             Side::Remote => engine.ensure_local_folder(&mut self.batch, record.node),
             Side::Local if !engine.descriptor.folders_implied => {

@@ -165,6 +165,7 @@ impl<'a> News<'a> {
             }
             key = own;
         }
+        let mut remade = false;
         if let Some((from, record)) = known.filter(|(from, _)| *from != key) {
             match from.kind() {
                 ItemKind::Folder if entry.kind == ItemKind::Folder => {
@@ -191,11 +192,18 @@ impl<'a> News<'a> {
                         return Ok(true);
                     }
                     wrote |= self.gone_row(batch, renamed.from, record)?;
+                    // A move tells nothing of what is in the folder.
+                    remade = !unique;
                 }
                 _ => wrote |= self.gone_row(batch, from, record)?,
             }
         }
-        Ok(self.see(batch, key, entry, misnamed)? || wrote)
+        let seen = self.see(batch, key.clone(), entry, misnamed)?;
+        if remade && self.feed.tells_all() && batch.get(&key)?.is_some_and(|row| row.skip.is_none())
+        {
+            self.list(batch, &key)?;
+        }
+        Ok(seen || wrote)
     }
 
     /// Notes how the item of a row is.

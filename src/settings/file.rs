@@ -4,16 +4,16 @@ use super::seal::{Seal, Secret};
 use super::{Connection, Task};
 use crate::error::{Error, Result};
 use crate::remote::{REFRESH_TOKEN, Settings};
-use crate::store::{decode, encode, state_error};
+use crate::store::{decode, encode, open_database, state_error};
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 /// Far more than the settings of a household need.
@@ -51,17 +51,14 @@ impl File {
         let file = state.join("settings.redb");
         let make = || -> io::Result<()> {
             let mut folders = DirBuilder::new();
-            folders.recursive(true).mode(0o700).create(state.join("tasks"))?;
-            // Made here because redb would let everyone read it.
-            let mut options = OpenOptions::new();
-            options.append(true).create(true).mode(0o600).open(&file).map(drop)
+            folders.recursive(true).mode(0o700).create(state.join("tasks"))
         };
         make().map_err(|error| {
             Error::disk(format!("state folder {}", state.display()), error)
                 .remedy("give a folder that Mooring may write, with --state or MOORING_STATE")
         })?;
-        let db = Database::builder().set_cache_size(CACHE_BYTES).create(&file);
-        let db = db.map_err(|error| state_error(error).context(file.display().to_string()))?;
+        let db = open_database(&file, CACHE_BYTES);
+        let db = db.map_err(|error| error.context(file.display().to_string()))?;
         let file = File { db, seal: Seal::new(state) };
         file.make_tables()?;
         Ok(file)

@@ -4,9 +4,11 @@
 //! and an idle one can be closed; the settings live in another. Losing a
 //! task's file costs a comparison of both sides, never data.
 
+mod file;
 mod record;
 mod trees;
 
+pub(crate) use file::open_database;
 pub use record::{Facet, Record, Synced, decode, encode};
 pub use trees::{Batch, Children, Event, Key, Problem, ROOT, Snapshot, Trees};
 

@@ -8,19 +8,18 @@
 //! in `skipped`; a folder's node leads back to its row; a folder's inode leads to its node; an id
 //! of the service leads to the row that has it.
 
+use super::file::{identity, open_database};
 use super::record::{Record, decode, encode};
 use super::state_error;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, Nanos, Side};
 use redb::{
-    Database, DatabaseError, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, StorageBackend, TableDefinition,
+    Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    StorageBackend, TableDefinition,
 };
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{UnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -48,6 +47,8 @@ const FACTS: TableDefinition<&str, &[u8]> = TableDefinition::new("facts");
 
 /// Fact: the next folder's node.
 const NEXT_NODE: &str = "next-node";
+/// Fact: what tells the file from a copy of it.
+const FILE: &str = "file";
 const PROBLEM_FORMAT: u8 = 1;
 const EVENT_FORMAT: u8 = 1;
 
@@ -123,6 +124,8 @@ pub struct Event {
 /// The state of one task.
 pub struct Trees {
     db: Database,
+    /// What tells its file from a copy of it.
+    identity: u64,
     /// Something was written that isn't durable yet.
     loose: AtomicBool,
     /// The next folder's node, whichever batch it is made in.
@@ -135,30 +138,59 @@ impl Trees {
     /// # Errors
     /// `State` when the file is damaged or open elsewhere, or a disk error.
     pub fn open(file: &Path) -> Result<Self> {
-        // Names of files are nobody else's business.
-        let private = OpenOptions::new().append(true).create(true).mode(0o600).open(file);
-        private.map_err(|error| Error::disk(format!("state {}", file.display()), error))?;
-        Trees::opened(|| Database::builder().set_cache_size(CACHE_BYTES).create(file))
+        let db = unpanicked(|| open_database(file, CACHE_BYTES))?;
+        Trees::of(db, identity(file)?)
     }
 
-    /// Opens the state that these bytes are, or makes it of none.
+    /// Opens the state that these bytes are, or makes it of none. Another `identity` than before
+    /// tells that they are a copy that was put in place of them.
     ///
     /// # Errors
     /// As [`Trees::open`].
-    pub fn on(bytes: impl StorageBackend + UnwindSafe) -> Result<Self> {
-        Trees::opened(|| Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(bytes))
+    pub fn on(bytes: impl StorageBackend + UnwindSafe, identity: u64) -> Result<Self> {
+        let db = unpanicked(|| {
+            let opened = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(bytes);
+            opened.map_err(state_error)
+        })?;
+        Trees::of(db, identity)
     }
 
-    fn opened(open: impl FnOnce() -> Result<Database, DatabaseError> + UnwindSafe) -> Result<Self> {
-        // redb panics on some damaged files; they must end one task, not the process.
-        let opened = catch_unwind(open);
-        let damaged = |_| Error::new(Kind::State, "the state", "it is damaged");
-        let db = opened.map_err(damaged)?.map_err(state_error)?;
-        let trees = Trees { db, loose: AtomicBool::new(false), next_node: AtomicU64::new(0) };
+    fn of(db: Database, identity: u64) -> Result<Self> {
+        let (loose, next_node) = (AtomicBool::new(false), AtomicU64::new(0));
+        let trees = Trees { db, identity, loose, next_node };
         trees.batch()?.open_tables()?;
         let next = trees.snapshot()?.fact(NEXT_NODE)?.map_or(ROOT + 1, |bytes| number(&bytes));
         trees.next_node.store(next, Relaxed);
         Ok(trees)
+    }
+
+    /// Whether this is a copy that was put in the place of the state, and so may know of things
+    /// that have gone since.
+    pub fn is_copy(&self) -> Result<bool> {
+        let known = self.snapshot()?.fact(FILE)?;
+        Ok(known.is_some_and(|known| number(&known) != self.identity))
+    }
+
+    /// Forgets everything but the history and these facts.
+    pub fn begin_anew(&self, kept: &[&str]) -> Result<()> {
+        let tx = self.db.begin_write().map_err(state_error)?;
+        for table in [ITEMS, PROBLEMS, TRANSFERS] {
+            tx.delete_table(table).map_err(state_error)?;
+        }
+        for table in [DIRTY, SKIPPED] {
+            tx.delete_table(table).map_err(state_error)?;
+        }
+        for table in [NODES, IDS, DEPARTED, DEPARTED_IDS] {
+            tx.delete_table(table).map_err(state_error)?;
+        }
+        tx.delete_table(INODES).map_err(state_error)?;
+        {
+            let mut facts = tx.open_table(FACTS).map_err(state_error)?;
+            facts.retain(|name, _| kept.contains(&name)).map_err(state_error)?;
+        }
+        tx.commit().map_err(state_error)?;
+        self.next_node.store(ROOT + 1, Relaxed);
+        self.batch()?.make_tables()
     }
 
     /// Whether something was written that isn't durable yet.
@@ -646,15 +678,15 @@ impl Batch<'_> {
     }
 
     fn open_tables(&mut self) -> Result<()> {
-        let missing = self.trees.db.begin_read().map_err(state_error)?.open_table(FACTS).is_err();
-        if !missing {
-            return Ok(());
-        }
+        let made = self.trees.db.begin_read().map_err(state_error)?.open_table(FACTS).is_ok();
+        if made { Ok(()) } else { self.make_tables() }
+    }
+
+    fn make_tables(&mut self) -> Result<()> {
+        self.set_fact(FILE, Some(self.trees.identity.to_le_bytes().to_vec()));
         self.transact(Durability::Immediate, |tx| {
-            tx.open_table(DIRTY).map_err(state_error)?;
             tx.open_table(DEPARTED).map_err(state_error)?;
             tx.open_table(DEPARTED_IDS).map_err(state_error)?;
-            tx.open_table(PROBLEMS).map_err(state_error)?;
             Ok(())
         })
     }
@@ -792,6 +824,12 @@ impl Batch<'_> {
             history.retain_in(..oldest, |_, _| false).map_err(state_error)
         })
     }
+}
+
+/// redb panics on some damaged files; they must end one task, not the process.
+fn unpanicked(open: impl FnOnce() -> Result<Database> + UnwindSafe) -> Result<Database> {
+    catch_unwind(open)
+        .unwrap_or_else(|_| Err(Error::new(Kind::State, "the state", "it is damaged")))
 }
 
 fn index_id(

@@ -68,6 +68,8 @@ struct Player {
     twin: Arc<Twin>,
     time: Time,
     storage: Storage,
+    /// Counts the files that were put in the state's place.
+    file: u64,
     copy: Option<Storage>,
     task: Task,
     workers: usize,
@@ -117,6 +119,7 @@ impl Player {
             twin,
             time,
             storage: Storage::default(),
+            file: 0,
             copy: None,
             task,
             workers: world.workers,
@@ -199,6 +202,7 @@ impl Player {
                 if let Some(copy) = self.copy.take() {
                     self.engine = None;
                     self.storage = copy;
+                    self.file += 1;
                     self.distrusted = true;
                 }
                 Ok(())
@@ -293,7 +297,7 @@ impl Player {
         if let Some(engine) = self.engine.take() {
             return Ok(engine);
         }
-        let trees = match Trees::on(self.storage.clone()) {
+        let trees = match Trees::on(self.storage.clone(), self.file) {
             Ok(trees) => trees,
             Err(error) => return broken("P4", format!("the state can't be opened: {error}")),
         };

@@ -1,0 +1,56 @@
+//! The file of a database: made as a whole or not at all.
+
+use super::state_error;
+use crate::error::{Error, Result};
+use redb::Database;
+use std::fs::{File, OpenOptions, hard_link, remove_file, rename};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Opens the database in `file`, or makes it, for its owner's eyes only. `cache` is in bytes.
+///
+/// # Errors
+/// `State` when the file is damaged or open elsewhere, or a disk error.
+pub(crate) fn open_database(file: &Path, cache: usize) -> Result<Database> {
+    let failed = |error| Error::disk(format!("state {}", file.display()), error);
+    if !file.try_exists().map_err(failed)? {
+        make(file, cache)?;
+    }
+    Database::builder().set_cache_size(cache).open(file).map_err(state_error)
+}
+
+/// What tells a file from a copy of it that was put in its place.
+pub(super) fn identity(file: &Path) -> Result<u64> {
+    let metadata = file.metadata();
+    let failed = |error| Error::disk(format!("state {}", file.display()), error);
+    Ok(metadata.map_err(failed)?.ino())
+}
+
+/// Makes the database beside its place: what is cut short on the way is no database.
+fn make(file: &Path, cache: usize) -> Result<()> {
+    let new = file.with_extension("new");
+    let failed = |error| Error::disk(format!("state {}", new.display()), error);
+    match remove_file(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    // Names of files are nobody else's business.
+    OpenOptions::new().append(true).create_new(true).mode(0o600).open(&new).map_err(failed)?;
+    drop(Database::builder().set_cache_size(cache).create(&new).map_err(state_error)?);
+    place(&new, file).map_err(failed)
+}
+
+fn place(new: &Path, file: &Path) -> io::Result<()> {
+    match hard_link(new, file) {
+        Ok(()) => remove_file(new)?,
+        // Another process was faster: its file counts.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return remove_file(new),
+        // Not every file system has links.
+        Err(_) => rename(new, file)?,
+    }
+    match file.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
