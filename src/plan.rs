@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no state. Each direction has a function and a type of its own; what
 //! [`Upward`] can't express, an upload-only task can't do.
 
+use crate::model::ConflictPolicy;
 use crate::store::{Facet, Record};
 
 /// What to do about an item.
@@ -82,9 +83,9 @@ pub enum Op {
     Up(Upward),
     /// To the local side.
     Down(Downward),
-    /// Both sides have it and aren't known to be the same: find out; if they differ, the local
-    /// one keeps the name, and the remote one is kept locally under a conflict name.
-    Merge,
+    /// Both sides have it and aren't known to be the same: find out; if they differ, the one that
+    /// this says keeps the name, and the other one is kept too.
+    Merge(ConflictPolicy),
 }
 
 impl Op {
@@ -113,6 +114,11 @@ pub struct View<'a> {
     pub made_by_children: bool,
     /// The task never removes at the destination.
     pub keep_removed: bool,
+    /// Which content keeps its name in a conflict of a two-way task.
+    pub conflict: ConflictPolicy,
+    /// Whether the service keeps times of modification: elsewhere its times are those of its own
+    /// clock, which say nothing about contents.
+    pub keeps_mtime: bool,
 }
 
 /// How one side of an item stands towards what was agreed on.
@@ -165,6 +171,13 @@ impl View<'_> {
         }
     }
 
+    fn merge(&self) -> Op {
+        Op::Merge(match self.conflict {
+            ConflictPolicy::Newer if !self.keeps_mtime => ConflictPolicy::Local,
+            policy => policy,
+        })
+    }
+
     fn remove<T>(&self, op: T) -> Step<T> {
         if self.keep_removed { Step::Nothing } else { Step::Do(op) }
     }
@@ -196,7 +209,7 @@ pub fn both(view: &View<'_>) -> Step<Op> {
         (Changed, Same) => view.up(Op::Up(Upward::Replace)),
         (Absent | Gone, Changed) | (Absent, Same) => view.down(Op::Down(Downward::Create)),
         (Same, Changed) => view.down(Op::Down(Downward::Replace)),
-        (Changed, Changed) => Step::Do(Op::Merge),
+        (Changed, Changed) => Step::Do(view.merge()),
         (Gone, Same) => view.remove(Op::Up(Upward::Remove)),
         (Same, Gone) => view.remove(Op::Down(Downward::Remove)),
     }

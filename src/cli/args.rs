@@ -4,7 +4,7 @@ use super::authorize::Answer;
 use super::help;
 use crate::admin::Request;
 use crate::error::{Error, Kind, Result};
-use crate::model::Direction;
+use crate::model::{ConflictPolicy, Direction};
 use crate::settings::{NewTask, Scope, TaskChange};
 use lexopt::Arg;
 use std::ffi::OsString;
@@ -16,6 +16,17 @@ const LOG_LIMIT: usize = 100;
 /// The words for directions.
 pub const DIRECTIONS: [(&str, Direction); 3] =
     [("both", Direction::Both), ("upload", Direction::Upload), ("download", Direction::Download)];
+
+/// The words for what becomes of conflicts.
+pub const CONFLICTS: [(&str, ConflictPolicy); 4] = [
+    ("local", ConflictPolicy::Local),
+    ("remote", ConflictPolicy::Remote),
+    ("newer", ConflictPolicy::Newer),
+    ("both", ConflictPolicy::Both),
+];
+
+/// The words for what is done or isn't.
+pub const SWITCH: [(&str, bool); 2] = [("on", true), ("off", false)];
 
 /// A command line, understood.
 #[derive(Debug)]
@@ -95,6 +106,8 @@ enum Opt {
     Local,
     Remote,
     Direction,
+    Conflict,
+    ConsistencyCheck,
     KeepRemoved,
     NoKeepRemoved,
     ApproveDeletions,
@@ -113,6 +126,8 @@ const OPTIONS: &[(Opt, &str, bool)] = &[
     (Opt::Local, "local", true),
     (Opt::Remote, "remote", true),
     (Opt::Direction, "direction", true),
+    (Opt::Conflict, "conflict", true),
+    (Opt::ConsistencyCheck, "consistency-check", true),
     (Opt::KeepRemoved, "keep-removed", false),
     (Opt::NoKeepRemoved, "no-keep-removed", false),
     (Opt::ApproveDeletions, "approve-deletions", false),
@@ -312,7 +327,9 @@ impl Given {
             connection: self.need(Opt::Connection)?,
             local: self.local()?.ok_or_else(|| self.missing(Opt::Local))?,
             remote: self.need(Opt::Remote)?,
-            direction: self.direction()?.unwrap_or(Direction::Both),
+            direction: self.word(Opt::Direction, &DIRECTIONS)?.unwrap_or(Direction::Both),
+            conflict: self.word(Opt::Conflict, &CONFLICTS)?.unwrap_or_default(),
+            consistency_check: self.word(Opt::ConsistencyCheck, &SWITCH)?.unwrap_or_default(),
             keep_removed: self.flag(Opt::KeepRemoved)?,
             settings: self.pairs()?,
         })
@@ -328,7 +345,9 @@ impl Given {
         let change = TaskChange {
             local: self.local()?,
             remote: self.take_one(Opt::Remote)?,
-            direction: self.direction()?,
+            direction: self.word(Opt::Direction, &DIRECTIONS)?,
+            conflict: self.word(Opt::Conflict, &CONFLICTS)?,
+            consistency_check: self.word(Opt::ConsistencyCheck, &SWITCH)?,
             keep_removed,
             settings: self.pairs()?,
         };
@@ -347,11 +366,15 @@ impl Given {
         }
     }
 
-    fn direction(&mut self) -> Result<Option<Direction>> {
-        let Some(word) = self.take_one(Opt::Direction)? else { return Ok(None) };
-        let known = DIRECTIONS.iter().find(|(each, _)| *each == word);
-        let wrong = || self.wrong(format!("'{word}' is none of both, upload, download"));
-        known.map(|(_, direction)| Some(*direction)).ok_or_else(wrong)
+    /// What an option's word stands for.
+    fn word<T: Copy>(&mut self, option: Opt, words: &[(&str, T)]) -> Result<Option<T>> {
+        let Some(word) = self.take_one(option)? else { return Ok(None) };
+        let known = words.iter().find(|(each, _)| *each == word);
+        let wrong = || {
+            let words: Vec<_> = words.iter().map(|(each, _)| *each).collect();
+            self.wrong(format!("'{word}' is none of {}", words.join(", ")))
+        };
+        known.map(|(_, meant)| Some(*meant)).ok_or_else(wrong)
     }
 
     fn scope(&mut self, words: &[&str]) -> Result<Scope> {
@@ -487,6 +510,8 @@ mod tests {
             "task add x --connection c --local /l",
             "task add x --connection c --connection d --local /l --remote /",
             "task add x --connection c --local /l --remote / --direction sideways",
+            "task set x --conflict mine",
+            "task set x --consistency-check maybe",
             "task set x",
             "task set x --keep-removed --no-keep-removed",
             "connection add c",

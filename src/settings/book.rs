@@ -268,6 +268,8 @@ impl Book {
             local: check::local_folder(&new.local, &self.state)?,
             remote: check::remote_folder(&new.remote)?,
             direction: new.direction,
+            conflict: new.conflict,
+            consistency_check: new.consistency_check,
             keep_removed: new.keep_removed,
             settings: Vec::new(),
             paused: false,
@@ -294,6 +296,8 @@ impl Book {
             task.remote = check::remote_folder(&remote)?;
         }
         task.direction = change.direction.unwrap_or(task.direction);
+        task.conflict = change.conflict.unwrap_or(task.conflict);
+        task.consistency_check = change.consistency_check.unwrap_or(task.consistency_check);
         task.keep_removed = change.keep_removed.unwrap_or(task.keep_removed);
         let service = services::find(&self.connection(&task.connection)?.service)?;
         enter(&mut task, change.settings, service.descriptor())?;

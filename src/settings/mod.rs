@@ -14,7 +14,7 @@ pub use book::Book;
 pub use seal::Secret;
 pub use sign_in::{Begun, SIGN_IN_PATIENCE};
 
-use crate::model::Direction;
+use crate::model::{ConflictPolicy, Direction};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -48,6 +48,10 @@ pub struct Task {
     pub remote: String,
     /// Which way changes flow.
     pub direction: Direction,
+    /// Which content keeps its name when both sides changed a file.
+    pub conflict: ConflictPolicy,
+    /// Whether contents are compared where size and time of modification would do.
+    pub consistency_check: bool,
     /// Nothing is removed at the destination.
     pub keep_removed: bool,
     /// What its service can be told of a task, by key.
@@ -87,6 +91,12 @@ pub struct NewTask {
     pub remote: String,
     /// Which way changes flow.
     pub direction: Direction,
+    /// Which content keeps its name when both sides changed a file.
+    #[serde(default)]
+    pub conflict: ConflictPolicy,
+    /// Whether contents are compared where size and time of modification would do.
+    #[serde(default)]
+    pub consistency_check: bool,
     /// Nothing is removed at the destination.
     pub keep_removed: bool,
     /// What its service can be told of a task, by key.
@@ -103,6 +113,10 @@ pub struct TaskChange {
     pub remote: Option<String>,
     /// Which way changes flow.
     pub direction: Option<Direction>,
+    /// Which content keeps its name when both sides changed a file.
+    pub conflict: Option<ConflictPolicy>,
+    /// Whether contents are compared where size and time of modification would do.
+    pub consistency_check: Option<bool>,
     /// Whether nothing is removed at the destination.
     pub keep_removed: Option<bool>,
     /// What its service can be told of a task, by key; an empty value takes a setting back.

@@ -20,6 +20,7 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::catch_unwind;
 use std::path::Path;
@@ -232,6 +233,13 @@ impl Snapshot {
         Ok(Children { range })
     }
 
+    /// All items, from just after `after` on.
+    pub fn items(&self, after: Option<&Key>) -> Result<Children> {
+        let from = after.map_or(Unbounded, |key| Excluded(key.place()));
+        let range = self.items.range::<(u64, &str)>((from, Unbounded)).map_err(state_error)?;
+        Ok(Children { range })
+    }
+
     /// Whether any item of a folder satisfies `wanted`.
     pub fn any_child(&self, folder: u64, wanted: impl Fn(&Key, &Record) -> bool) -> Result<bool> {
         for row in self.children(folder)? {
@@ -387,7 +395,6 @@ fn keys(
     table: &ReadOnlyTable<Place, ()>,
     after: Option<&Key>,
 ) -> Result<impl Iterator<Item = Result<Key>> + use<>> {
-    use std::ops::Bound::{Excluded, Unbounded};
     let from = after.map_or(Unbounded, |key| Excluded(key.place()));
     let range = table.range::<(u64, &str)>((from, Unbounded)).map_err(state_error)?;
     Ok(range.map(|row| Ok(key_of(row.map_err(state_error)?.0.value()))))
@@ -415,7 +422,7 @@ fn count_name(side: Side) -> &'static str {
     }
 }
 
-/// The items of a folder in the order of their names.
+/// Items in the order of their folders' nodes and their names.
 pub struct Children {
     range: redb::Range<'static, Place, &'static [u8]>,
 }

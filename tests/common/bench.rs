@@ -4,7 +4,7 @@ use super::memory::{Memory, MemoryService};
 use mooring::engine::{Engine, LocalLook, Look, Report, Setup};
 use mooring::error::Result;
 use mooring::http::Cancel;
-use mooring::model::Direction;
+use mooring::model::{ConflictPolicy, Direction};
 use mooring::remote::{Descriptor, Settings};
 use mooring::settings::Task;
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ pub struct Bench {
 
 /// Looks at everything, and asks nobody.
 pub const EVERYTHING: Look =
-    Look { local: LocalLook::All, remote: true, approve: false, retry: false };
+    Look { local: LocalLook::All, remote: true, approve: false, retry: false, verify: u64::MAX };
 /// The same with every removal approved.
 pub const APPROVED: Look = Look { approve: true, ..EVERYTHING };
 
@@ -67,6 +67,8 @@ impl Bench {
             local: local.clone(),
             remote: String::new(),
             direction,
+            conflict: ConflictPolicy::Local,
+            consistency_check: false,
             keep_removed: false,
             settings: Vec::new(),
             paused: false,
