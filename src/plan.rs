@@ -267,3 +267,118 @@ pub fn download(view: &View<'_>) -> Step<Downward> {
         (_, Same | Absent) | (Changed, Gone) => Step::Nothing,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{LocalPrint, RemotePrint, Version};
+    use crate::store::Synced;
+    use ConflictPolicy::*;
+
+    fn local(size: u64) -> LocalPrint {
+        LocalPrint { size, mtime: 1, ctime: 1, inode: 1 }
+    }
+
+    fn remote(size: u64) -> RemotePrint {
+        RemotePrint::file(size, Version::new(format!("{size}")), Some(2))
+    }
+
+    /// Every pair of stands of a file, with and without an agreement.
+    fn stands() -> Vec<(&'static str, Record)> {
+        let facets = |agreed: bool| {
+            let mut local_facets =
+                vec![("as-agreed", Facet::AsSynced), ("new", Facet::Now(local(5)))];
+            let mut remote_facets =
+                vec![("as-agreed", Facet::AsSynced), ("new", Facet::Now(remote(6)))];
+            if agreed {
+                local_facets.push(("gone", Facet::Gone));
+                remote_facets.push(("gone", Facet::Gone));
+            }
+            (local_facets, remote_facets)
+        };
+        let mut all = Vec::new();
+        for agreed in [false, true] {
+            let (here, there) = facets(agreed);
+            for (local_word, local_facet) in &here {
+                for (remote_word, remote_facet) in &there {
+                    let mut record = Record::new(0);
+                    if agreed {
+                        let content = Some([7; 16]);
+                        record.agree(Synced { local: local(3), remote: remote(3), content });
+                    }
+                    record.local = local_facet.clone();
+                    record.remote = remote_facet.clone();
+                    let name: &'static str = match (*local_word, *remote_word) {
+                        ("as-agreed", "as-agreed") => "same",
+                        ("new", "new") => "edit/edit",
+                        ("new", "gone") => "edit/delete",
+                        ("gone", "new") => "delete/edit",
+                        ("new", _) => "edit",
+                        (_, "new") => "remote edit",
+                        ("gone", "gone") => "both gone",
+                        ("gone", _) => "delete",
+                        _ => "remote delete",
+                    };
+                    all.push((name, record));
+                }
+            }
+        }
+        all
+    }
+
+    fn view(record: &Record, conflict: ConflictPolicy, keeps_mtime: bool) -> View<'_> {
+        View {
+            record,
+            twin_local: false,
+            twin_remote: false,
+            twin_stays: false,
+            made_by_children: false,
+            keep_removed: false,
+            conflict,
+            keeps_mtime,
+        }
+    }
+
+    #[test]
+    fn a_policy_decides_nothing_but_conflicts() {
+        for (name, record) in stands() {
+            let usual = both(&view(&record, Local, true));
+            for policy in [Local, Remote, Newer, Both] {
+                for keeps_mtime in [true, false] {
+                    let step = both(&view(&record, policy, keeps_mtime));
+                    let expected = match (name, policy) {
+                        ("edit/edit", Newer) if !keeps_mtime => Step::Do(Op::Merge(Local)),
+                        ("edit/edit", policy) => Step::Do(Op::Merge(policy)),
+                        _ => usual,
+                    };
+                    assert_eq!(step, expected, "{name} {policy:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_edit_beats_a_deletion_whatever_the_policy() {
+        for (name, record) in stands() {
+            let expected = match name {
+                "edit/delete" => Step::Do(Op::Up(Upward::Create)),
+                "delete/edit" => Step::Do(Op::Down(Downward::Create)),
+                _ => continue,
+            };
+            for policy in [Local, Remote, Newer, Both] {
+                assert_eq!(both(&view(&record, policy, true)), expected, "{name} {policy:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_way_tasks_have_no_policy() {
+        for (name, record) in stands() {
+            for policy in [Remote, Newer, Both] {
+                let (usual, other) = (view(&record, Local, true), view(&record, policy, true));
+                assert_eq!(upload(&usual), upload(&other), "{name} {policy:?}");
+                assert_eq!(download(&usual), download(&other), "{name} {policy:?}");
+            }
+        }
+    }
+}

@@ -1429,11 +1429,11 @@ impl Remote for Store {
     fn keeps_version(&self, place: Place<'_>, _: &Version) -> Result<bool> {
         let what = format!("asking for the versioning of the bucket of {}", place.path);
         match self.is_versioned(&what) {
-            Err(error) if matches!(error.kind().reaction(), Reaction::Skip | Reaction::Retry) => {
-                // Whoever doesn't know or doesn't tell proves nothing.
-                Ok(false)
+            Err(error) if matches!(error.kind().reaction(), Reaction::Wait | Reaction::Stop) => {
+                Err(error)
             }
-            answer => answer,
+            // Who doesn't know or doesn't tell proves nothing.
+            answer => Ok(answer.unwrap_or(false)),
         }
     }
 

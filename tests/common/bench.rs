@@ -12,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// A folder that is removed with everything in it when this is dropped.
 pub struct TempFolder(PathBuf);
@@ -101,6 +102,11 @@ impl Bench {
         self.engine().cycle(look)
     }
 
+    /// The file of the task's state.
+    pub fn state_file(&self) -> PathBuf {
+        self.task.state_file(&self.state)
+    }
+
     /// Loses the state.
     pub fn forget(&self) {
         fs::remove_dir_all(self.state.join("tasks")).unwrap();
@@ -110,6 +116,12 @@ impl Bench {
         let path = self.local.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
+    }
+
+    /// Gives a file this time of modification, in seconds since 1970.
+    pub fn date(&self, path: &str, seconds: u64) {
+        let file = fs::File::options().write(true).open(self.local.join(path)).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
     }
 
     pub fn read(&self, path: &str) -> Option<Vec<u8>> {
