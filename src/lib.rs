@@ -19,7 +19,7 @@
 //! | room | what it owns | whom it knows |
 //! |---|---|---|
 //! | [`error`], [`model`], [`content`], [`hash`], [`progress`] | plain values: what went wrong, what was seen, what is sent and its hash, how far it is | nobody |
-//! | [`rules`] | names, conflict names, the brake: pure | values, descriptors |
+//! | [`rules`] | names, conflict names, times, the brake: pure | values, descriptors |
 //! | [`plan`] | the planner: pure | values, records |
 //! | [`store`] | redb: items with their facets, history | values, rules' reasons |
 //! | [`local`] | the disk; the only home of file mutation | values, rules |

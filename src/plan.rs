@@ -122,7 +122,7 @@ pub struct View<'a> {
 }
 
 /// How one side of an item stands towards what was agreed on.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stand {
     Absent,
     Same,
@@ -275,51 +275,28 @@ mod tests {
     use crate::store::Synced;
     use ConflictPolicy::*;
 
-    fn local(size: u64) -> LocalPrint {
-        LocalPrint { size, mtime: 1, ctime: 1, inode: 1 }
+    fn agreed() -> Record {
+        let mut record = Record::new(0);
+        let remote = RemotePrint::file(3, Version::new("v1"), Some(1));
+        record.agree(Synced { local: LocalPrint::default(), remote, content: Some([7; 16]) });
+        record
     }
 
-    fn remote(size: u64) -> RemotePrint {
-        RemotePrint::file(size, Version::new(format!("{size}")), Some(2))
-    }
-
-    /// Every pair of stands of a file, with and without an agreement.
-    fn stands() -> Vec<(&'static str, Record)> {
-        let facets = |agreed: bool| {
-            let mut local_facets =
-                vec![("as-agreed", Facet::AsSynced), ("new", Facet::Now(local(5)))];
-            let mut remote_facets =
-                vec![("as-agreed", Facet::AsSynced), ("new", Facet::Now(remote(6)))];
-            if agreed {
-                local_facets.push(("gone", Facet::Gone));
-                remote_facets.push(("gone", Facet::Gone));
-            }
-            (local_facets, remote_facets)
-        };
+    /// Every pair of stands of a file, without and with an agreement.
+    fn stands() -> Vec<(Stand, Stand, Record)> {
+        let new = (
+            LocalPrint { size: 5, ..LocalPrint::default() },
+            RemotePrint::file(6, Version::new("v2"), Some(2)),
+        );
         let mut all = Vec::new();
-        for agreed in [false, true] {
-            let (here, there) = facets(agreed);
-            for (local_word, local_facet) in &here {
-                for (remote_word, remote_facet) in &there {
-                    let mut record = Record::new(0);
-                    if agreed {
-                        let content = Some([7; 16]);
-                        record.agree(Synced { local: local(3), remote: remote(3), content });
-                    }
-                    record.local = local_facet.clone();
-                    record.remote = remote_facet.clone();
-                    let name: &'static str = match (*local_word, *remote_word) {
-                        ("as-agreed", "as-agreed") => "same",
-                        ("new", "new") => "edit/edit",
-                        ("new", "gone") => "edit/delete",
-                        ("gone", "new") => "delete/edit",
-                        ("new", _) => "edit",
-                        (_, "new") => "remote edit",
-                        ("gone", "gone") => "both gone",
-                        ("gone", _) => "delete",
-                        _ => "remote delete",
-                    };
-                    all.push((name, record));
+        for known in [Record::new(0), agreed()] {
+            for local in [None, Some(Facet::Gone), Some(Facet::Now(new.0))] {
+                for remote in [None, Some(Facet::Gone), Some(Facet::Now(new.1.clone()))] {
+                    let mut record = known.clone();
+                    record.local = local.clone().unwrap_or(Facet::AsSynced);
+                    record.remote = remote.unwrap_or(Facet::AsSynced);
+                    let (here, there) = view(&record, Local, true).stands();
+                    all.push((here, there, record));
                 }
             }
         }
@@ -341,17 +318,19 @@ mod tests {
 
     #[test]
     fn a_policy_decides_nothing_but_conflicts() {
-        for (name, record) in stands() {
+        for (here, there, record) in stands() {
             let usual = both(&view(&record, Local, true));
             for policy in [Local, Remote, Newer, Both] {
                 for keeps_mtime in [true, false] {
-                    let step = both(&view(&record, policy, keeps_mtime));
-                    let expected = match (name, policy) {
-                        ("edit/edit", Newer) if !keeps_mtime => Step::Do(Op::Merge(Local)),
-                        ("edit/edit", policy) => Step::Do(Op::Merge(policy)),
+                    let expected = match (here, there, policy) {
+                        (Stand::Changed, Stand::Changed, Newer) if !keeps_mtime => {
+                            Step::Do(Op::Merge(Local))
+                        }
+                        (Stand::Changed, Stand::Changed, policy) => Step::Do(Op::Merge(policy)),
                         _ => usual,
                     };
-                    assert_eq!(step, expected, "{name} {policy:?}");
+                    let step = both(&view(&record, policy, keeps_mtime));
+                    assert_eq!(step, expected, "{here:?} {there:?} {policy:?}");
                 }
             }
         }
@@ -359,25 +338,25 @@ mod tests {
 
     #[test]
     fn an_edit_beats_a_deletion_whatever_the_policy() {
-        for (name, record) in stands() {
-            let expected = match name {
-                "edit/delete" => Step::Do(Op::Up(Upward::Create)),
-                "delete/edit" => Step::Do(Op::Down(Downward::Create)),
+        for (here, there, record) in stands() {
+            let expected = match (here, there) {
+                (Stand::Changed, Stand::Gone) => Step::Do(Op::Up(Upward::Create)),
+                (Stand::Gone, Stand::Changed) => Step::Do(Op::Down(Downward::Create)),
                 _ => continue,
             };
             for policy in [Local, Remote, Newer, Both] {
-                assert_eq!(both(&view(&record, policy, true)), expected, "{name} {policy:?}");
+                assert_eq!(both(&view(&record, policy, true)), expected, "{policy:?}");
             }
         }
     }
 
     #[test]
     fn one_way_tasks_have_no_policy() {
-        for (name, record) in stands() {
+        for (here, there, record) in stands() {
             for policy in [Remote, Newer, Both] {
                 let (usual, other) = (view(&record, Local, true), view(&record, policy, true));
-                assert_eq!(upload(&usual), upload(&other), "{name} {policy:?}");
-                assert_eq!(download(&usual), download(&other), "{name} {policy:?}");
+                assert_eq!(upload(&usual), upload(&other), "{here:?} {there:?} {policy:?}");
+                assert_eq!(download(&usual), download(&other), "{here:?} {there:?} {policy:?}");
             }
         }
     }

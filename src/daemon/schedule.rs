@@ -218,6 +218,7 @@ mod tests {
         let both = merge(merge(folders(&["b", "a"]), poll.clone()), folders(&["a", "c"]));
         assert!(both.remote);
         assert!(matches!(both.local, LocalLook::Folders(names) if names == ["a", "b", "c"]));
+        assert_eq!(merge(poll.clone(), read_on()).verify, READ_AT_ONCE);
         assert!(matches!(merge(full_look(), poll).local, LocalLook::All));
     }
 }
