@@ -6,10 +6,11 @@
 //! that a file is compared with is that of the content whose hash the service confirmed, and a
 //! content that changed on the service has another version there.
 
-use super::{Engine, Look, Report, now};
+use super::{Engine, Look, Report};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::execute::fingerprint;
+use crate::model::Nanos;
 use crate::store::{Event, Key, Problem, Record, decode, encode};
 use std::fmt::Display;
 
@@ -60,8 +61,8 @@ impl Engine {
                     (None, Some(_)) => batch.set_problem(key.clone(), None)?,
                     (Some(error), None) => {
                         tracing::warn!(path, reason = error.reason(), "damaged");
-                        batch.event(event(&path, &error))?;
-                        batch.set_problem(key.clone(), Some(problem(&error)))?;
+                        batch.event(event(self.clock.now(), &path, &error))?;
+                        batch.set_problem(key.clone(), Some(problem(self.clock.now(), &error)))?;
                     }
                 }
             }
@@ -112,24 +113,18 @@ fn damaged(path: &str, cause: impl Display) -> Error {
     )
 }
 
-fn problem(error: &Error) -> Problem {
+fn problem(since: Nanos, error: &Error) -> Problem {
     Problem {
         kind: error.kind().word().into(),
         reason: error.reason(),
         remedy: error.advice().into(),
-        since: now(),
+        since,
         settled: true,
     }
 }
 
-fn event(path: &str, error: &Error) -> Event {
-    Event {
-        time: now(),
-        action: "error".into(),
-        path: path.into(),
-        bytes: 0,
-        detail: error.to_string(),
-    }
+fn event(time: Nanos, path: &str, error: &Error) -> Event {
+    Event { time, action: "error".into(), path: path.into(), bytes: 0, detail: error.to_string() }
 }
 
 fn decode_spot(row: &[u8]) -> Result<Key> {
