@@ -20,5 +20,5 @@ mod peers_daemon;
 mod peers_sync;
 mod s3;
 mod sign_in;
-mod simulate;
+mod twins;
 mod webdav;

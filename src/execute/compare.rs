@@ -29,8 +29,7 @@ enum Likeness {
 /// Reads a touched file to find out whether its content changed.
 pub(super) fn examine(context: &Context<'_>, disk: &Disk, job: &Job) -> Result<Done> {
     let print = job.local.ok_or_else(|| missing_side(job))?;
-    up::rest(context, &print)?;
-    let file = disk.open(&job.path, &print)?;
+    let file = up::open_at_rest(context, disk, &job.path, &print)?;
     let content = fingerprint(&file, context.cancel)?;
     Ok(if job.content == Some(content) { Done::Untouched(print) } else { Done::Edited(print) })
 }
@@ -38,7 +37,7 @@ pub(super) fn examine(context: &Context<'_>, disk: &Disk, job: &Job) -> Result<D
 /// Proves that the file that is now at `path` has the content that was agreed on where it was.
 pub(super) fn prove_moved(context: &Context<'_>, up: &Up, job: &Job, path: &str) -> Result<()> {
     let print = job.local.ok_or_else(|| missing_side(job))?;
-    let file = up.disk.open(path, &print)?;
+    let file = up::open_at_rest(context, &up.disk, path, &print)?;
     if job.content == Some(fingerprint(&file, context.cancel)?) {
         return Ok(());
     }
@@ -179,7 +178,8 @@ fn give_way(context: &Context<'_>, down: &Down, job: &Job) -> Result<Done> {
             }
         };
         // The loser is safe; what failed is planned anew.
-        let then = down::land(arrival, fetched, None, &job.path).unwrap_or(Done::RemovedLocal);
+        let then =
+            down::land(context, arrival, fetched, None, &job.path).unwrap_or(Done::RemovedLocal);
         return Ok(Done::Resolved { kept, kept_print: Some(print), then: Box::new(then) });
     }
     arrival.discard()?;
@@ -205,8 +205,7 @@ fn compare(context: &Context<'_>, disk: &Disk, source: &Source, job: &Job) -> Re
     if remote.size > local.size {
         return Ok(Likeness::Different);
     }
-    up::rest(context, &local)?;
-    let file = disk.open(&job.path, &local)?;
+    let file = up::open_at_rest(context, disk, &job.path, &local)?;
     if remote.size == local.size
         && let Some(entry) = source.stat(job.place())?
     {

@@ -1,7 +1,7 @@
 //! Fetching files.
 
 use super::hashing::Sums;
-use super::{BUFFER_BYTES, Context, DOWNLOAD_FORMAT, Done, Down, Job, missing_side};
+use super::{BUFFER_BYTES, Context, DOWNLOAD_FORMAT, Done, Down, Job, missing_side, up};
 use crate::error::{Error, Kind, Result};
 use crate::http::read_error;
 use crate::local::Arrival;
@@ -20,11 +20,12 @@ pub(super) fn remove(down: &Down, job: &Job) -> Result<Done> {
 /// Fetches a file over the one it was planned against, or to where there is none.
 pub(super) fn download(context: &Context<'_>, down: &Down, job: &Job) -> Result<Done> {
     let (arrival, fetched) = fetch(context, down, job)?;
-    land(arrival, fetched, job.local.as_ref(), &job.path)
+    land(context, arrival, fetched, job.local.as_ref(), &job.path)
 }
 
 /// Puts what was fetched in its place, over `replaced` (`None`: where there is none).
 pub(super) fn land(
+    context: &Context<'_>,
     arrival: Arrival,
     fetched: Fetched,
     replaced: Option<&LocalPrint>,
@@ -33,6 +34,7 @@ pub(super) fn land(
     match arrival.land(target, replaced, fetched.remote.mtime) {
         Ok(local) => {
             let Fetched { remote, content } = fetched;
+            let local = up::doubted_if_fresh(context, local);
             Ok(Done::Downloaded(Synced { local, remote, content: Some(content) }))
         }
         Err(error) => {
