@@ -15,7 +15,7 @@ mod walk;
 
 pub(crate) use news::{CURSOR, Follow, News};
 
-use crate::error::{Error, Kind, Reaction, Result};
+use crate::error::{Error, Kind, Result};
 use crate::http::Cancel;
 use crate::local::{self, Disk};
 use crate::model::{ItemKind, LocalPrint, Nanos, RemotePrint, Side};
@@ -525,12 +525,4 @@ fn find_folder(snapshot: &Snapshot, path: &str) -> Result<Option<u64>> {
         }
     }
     Ok(Some(node))
-}
-
-/// Whether looking may go on elsewhere after this error of one folder.
-fn concerns_one_folder(error: &Error) -> bool {
-    match error.kind().reaction() {
-        Reaction::Stop | Reaction::Ask | Reaction::Wait => false,
-        Reaction::Skip | Reaction::Retry | Reaction::Replan => true,
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::level::{Descent, Level};
 use super::sorter::{Sorted, Sorter};
-use super::{Look, Sighting, concerns_one_folder, skip_of_disk, skip_of_entry};
+use super::{Look, Sighting, skip_of_disk, skip_of_entry};
 use crate::error::{Error, Kind, Result};
 use crate::local::{Disk, Found};
 use crate::model::{ItemKind, LocalPrint, RemotePrint};
@@ -142,7 +142,7 @@ fn take_listed<P>(
         Ok(entries) => look.readable(at.node).map(|()| Some(entries)),
         // A folder that is gone by now is told by the one it was in.
         Err(error) if error.kind() == Kind::NotFound && at.node != ROOT => Ok(None),
-        Err(error) if concerns_one_folder(&error) => {
+        Err(error) if !error.kind().reaction().ends_cycle() => {
             look.unreadable(at.node, at.path, &error).map(|()| None)
         }
         Err(error) => Err(error),
@@ -168,7 +168,7 @@ where
     while let Some(frame) = frames.last_mut() {
         let (path, met) = if let Some(next) = frame.entries.next() {
             let (name, told) = match frame.choose(look, next?) {
-                Err(error) if concerns_one_folder(&error) => {
+                Err(error) if !error.kind().reaction().ends_cycle() => {
                     look.unreadable(frame.level.folder(), &frame.path, &error)?;
                     frames.pop();
                     all = false;
