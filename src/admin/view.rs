@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::hash::HashKind;
 use crate::model::{ConflictPolicy, Direction, Nanos, Side};
 use crate::remote::{Descriptor, Field, FieldKind, Listing, Moves, Needed};
+use crate::rules::Filter;
 use crate::settings::{Begun, Book, Connection, Globals, Task};
 use crate::store::Trees;
 use serde::{Deserialize, Serialize};
@@ -277,6 +278,8 @@ pub struct TaskView {
     pub consistency_check: bool,
     /// Nothing is removed at the destination.
     pub keep_removed: bool,
+    /// What is left out on both sides.
+    pub filter: Filter,
     /// What its service is told of it, by key.
     pub settings: BTreeMap<String, String>,
     /// Whether it was paused of its own.
@@ -299,6 +302,7 @@ impl TaskView {
             conflict: task.conflict,
             consistency_check: task.consistency_check,
             keep_removed: task.keep_removed,
+            filter: task.filter.clone(),
             settings: task.settings.iter().cloned().collect(),
             paused: task.paused,
             details: None,

@@ -8,6 +8,7 @@ use crate::admin::view::{
 };
 use crate::engine::Report;
 use crate::error::{Error, Kind, Result};
+use crate::rules::Filter;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -204,6 +205,14 @@ fn task(out: &mut dyn Write, task: TaskView) -> io::Result<()> {
         ["  consistency check", word_of(&args::SWITCH, task.consistency_check)].map(str::to_owned),
         ["  removed files", keeps].map(str::to_owned),
     ];
+    let Filter { folders, patterns, max_size } = task.filter;
+    for (what, left_out) in [("  excluded folders", folders), ("  excluded files", patterns)] {
+        let each = left_out.iter().map(|each| units::plain(each)).collect::<Vec<_>>();
+        if !each.is_empty() {
+            rows.push([what.to_owned(), each.join(", ")]);
+        }
+    }
+    rows.extend(max_size.map(|most| ["  largest file".to_owned(), units::bytes(most)]));
     rows.extend(task.settings.into_iter().map(|(key, value)| [format!("  {key}"), value]));
     let Some(details) = task.details else { return columns(out, rows) };
     rows.push(["  items".to_owned(), counts(&details.counts)]);

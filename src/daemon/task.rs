@@ -149,6 +149,10 @@ impl TaskRun {
             && place.transfers == self.place.transfers
             && place.history == self.place.history;
         if !same {
+            // It leaves out what the task does.
+            if place.task.filter != self.place.task.filter {
+                self.watch = None;
+            }
             self.place = place;
             self.close();
             self.begin_anew(now);

@@ -330,6 +330,8 @@ impl<'e> Pass<'e> {
                     let known = self.batch.get(&kept_key)?;
                     let mut kept_record = known.unwrap_or_else(|| Record::new(0));
                     kept_record.see_local(Some(print));
+                    let skip = self.engine.names.check(&kept, ItemKind::File, print.size);
+                    kept_record.see_skip(skip, Side::Local);
                     self.batch.put(kept_key, kept_record)?;
                 }
                 match *then {

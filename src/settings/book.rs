@@ -6,6 +6,7 @@ use super::{Connection, Entered, Globals, NewTask, Scope, Task, TaskChange, chec
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http};
 use crate::remote::{self, Descriptor, FieldKind, REFRESH_TOKEN, Service, SignIn};
+use crate::rules::Filter;
 use crate::services;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -253,8 +254,8 @@ impl Book {
     /// Adds a task.
     ///
     /// # Errors
-    /// `Usage` when the name is taken, the connection unknown, the local folder not there, or a
-    /// folder overlaps that of another task of the connection.
+    /// `Usage` when the name is taken, the connection unknown, the local folder not there, a folder
+    /// overlaps that of another task of the connection, or what is left out breaks a rule.
     pub fn add_task(&self, new: NewTask) -> Result<Task> {
         check::name("task", &new.name)?;
         if self.file.one::<Task>(TASKS, &new.name)?.is_some() {
@@ -271,6 +272,7 @@ impl Book {
             conflict: new.conflict,
             consistency_check: new.consistency_check,
             keep_removed: new.keep_removed,
+            filter: new.filter.apply(&Filter::default())?,
             settings: Vec::new(),
             paused: false,
             revision: 0,
@@ -299,6 +301,7 @@ impl Book {
         task.conflict = change.conflict.unwrap_or(task.conflict);
         task.consistency_check = change.consistency_check.unwrap_or(task.consistency_check);
         task.keep_removed = change.keep_removed.unwrap_or(task.keep_removed);
+        task.filter = change.filter.apply(&task.filter)?;
         let service = services::find(&self.connection(&task.connection)?.service)?;
         enter(&mut task, change.settings, service.descriptor())?;
         if task == before {
@@ -308,8 +311,10 @@ impl Book {
         if moved {
             self.check_apart(&task)?;
         }
-        let rules = |task: &Task| (task.direction, task.keep_removed, task.settings.clone());
-        if rules(&task) != rules(&before) {
+        let same_rules = (task.direction, task.keep_removed)
+            == (before.direction, before.keep_removed)
+            && (&task.filter, &task.settings) == (&before.filter, &before.settings);
+        if !same_rules {
             task.revision += 1;
         }
         self.file.write(|change| {

@@ -107,6 +107,7 @@ impl Player {
             conflict: ConflictPolicy::Local,
             consistency_check: false,
             keep_removed: world.keep_removed,
+            filter: Default::default(),
             settings: Vec::new(),
             paused: false,
             revision: 0,
