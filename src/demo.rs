@@ -5,7 +5,7 @@
 
 use crate::daemon;
 use crate::error::{Error, Result};
-use crate::model::Direction;
+use crate::model::{ConflictPolicy, Direction};
 use crate::settings::{Book, Entered, NewTask};
 use dav_server::fakels::FakeLs;
 use dav_server::{DavHandler, localfs::LocalFs};
@@ -62,6 +62,8 @@ fn set_up(state: &Path, local: &Path, address: SocketAddr) -> Result<()> {
         local: local.to_owned(),
         remote: String::new(),
         direction: Direction::Both,
+        conflict: ConflictPolicy::Local,
+        consistency_check: false,
         keep_removed: false,
         filter: Default::default(),
         settings: Vec::new(),

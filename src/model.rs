@@ -26,6 +26,25 @@ pub enum Direction {
     Download,
 }
 
+/// Which content keeps its name when both sides of a two-way task changed a file. The other one
+/// is kept as well, whatever this says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConflictPolicy {
+    /// The local one. The remote one becomes a conflict copy, or stays on the service as a version
+    /// where the service proves that it keeps versions.
+    #[default]
+    Local,
+    /// The remote one. The local one becomes a conflict copy.
+    Remote,
+    /// The one with the later time of modification, by whole seconds; the local one where the times
+    /// are equal, or one isn't known, or the service doesn't keep times.
+    Newer,
+    /// The local one, and the remote one becomes a conflict copy on both sides, also where the
+    /// service keeps versions.
+    Both,
+}
+
 /// One of the two sides of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no state. Each direction has a function and a type of its own; what
 //! [`Upward`] can't express, an upload-only task can't do.
 
+use crate::model::ConflictPolicy;
 use crate::store::{Facet, Record};
 
 /// What to do about an item.
@@ -82,9 +83,9 @@ pub enum Op {
     Up(Upward),
     /// To the local side.
     Down(Downward),
-    /// Both sides have it and aren't known to be the same: find out; if they differ, the local
-    /// one keeps the name, and the remote one is kept locally under a conflict name.
-    Merge,
+    /// Both sides have it and aren't known to be the same: find out; if they differ, the one that
+    /// this says keeps the name, and the other one is kept too.
+    Merge(ConflictPolicy),
 }
 
 impl Op {
@@ -113,10 +114,15 @@ pub struct View<'a> {
     pub made_by_children: bool,
     /// The task never removes at the destination.
     pub keep_removed: bool,
+    /// Which content keeps its name in a conflict of a two-way task.
+    pub conflict: ConflictPolicy,
+    /// Whether the service keeps times of modification: elsewhere its times are those of its own
+    /// clock, which say nothing about contents.
+    pub keeps_mtime: bool,
 }
 
 /// How one side of an item stands towards what was agreed on.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stand {
     Absent,
     Same,
@@ -165,6 +171,13 @@ impl View<'_> {
         }
     }
 
+    fn merge(&self) -> Op {
+        Op::Merge(match self.conflict {
+            ConflictPolicy::Newer if !self.keeps_mtime => ConflictPolicy::Local,
+            policy => policy,
+        })
+    }
+
     fn remove<T>(&self, op: T) -> Step<T> {
         if self.keep_removed { Step::Nothing } else { Step::Do(op) }
     }
@@ -196,7 +209,7 @@ pub fn both(view: &View<'_>) -> Step<Op> {
         (Changed, Same) => view.up(Op::Up(Upward::Replace)),
         (Absent | Gone, Changed) | (Absent, Same) => view.down(Op::Down(Downward::Create)),
         (Same, Changed) => view.down(Op::Down(Downward::Replace)),
-        (Changed, Changed) => Step::Do(Op::Merge),
+        (Changed, Changed) => Step::Do(view.merge()),
         (Gone, Same) => view.remove(Op::Up(Upward::Remove)),
         (Same, Gone) => view.remove(Op::Down(Downward::Remove)),
     }
@@ -252,5 +265,99 @@ pub fn download(view: &View<'_>) -> Step<Downward> {
         (Changed, Changed) => Step::Do(Downward::Resolve),
         (Same, Gone) => view.remove(Downward::Remove),
         (_, Same | Absent) | (Changed, Gone) => Step::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{LocalPrint, RemotePrint, Version};
+    use crate::store::Synced;
+    use ConflictPolicy::*;
+
+    fn agreed() -> Record {
+        let mut record = Record::new(0);
+        let remote = RemotePrint::file(3, Version::new("v1"), Some(1));
+        record.agree(Synced { local: LocalPrint::default(), remote, content: Some([7; 16]) });
+        record
+    }
+
+    /// Every pair of stands of a file, without and with an agreement.
+    fn stands() -> Vec<(Stand, Stand, Record)> {
+        let new = (
+            LocalPrint { size: 5, ..LocalPrint::default() },
+            RemotePrint::file(6, Version::new("v2"), Some(2)),
+        );
+        let mut all = Vec::new();
+        for known in [Record::new(0), agreed()] {
+            for local in [None, Some(Facet::Gone), Some(Facet::Now(new.0))] {
+                for remote in [None, Some(Facet::Gone), Some(Facet::Now(new.1.clone()))] {
+                    let mut record = known.clone();
+                    record.local = local.clone().unwrap_or(Facet::AsSynced);
+                    record.remote = remote.unwrap_or(Facet::AsSynced);
+                    let (here, there) = view(&record, Local, true).stands();
+                    all.push((here, there, record));
+                }
+            }
+        }
+        all
+    }
+
+    fn view(record: &Record, conflict: ConflictPolicy, keeps_mtime: bool) -> View<'_> {
+        View {
+            record,
+            twin_local: false,
+            twin_remote: false,
+            twin_stays: false,
+            made_by_children: false,
+            keep_removed: false,
+            conflict,
+            keeps_mtime,
+        }
+    }
+
+    #[test]
+    fn a_policy_decides_nothing_but_conflicts() {
+        for (here, there, record) in stands() {
+            let usual = both(&view(&record, Local, true));
+            for policy in [Local, Remote, Newer, Both] {
+                for keeps_mtime in [true, false] {
+                    let expected = match (here, there, policy) {
+                        (Stand::Changed, Stand::Changed, Newer) if !keeps_mtime => {
+                            Step::Do(Op::Merge(Local))
+                        }
+                        (Stand::Changed, Stand::Changed, policy) => Step::Do(Op::Merge(policy)),
+                        _ => usual,
+                    };
+                    let step = both(&view(&record, policy, keeps_mtime));
+                    assert_eq!(step, expected, "{here:?} {there:?} {policy:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_edit_beats_a_deletion_whatever_the_policy() {
+        for (here, there, record) in stands() {
+            let expected = match (here, there) {
+                (Stand::Changed, Stand::Gone) => Step::Do(Op::Up(Upward::Create)),
+                (Stand::Gone, Stand::Changed) => Step::Do(Op::Down(Downward::Create)),
+                _ => continue,
+            };
+            for policy in [Local, Remote, Newer, Both] {
+                assert_eq!(both(&view(&record, policy, true)), expected, "{policy:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_way_tasks_have_no_policy() {
+        for (here, there, record) in stands() {
+            for policy in [Remote, Newer, Both] {
+                let (usual, other) = (view(&record, Local, true), view(&record, policy, true));
+                assert_eq!(upload(&usual), upload(&other), "{here:?} {there:?} {policy:?}");
+                assert_eq!(download(&usual), download(&other), "{here:?} {there:?} {policy:?}");
+            }
+        }
     }
 }

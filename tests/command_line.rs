@@ -257,6 +257,8 @@ fn tasks_come_and_go() {
         "local": home.path("data"),
         "remote": "/docs",
         "direction": "both",
+        "conflict": "local",
+        "consistency_check": false,
         "keep_removed": false,
         "filter": { "folders": [], "patterns": [], "max_size": null },
         "settings": {},

@@ -10,7 +10,7 @@ use mooring::content::Content;
 use mooring::engine::{Engine, Setup};
 use mooring::error::{Error, Kind, Result};
 use mooring::http::{Cancel, Http, HttpOptions};
-use mooring::model::{Direction, ItemKind, RemotePrint, Version};
+use mooring::model::{ConflictPolicy, Direction, ItemKind, RemotePrint, Version};
 use mooring::remote::{
     Change, Descriptor, Entry, Expect, Feed, Keeper, Kept, Place, Refresher, Remote, Removal,
     Settings, Special, Spot, Written,
@@ -692,6 +692,8 @@ fn engine(peer: &FakePeer, local: &Path, state: &Path) -> Engine {
         local: local.into(),
         remote: "task/root".into(),
         direction: Direction::Both,
+        conflict: ConflictPolicy::Local,
+        consistency_check: false,
         keep_removed: false,
         filter: Default::default(),
         settings: Vec::new(),

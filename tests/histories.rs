@@ -7,10 +7,10 @@
 
 use crate::common::bench::{APPROVED, Bench};
 use crate::common::dice::Dice;
-use crate::common::memory::{DRIVE, ETAGS, FORGETFUL, Fault, How, IDS, PATHS, STORE};
+use crate::common::memory::{DRIVE, ETAGS, FORGETFUL, Fault, How, IDS, PATHS, STORE, VERSIONED};
 use mooring::engine::{Engine, LocalLook, Look};
 use mooring::error::Kind;
-use mooring::model::Direction;
+use mooring::model::{ConflictPolicy, Direction};
 use mooring::remote::Descriptor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -30,6 +30,9 @@ struct Game {
     skips: bool,
     /// Looks at the touched folders only.
     partial: bool,
+    conflict: ConflictPolicy,
+    /// The consistency check is on.
+    check: bool,
 }
 
 struct History {
@@ -447,6 +450,8 @@ impl History {
 fn run(seed: u64, game: Game) -> Result<(), (usize, String)> {
     let mut bench = Bench::new(game.descriptor, game.direction);
     bench.task.keep_removed = game.keep_removed;
+    bench.task.conflict = game.conflict;
+    bench.task.consistency_check = game.check;
     if seed % 2 == 1 {
         bench.memory.scramble();
     }
@@ -548,7 +553,12 @@ const PLAIN: Game = Game {
     faults: false,
     skips: false,
     partial: false,
+    conflict: ConflictPolicy::Local,
+    check: false,
 };
+
+/// The remote side wins, and nothing is trusted.
+const REMOTE: Game = Game { conflict: ConflictPolicy::Remote, check: true, faults: true, ..PLAIN };
 
 macro_rules! games {
     ($($name:ident: $game:expr;)*) => {
@@ -587,5 +597,12 @@ games! {
     ids_download: Game { descriptor: &IDS, direction: Direction::Download, faults: true, ..PLAIN };
     paths_download: Game { descriptor: &PATHS, direction: Direction::Download, faults: true, ..PLAIN };
     ids_keep: Game { descriptor: &IDS, keep_removed: true, faults: true, ..PLAIN };
+    drive_remote: REMOTE;
+    store_remote: Game { descriptor: &STORE, ..REMOTE };
+    ids_remote: Game { descriptor: &IDS, ..REMOTE };
+    paths_remote: Game { descriptor: &PATHS, ..REMOTE };
+    store_remote_partial: Game { descriptor: &STORE, partial: true, ..REMOTE };
+    ids_newer: Game { descriptor: &IDS, conflict: ConflictPolicy::Newer, faults: true, ..PLAIN };
+    versioned: Game { descriptor: &VERSIONED, conflict: ConflictPolicy::Both, faults: true, ..PLAIN };
     drive_keep_download: Game { keep_removed: true, direction: Direction::Download, ..PLAIN };
 }

@@ -15,10 +15,11 @@ const KINDS: [&Descriptor; 2] = [&STORE, &DRIVE];
 
 fn folders(names: &[&str]) -> Look {
     let local = LocalLook::Folders(names.iter().map(|name| name.to_string()).collect());
-    Look { local, remote: false, approve: false, retry: false }
+    Look { local, remote: false, approve: false, retry: false, verify: 0 }
 }
 
-const POLL: Look = Look { local: LocalLook::Nothing, remote: true, approve: false, retry: false };
+const POLL: Look =
+    Look { local: LocalLook::Nothing, remote: true, approve: false, retry: false, verify: 0 };
 
 /// Does `what` at the first call that begins with `call`.
 fn at_call(bench: &Bench, call: &'static str, what: impl FnOnce() + Send + 'static) {

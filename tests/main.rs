@@ -4,6 +4,7 @@
 mod bad_input;
 mod command_line;
 mod common;
+mod conflicts;
 mod daemon;
 mod drives;
 mod dropbox;

@@ -359,6 +359,29 @@ fn error_xml(code: &str, more: &str) -> String {
 }
 
 #[test]
+fn only_a_bucket_that_says_so_keeps_versions() {
+    let versioning =
+        |inside: &str| format!("<VersioningConfiguration>{inside}</VersioningConfiguration>");
+    for (status, body, kept) in [
+        ("200 OK", versioning("<Status>Enabled</Status>"), true),
+        ("200 OK", versioning("<Status>Suspended</Status>"), false),
+        ("200 OK", versioning(""), false),
+        ("200 OK", EMPTY.into(), false),
+        ("403 Forbidden", error_xml("AccessDenied", ""), false),
+        ("404 Not Found", error_xml("NoSuchKey", ""), false),
+        ("501 Not Implemented", error_xml("NotImplemented", ""), false),
+    ] {
+        let told = body.clone();
+        let endpoint = stub(move |request, stream| {
+            assert!(request.head.contains("?versioning"), "{}", request.head);
+            answer(stream, status, "", &told);
+        });
+        let kept_version = open_stub(&endpoint).remote.keeps_version("a", &Version::new("v"));
+        assert_eq!(kept_version.unwrap(), kept, "{status} {body}");
+    }
+}
+
+#[test]
 fn the_services_clock_counts() {
     for code in ["RequestTimeTooSkewed", "AccessDenied"] {
         let endpoint = stub(move |request, stream| {

@@ -4,7 +4,7 @@
 
 use crate::error::Result;
 use crate::hash::HashKind;
-use crate::model::{Direction, Nanos, Side};
+use crate::model::{ConflictPolicy, Direction, Nanos, Side};
 use crate::remote::{Descriptor, Field, FieldKind, Listing, Moves, Needed};
 use crate::rules::Filter;
 use crate::settings::{Begun, Book, Connection, Globals, Task};
@@ -272,6 +272,10 @@ pub struct TaskView {
     pub remote: String,
     /// both, upload or download.
     pub direction: Direction,
+    /// local, remote, newer or both.
+    pub conflict: ConflictPolicy,
+    /// Whether contents are compared where size and time of modification would do.
+    pub consistency_check: bool,
     /// Nothing is removed at the destination.
     pub keep_removed: bool,
     /// What is left out on both sides.
@@ -295,6 +299,8 @@ impl TaskView {
             local: task.local.clone(),
             remote: format!("/{}", task.remote),
             direction: task.direction,
+            conflict: task.conflict,
+            consistency_check: task.consistency_check,
             keep_removed: task.keep_removed,
             filter: task.filter.clone(),
             settings: task.settings.iter().cloned().collect(),

@@ -4,7 +4,7 @@ use super::authorize::Answer;
 use super::help;
 use crate::admin::Request;
 use crate::error::{Error, Kind, Result};
-use crate::model::Direction;
+use crate::model::{ConflictPolicy, Direction};
 use crate::rules::MB;
 use crate::settings::{FilterChange, NewTask, Scope, TaskChange};
 use lexopt::Arg;
@@ -17,6 +17,17 @@ const LOG_LIMIT: usize = 100;
 /// The words for directions.
 pub const DIRECTIONS: [(&str, Direction); 3] =
     [("both", Direction::Both), ("upload", Direction::Upload), ("download", Direction::Download)];
+
+/// The words for what becomes of conflicts.
+pub const CONFLICTS: [(&str, ConflictPolicy); 4] = [
+    ("local", ConflictPolicy::Local),
+    ("remote", ConflictPolicy::Remote),
+    ("newer", ConflictPolicy::Newer),
+    ("both", ConflictPolicy::Both),
+];
+
+/// The words for what is done or isn't.
+pub const SWITCH: [(&str, bool); 2] = [("on", true), ("off", false)];
 
 /// A command line, understood.
 #[derive(Debug)]
@@ -96,6 +107,8 @@ enum Opt {
     Local,
     Remote,
     Direction,
+    Conflict,
+    ConsistencyCheck,
     KeepRemoved,
     NoKeepRemoved,
     ExcludeFolder,
@@ -119,6 +132,8 @@ const OPTIONS: &[(Opt, &str, bool)] = &[
     (Opt::Local, "local", true),
     (Opt::Remote, "remote", true),
     (Opt::Direction, "direction", true),
+    (Opt::Conflict, "conflict", true),
+    (Opt::ConsistencyCheck, "consistency-check", true),
     (Opt::KeepRemoved, "keep-removed", false),
     (Opt::NoKeepRemoved, "no-keep-removed", false),
     (Opt::ExcludeFolder, "exclude-folder", true),
@@ -323,7 +338,9 @@ impl Given {
             connection: self.need(Opt::Connection)?,
             local: self.local()?.ok_or_else(|| self.missing(Opt::Local))?,
             remote: self.need(Opt::Remote)?,
-            direction: self.direction()?.unwrap_or(Direction::Both),
+            direction: self.word(Opt::Direction, &DIRECTIONS)?.unwrap_or(Direction::Both),
+            conflict: self.word(Opt::Conflict, &CONFLICTS)?.unwrap_or_default(),
+            consistency_check: self.word(Opt::ConsistencyCheck, &SWITCH)?.unwrap_or_default(),
             keep_removed: self.flag(Opt::KeepRemoved)?,
             filter: self.excluded()?,
             settings: self.pairs()?,
@@ -340,7 +357,9 @@ impl Given {
         let change = TaskChange {
             local: self.local()?,
             remote: self.take_one(Opt::Remote)?,
-            direction: self.direction()?,
+            direction: self.word(Opt::Direction, &DIRECTIONS)?,
+            conflict: self.word(Opt::Conflict, &CONFLICTS)?,
+            consistency_check: self.word(Opt::ConsistencyCheck, &SWITCH)?,
             keep_removed,
             filter: FilterChange {
                 include_folders: self.take_all(Opt::IncludeFolder)?,
@@ -381,11 +400,15 @@ impl Given {
         }
     }
 
-    fn direction(&mut self) -> Result<Option<Direction>> {
-        let Some(word) = self.take_one(Opt::Direction)? else { return Ok(None) };
-        let known = DIRECTIONS.iter().find(|(each, _)| *each == word);
-        let wrong = || self.wrong(format!("'{word}' is none of both, upload, download"));
-        known.map(|(_, direction)| Some(*direction)).ok_or_else(wrong)
+    /// What an option's word stands for.
+    fn word<T: Copy>(&mut self, option: Opt, words: &[(&str, T)]) -> Result<Option<T>> {
+        let Some(word) = self.take_one(option)? else { return Ok(None) };
+        let known = words.iter().find(|(each, _)| *each == word);
+        let wrong = || {
+            let words: Vec<_> = words.iter().map(|(each, _)| *each).collect();
+            self.wrong(format!("'{word}' is none of {}", words.join(", ")))
+        };
+        known.map(|(_, meant)| Some(*meant)).ok_or_else(wrong)
     }
 
     fn scope(&mut self, words: &[&str]) -> Result<Scope> {
@@ -530,6 +553,8 @@ mod tests {
             "task add x --connection c --local /l",
             "task add x --connection c --connection d --local /l --remote /",
             "task add x --connection c --local /l --remote / --direction sideways",
+            "task set x --conflict mine",
+            "task set x --consistency-check maybe",
             "task set x",
             "task set x --keep-removed --no-keep-removed",
             "task set x --max-size many",

@@ -17,6 +17,9 @@ const ENTERED: &[(&str, &str)] = &[
     ("--secret KEY=@FILE", "a secret from a file; KEY=- from standard input; KEY= takes it back"),
 ];
 
+const CONFLICT: &str = "which content keeps its name when both sides of a two-way task changed a file: local, remote, \
+     newer or both; new tasks: local";
+const CONSISTENCY: &str = "on or off: trust hashes only, not size and time, and read every file again daily; new tasks: off";
 const EXCLUDE_FOLDER: (&str, &str) = (
     "--exclude-folder PATH",
     "a folder to leave out on both sides, by its path in the task; may be given again",
@@ -65,6 +68,8 @@ pub const TOPICS: &[Topic] = &[
         options: &[
             ("--remote PATH", "/ is the root of the bucket or account"),
             ("--direction WORD", "which way changes flow: both (default), upload or download"),
+            ("--conflict WORD", CONFLICT),
+            ("--consistency-check WORD", CONSISTENCY),
             ("--keep-removed", "remove nothing at the destination"),
             EXCLUDE_FOLDER,
             EXCLUDE,
@@ -79,6 +84,8 @@ pub const TOPICS: &[Topic] = &[
         about: "change a task",
         options: &[
             ("--direction WORD", "which way changes flow: both, upload or download"),
+            ("--conflict WORD", CONFLICT),
+            ("--consistency-check WORD", CONSISTENCY),
             ("--keep-removed", "remove nothing at the destination"),
             ("--set KEY=VALUE", "what the service can be told of a task: see service show"),
             ("--no-keep-removed", "remove at the destination what was removed at the source"),
@@ -189,5 +196,5 @@ pub fn print(out: &mut dyn Write, given: &[String]) -> io::Result<()> {
 }
 
 fn options(out: &mut dyn Write, options: &[(&str, &str)]) -> io::Result<()> {
-    options.iter().try_for_each(|(option, about)| writeln!(out, "  {option:<22} {about}"))
+    options.iter().try_for_each(|(option, about)| writeln!(out, "  {option:<24} {about}"))
 }

@@ -8,7 +8,6 @@ use crate::admin::view::{
 };
 use crate::engine::Report;
 use crate::error::{Error, Kind, Result};
-use crate::model::Direction;
 use crate::rules::Filter;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -187,7 +186,7 @@ fn tasks(out: &mut dyn Write, tasks: Vec<TaskView>) -> io::Result<()> {
     }
     let rows = tasks.into_iter().map(|task| {
         let local = units::plain(&task.local.to_string_lossy());
-        let direction = direction_word(task.direction).to_owned();
+        let direction = word_of(&args::DIRECTIONS, task.direction).to_owned();
         let remote = format!("{}:{}", task.connection, task.remote);
         [task.name, direction, local, remote, paused_word(task.paused).to_owned()]
     });
@@ -201,7 +200,9 @@ fn task(out: &mut dyn Write, task: TaskView) -> io::Result<()> {
         ["  connection", task.connection.as_str()].map(str::to_owned),
         ["  local", &units::plain(&task.local.to_string_lossy())].map(str::to_owned),
         ["  remote", &task.remote].map(str::to_owned),
-        ["  direction", direction_word(task.direction)].map(str::to_owned),
+        ["  direction", word_of(&args::DIRECTIONS, task.direction)].map(str::to_owned),
+        ["  conflicts", word_of(&args::CONFLICTS, task.conflict)].map(str::to_owned),
+        ["  consistency check", word_of(&args::SWITCH, task.consistency_check)].map(str::to_owned),
         ["  removed files", keeps].map(str::to_owned),
     ];
     let Filter { folders, patterns, max_size } = task.filter;
@@ -344,9 +345,8 @@ fn counts(counts: &Counts) -> String {
     text
 }
 
-fn direction_word(direction: Direction) -> &'static str {
-    let known = args::DIRECTIONS.into_iter().find(|(_, each)| *each == direction);
-    known.map_or("", |(word, _)| word)
+fn word_of<T: PartialEq>(words: &[(&'static str, T)], meant: T) -> &'static str {
+    words.iter().find(|(_, each)| *each == meant).map_or("", |(word, _)| word)
 }
 
 fn title(out: &mut dyn Write, name: &str, paused: bool) -> io::Result<()> {

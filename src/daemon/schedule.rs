@@ -20,9 +20,22 @@ const FULL_LOOK_SPREAD: Duration = Duration::from_secs(2 * 3600);
 /// Folders that are worth telling apart in a look.
 const MOST_FOLDERS: usize = 256;
 
+/// Bytes that the consistency check reads in one cycle, while nothing else is synced.
+const READ_AT_ONCE: u64 = 4 << 30;
+
 /// A look at everything on both sides.
 pub fn full_look() -> Look {
-    Look { local: LocalLook::All, remote: true, approve: false, retry: false }
+    Look { local: LocalLook::All, remote: true, verify: READ_AT_ONCE, ..no_look() }
+}
+
+/// A look at nothing.
+pub fn no_look() -> Look {
+    Look { local: LocalLook::Nothing, remote: false, approve: false, retry: false, verify: 0 }
+}
+
+/// What goes on with the consistency check.
+pub fn read_on() -> Look {
+    Look { verify: READ_AT_ONCE, ..no_look() }
 }
 
 /// Both looks in one.
@@ -42,6 +55,7 @@ pub fn merge(a: Look, b: Look) -> Look {
         remote: a.remote || b.remote,
         approve: a.approve || b.approve,
         retry: a.retry || b.retry,
+        verify: a.verify.max(b.verify),
     }
 }
 
@@ -198,11 +212,13 @@ mod tests {
             remote: false,
             approve: false,
             retry: false,
+            verify: 0,
         };
-        let poll = Look { local: LocalLook::Nothing, remote: true, approve: false, retry: false };
+        let poll = Look { remote: true, ..no_look() };
         let both = merge(merge(folders(&["b", "a"]), poll.clone()), folders(&["a", "c"]));
         assert!(both.remote);
         assert!(matches!(both.local, LocalLook::Folders(names) if names == ["a", "b", "c"]));
+        assert_eq!(merge(poll.clone(), read_on()).verify, READ_AT_ONCE);
         assert!(matches!(merge(full_look(), poll).local, LocalLook::All));
     }
 }

@@ -4,7 +4,9 @@
 
 use super::api::Reply;
 use super::listen::Listening;
-use super::schedule::{Backoff, Patrol, Windows, full_look, merge, next_full_look};
+use super::schedule::{
+    Backoff, Patrol, Windows, full_look, merge, next_full_look, no_look, read_on,
+};
 use super::worker::{Done, Job, News, Work, Workplace};
 use crate::admin::view::Counts;
 use crate::engine::{Ear, Engine, LocalLook, Look, Report};
@@ -258,7 +260,7 @@ impl TaskRun {
         }
         if self.next_full <= now {
             self.next_full = next_full_look(now, chance());
-            self.want_local(LocalLook::All, now);
+            self.want(Look { remote: false, ..full_look() }, now);
         }
         if let Some(patrol) = self.patrol.as_mut().filter(|patrol| patrol.next <= now) {
             // What it finds is known when it has ended.
@@ -302,7 +304,7 @@ impl TaskRun {
     }
 
     fn want_poll(&mut self, now: Instant) {
-        self.want(Look { local: LocalLook::Nothing, ..full_look() }, now);
+        self.want(Look { remote: true, ..no_look() }, now);
     }
 
     /// Finds its place in the polling windows.
@@ -455,6 +457,9 @@ impl TaskRun {
                 patrol.looked(now, true);
             }
         }
+        if report.unverified {
+            self.want(read_on(), now);
+        }
         self.last = Some((SystemTime::now(), report));
     }
 
@@ -484,7 +489,7 @@ impl TaskRun {
     }
 
     fn want_local(&mut self, local: LocalLook, now: Instant) {
-        self.want(Look { local, remote: false, approve: false, retry: false }, now);
+        self.want(Look { local, ..no_look() }, now);
     }
 
     fn want(&mut self, look: Look, now: Instant) {

@@ -7,6 +7,7 @@
 //! In memory at any time: one batch of changed rows, the buffers of the running transfers, and
 //! counters. Nothing else grows with what there is to do.
 
+mod consistency;
 mod folders;
 mod lookout;
 mod moves;
@@ -97,6 +98,9 @@ pub struct Look {
     pub approve: bool,
     /// Whether to try again what can't work until it changes, because a person asks.
     pub retry: bool,
+    /// About how many bytes of files that look unchanged to read again, where the task has the
+    /// consistency check.
+    pub verify: u64,
 }
 
 /// Which part of the disk a cycle looks at.
@@ -300,6 +304,7 @@ impl Engine {
             self.move_files(report)?;
             self.passes(look, report)?;
         }
+        self.check_consistency(look, report)?;
         self.tidy()?;
         let mut batch = self.trees.batch()?;
         if report.did_something() || self.trees.is_loose() {
@@ -397,6 +402,8 @@ impl Engine {
             progress: &self.progress,
             clock: self.clock.as_ref(),
             hash: self.descriptor.hash,
+            trusts_times: self.descriptor.keeps_mtime && !self.task.consistency_check,
+            verifies: self.task.consistency_check,
             cancel: &self.cancel,
         }
     }

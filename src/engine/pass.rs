@@ -21,9 +21,8 @@ const LEAVE_TOGETHER: usize = 256;
 /// may stand for something on the service that is to be dropped with them.
 const NOTED_BYTES: u64 = 64 << 10;
 
-/// What the history says of an upload that replaced a version nobody here had seen.
-const OVERTAKEN: &str =
-    "the other version, saved at the same moment, is kept among the versions on the service";
+/// What the history says of an upload that replaced somebody else's version.
+const OVERTAKEN: &str = "the other version is kept among the versions on the service";
 
 /// A pass under way.
 pub(super) struct Pass<'e> {

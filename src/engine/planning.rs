@@ -88,6 +88,8 @@ impl Engine {
             twin_stays,
             made_by_children,
             keep_removed: self.task.keep_removed,
+            conflict: self.task.conflict,
+            keeps_mtime: self.descriptor.keeps_mtime,
         })
     }
 
@@ -108,7 +110,7 @@ pub(super) fn bytes_of(op: Op, record: &Record) -> u64 {
     match op {
         Op::Up(Upward::Create | Upward::Replace | Upward::Resolve) => local,
         Op::Down(Downward::Create | Downward::Replace | Downward::Resolve) => remote,
-        Op::Merge => local.max(remote),
+        Op::Merge(_) => local.max(remote),
         Op::Up(_) | Op::Down(_) => 0,
     }
 }

@@ -76,7 +76,7 @@ impl Engine {
             };
             let action = match step {
                 _ if moved => continue,
-                Step::Examine | Step::Do(Op::Merge) => "compare",
+                Step::Examine | Step::Do(Op::Merge(_)) => "compare",
                 Step::Do(Op::Up(Upward::Create | Upward::Replace)) => "upload",
                 Step::Do(Op::Down(Downward::Create | Downward::Replace)) => "download",
                 Step::Do(Op::Up(Upward::Resolve) | Op::Down(Downward::Resolve)) => "compare",

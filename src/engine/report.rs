@@ -41,6 +41,9 @@ pub struct Report {
     pub seconds: f64,
     /// What failed or waits, as far as it fits.
     pub problems: Vec<Trouble>,
+    /// Whether the consistency check has files left to read.
+    #[serde(skip)]
+    pub unverified: bool,
 }
 
 /// An item that failed or waits, and what to do about it.
@@ -85,6 +88,16 @@ impl Report {
     /// Counts and lists an item that failed before and isn't tried again.
     pub(crate) fn known(&mut self, path: &str, problem: Problem) {
         self.errors += 1;
+        self.list_known(path, problem);
+    }
+
+    /// Counts and lists an item that has been found to wait for a person.
+    pub(crate) fn hold_known(&mut self, path: &str, problem: Problem) {
+        self.held += 1;
+        self.list_known(path, problem);
+    }
+
+    fn list_known(&mut self, path: &str, problem: Problem) {
         if self.problems.len() < MOST_TROUBLES {
             let Problem { kind, reason, remedy, .. } = problem;
             self.problems.push(Trouble { path: path.into(), kind, reason, remedy });

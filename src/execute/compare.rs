@@ -1,15 +1,15 @@
 //! Finding out whether two contents are the same, and keeping the loser when they aren't.
 
-use super::hashing::{Hasher, fingerprint, read_all};
-use super::{BUFFER_BYTES, Context, Done, Down, Job, Source, Up, down, missing_side, up};
+use super::down::Fetched;
+use super::hashing::{Hasher, fingerprint, sums};
+use super::{BUFFER_BYTES, Context, Done, Down, Job, Sent, Source, Up, down, missing_side, up};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
-use crate::hash::HashSum;
 use crate::http::read_error;
 use crate::local::Disk;
-use crate::model::{LocalPrint, RemotePrint};
+use crate::model::{ConflictPolicy, Fingerprint, ItemKind, LocalPrint, RemotePrint, Version};
 use crate::remote::{Entry, Place};
-use crate::rules::conflict_name;
+use crate::rules::{conflict_name, is_newer, is_same_time};
 use crate::store::Synced;
 use std::io::Read;
 
@@ -18,7 +18,8 @@ const NAMES: u32 = 8;
 
 #[derive(PartialEq)]
 enum Likeness {
-    Same,
+    /// With the fingerprint of both.
+    Same(Fingerprint),
     /// The remote content is the beginning of the local one: an upload that was cut short, on a
     /// server that keeps such things. Nothing is lost with it.
     Beginning,
@@ -43,53 +44,86 @@ pub(super) fn prove_moved(context: &Context<'_>, up: &Up, job: &Job, path: &str)
     Err(Error::new(Kind::Changed, format!("moving {}", job.path), "its content is another"))
 }
 
-/// A two-way task: the local side keeps the name; what is only remote is kept next to it.
-pub(super) fn merge(context: &Context<'_>, up: &Up, down: &Down, job: &Job) -> Result<Done> {
+/// A two-way task: whatever keeps the name, the other content is kept too.
+pub(super) fn merge(
+    context: &Context<'_>,
+    up: &Up,
+    down: &Down,
+    job: &Job,
+    policy: ConflictPolicy,
+) -> Result<Done> {
     let (local, remote) = sides(job)?;
-    match compare(context, &up.disk, &down.remote, job)? {
-        Likeness::Same => agreed(context, &up.disk, job),
-        Likeness::Beginning => Ok(Done::Uploaded(up::send(context, up, job, local, Some(remote))?)),
-        Likeness::Different => {
-            let (arrival, fetched) = down::fetch(context, down, job)?;
-            let mut kept = None;
-            for attempt in 0..NAMES {
-                let name = loser_name(&job.path, fetched.remote.mtime, &remote.version, attempt);
-                match arrival.land(&name, None, fetched.remote.mtime) {
-                    Ok(print) => {
-                        kept = Some((name, Some(print)));
-                        break;
-                    }
-                    // The same loser, kept by an attempt that a crash cut short.
-                    Err(error) if error.kind() == Kind::Exists => {
-                        let there = local_file(&up.disk, &name)?;
-                        if let Some(there) = there
-                            && fingerprint(&there, context.cancel)? == fetched.content
-                        {
-                            kept = Some((name, None));
-                            break;
-                        }
-                    }
-                    Err(error) => {
-                        arrival.discard()?;
-                        return Err(error);
-                    }
-                }
-            }
-            let Some((kept, kept_print)) = kept else {
-                arrival.discard()?;
-                return Err(no_name(job));
+    let likeness = match compare(context, &up.disk, &down.remote, job)? {
+        Likeness::Same(content) => return agreed(job, content),
+        likeness => likeness,
+    };
+    if remote_wins(&down.remote, job, policy)? {
+        return give_way(context, down, job);
+    }
+    if likeness == Likeness::Beginning {
+        return Ok(Done::Uploaded(up::send(context, up, job, local, Some(remote))?));
+    }
+    let as_version =
+        policy != ConflictPolicy::Both && up.remote.keeps_version(job.place(), &remote.version)?;
+    if as_version {
+        let sent = up::send(context, up, job, local, Some(remote))?;
+        return Ok(Done::Uploaded(Sent { overtook: true, ..sent }));
+    }
+    let (kept, kept_print) = keep_here(context, up, down, job)?;
+    let then = match up::send(context, up, job, local, Some(remote)) {
+        Ok(synced) => Done::Uploaded(synced),
+        // The loser is safe; what failed is planned anew.
+        Err(_) => Done::Edited(local),
+    };
+    Ok(Done::Resolved { kept, kept_print, then: Box::new(then) })
+}
+
+/// Whether the remote content keeps the name.
+fn remote_wins(source: &Source, job: &Job, policy: ConflictPolicy) -> Result<bool> {
+    let (local, remote) = sides(job)?;
+    match policy {
+        ConflictPolicy::Local | ConflictPolicy::Both => Ok(false),
+        ConflictPolicy::Remote => Ok(true),
+        ConflictPolicy::Newer => {
+            let told = match remote.mtime {
+                None => source.stat(job.place())?.and_then(|entry| entry.print.mtime),
+                told => told,
             };
-            if kept_print.is_none() {
-                arrival.discard()?;
-            }
-            let then = match up::send(context, up, job, local, Some(remote)) {
-                Ok(synced) => Done::Uploaded(synced),
-                // The loser is safe; what failed is planned anew.
-                Err(_) => Done::Edited(local),
-            };
-            Ok(Done::Resolved { kept, kept_print, then: Box::new(then) })
+            Ok(is_newer(told, Some(local.mtime)))
         }
     }
+}
+
+/// Keeps the remote content on the disk under a conflict name. Tells the name, and the file unless
+/// an attempt that a crash cut short had kept it already.
+fn keep_here(
+    context: &Context<'_>,
+    up: &Up,
+    down: &Down,
+    job: &Job,
+) -> Result<(String, Option<LocalPrint>)> {
+    let (arrival, Fetched { remote, content }) = down::fetch(context, down, job)?;
+    for attempt in 0..NAMES {
+        let name = loser_name(&job.path, remote.mtime, &remote.version, attempt);
+        match arrival.land(&name, None, remote.mtime) {
+            Ok(print) => return Ok((name, Some(print))),
+            Err(error) if error.kind() == Kind::Exists => {
+                let there = local_file(&up.disk, &name)?;
+                if let Some(there) = there
+                    && fingerprint(&there, context.cancel)? == content
+                {
+                    arrival.discard()?;
+                    return Ok((name, None));
+                }
+            }
+            Err(error) => {
+                arrival.discard()?;
+                return Err(error);
+            }
+        }
+    }
+    arrival.discard()?;
+    Err(no_name(job))
 }
 
 /// An upload-only task: the loser is kept on the remote side.
@@ -97,7 +131,7 @@ pub(super) fn resolve_up(context: &Context<'_>, up: &Up, job: &Job) -> Result<Do
     let (local, remote) = sides(job)?;
     let source = Source::new(up.remote.clone());
     match compare(context, &up.disk, &source, job)? {
-        Likeness::Same => agreed(context, &up.disk, job),
+        Likeness::Same(content) => agreed(job, content),
         Likeness::Beginning => Ok(Done::Uploaded(up::send(context, up, job, local, Some(remote))?)),
         Likeness::Different => {
             for attempt in 0..NAMES {
@@ -122,27 +156,33 @@ pub(super) fn resolve_up(context: &Context<'_>, up: &Up, job: &Job) -> Result<Do
 
 /// A download-only task: the loser is the local file, which gets another name.
 pub(super) fn resolve_down(context: &Context<'_>, down: &Down, job: &Job) -> Result<Done> {
-    let (local, _) = sides(job)?;
-    if compare(context, &down.disk, &down.remote, job)? == Likeness::Same {
-        return agreed(context, &down.disk, job);
+    match compare(context, &down.disk, &down.remote, job)? {
+        Likeness::Same(content) => agreed(job, content),
+        _ => give_way(context, down, job),
     }
-    let version = format!("{}-{}", local.size, local.mtime);
+}
+
+/// The local file gets a conflict name, and the remote content its name.
+fn give_way(context: &Context<'_>, down: &Down, job: &Job) -> Result<Done> {
+    let (local, _) = sides(job)?;
+    let (arrival, fetched) = down::fetch(context, down, job)?;
+    let version = Version::new(format!("{}-{}", local.size, local.mtime));
     for attempt in 0..NAMES {
-        let version = crate::model::Version::new(version.as_str());
         let kept = loser_name(&job.path, Some(local.mtime), &version, attempt);
-        let kind = crate::model::ItemKind::File;
-        let print = match down.writer.rename(&job.path, &kept, kind, &local) {
+        let print = match down.writer.rename(&job.path, &kept, ItemKind::File, &local) {
             Ok(print) => print,
             Err(error) if error.kind() == Kind::Exists => continue,
-            Err(error) => return Err(error),
+            Err(error) => {
+                arrival.discard()?;
+                return Err(error);
+            }
         };
-        let then = match down::download(context, down, job, None, &job.path) {
-            Ok(done) => done,
-            // The loser is safe; what failed is planned anew.
-            Err(_) => Done::RemovedLocal,
-        };
+        // The loser is safe; what failed is planned anew.
+        let then =
+            down::land(context, arrival, fetched, None, &job.path).unwrap_or(Done::RemovedLocal);
         return Ok(Done::Resolved { kept, kept_print: Some(print), then: Box::new(then) });
     }
+    arrival.discard()?;
     Err(no_name(job))
 }
 
@@ -153,31 +193,38 @@ fn sides(job: &Job) -> Result<(LocalPrint, &RemotePrint)> {
     }
 }
 
-fn agreed(context: &Context<'_>, disk: &Disk, job: &Job) -> Result<Done> {
+fn agreed(job: &Job, content: Fingerprint) -> Result<Done> {
     let (local, remote) = sides(job)?;
-    let file = up::open_at_rest(context, disk, &job.path, &local)?;
-    let content = fingerprint(&file, context.cancel)?;
     Ok(Done::Agreed(Synced { local, remote: remote.clone(), content: Some(content) }))
 }
 
-/// Compares by the service's hash where it has one, else byte by byte as far as needed.
+/// Compares by the service's hash where it has one, else by size and time where they may be
+/// trusted, else byte by byte as far as needed.
 fn compare(context: &Context<'_>, disk: &Disk, source: &Source, job: &Job) -> Result<Likeness> {
     let (local, remote) = sides(job)?;
     if remote.size > local.size {
         return Ok(Likeness::Different);
     }
-    let file = disk.open(&job.path, &local)?;
+    let file = up::open_at_rest(context, disk, &job.path, &local)?;
     if remote.size == local.size
-        && let Some(Some(told)) = source.stat(job.place())?.map(|entry| entry.hash)
+        && let Some(entry) = source.stat(job.place())?
     {
-        let mut sum = HashSum::new(told.kind());
-        read_all(&file, context.cancel, &mut |bytes| sum.update(bytes))?;
-        return Ok(if told == sum.finish() { Likeness::Same } else { Likeness::Different });
+        if let Some(told) = entry.hash {
+            let (content, ours) = sums(&file, Some(told.kind()), context.cancel)?;
+            let same = ours == Some(told);
+            return Ok(if same { Likeness::Same(content) } else { Likeness::Different });
+        }
+        // Once something was agreed on, both have changed since: their times say nothing.
+        let trusted = context.trusts_times && job.content.is_none() && entry.print.same(remote);
+        if trusted && is_same_time(local.mtime, entry.print.mtime) {
+            return Ok(Likeness::Same(fingerprint(&file, context.cancel)?));
+        }
     }
     let what = format!("comparing {}", job.path);
     let mut download = source.read(job.place(), &remote.version, 0)?;
     let mut theirs = vec![0; BUFFER_BYTES];
     let mut ours = vec![0; BUFFER_BYTES];
+    let mut hasher = Hasher::new();
     let mut at = 0;
     while at < remote.size {
         context.cancel.check()?;
@@ -189,10 +236,12 @@ fn compare(context: &Context<'_>, disk: &Disk, source: &Source, job: &Job) -> Re
         if ours[..count] != theirs[..count] {
             return Ok(Likeness::Different);
         }
+        hasher.update(&ours[..count]);
         at += count as u64;
     }
     file.unchanged()?;
-    Ok(if remote.size == local.size { Likeness::Same } else { Likeness::Beginning })
+    let same = remote.size == local.size;
+    Ok(if same { Likeness::Same(hasher.finish()) } else { Likeness::Beginning })
 }
 
 /// Whether two files of the service have the same content.
@@ -241,12 +290,7 @@ fn local_file(disk: &Disk, path: &str) -> Result<Option<crate::local::LocalFile>
     }
 }
 
-fn loser_name(
-    path: &str,
-    changed: Option<i64>,
-    version: &crate::model::Version,
-    attempt: u32,
-) -> String {
+fn loser_name(path: &str, changed: Option<i64>, version: &Version, attempt: u32) -> String {
     match attempt {
         0 => conflict_name(path, changed, version.as_str()),
         _ => conflict_name(path, changed, &format!("{} {attempt}", version.as_str())),

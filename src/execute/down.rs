@@ -1,9 +1,8 @@
 //! Fetching files.
 
-use super::hashing::Hasher;
+use super::hashing::Sums;
 use super::{BUFFER_BYTES, Context, DOWNLOAD_FORMAT, Done, Down, Job, missing_side, up};
 use crate::error::{Error, Kind, Result};
-use crate::hash::HashSum;
 use crate::http::read_error;
 use crate::local::Arrival;
 use crate::model::{Fingerprint, LocalPrint, RemotePrint, to_hex};
@@ -18,25 +17,31 @@ pub(super) fn remove(down: &Down, job: &Job) -> Result<Done> {
     Ok(Done::RemovedLocal)
 }
 
-/// Fetches a file to `target`, over `replaced` (`None`: to where there is none).
-pub(super) fn download(
+/// Fetches a file over the one it was planned against, or to where there is none.
+pub(super) fn download(context: &Context<'_>, down: &Down, job: &Job) -> Result<Done> {
+    let (arrival, fetched) = fetch(context, down, job)?;
+    land(context, arrival, fetched, job.local.as_ref(), &job.path)
+}
+
+/// Puts what was fetched in its place, over `replaced` (`None`: where there is none).
+pub(super) fn land(
     context: &Context<'_>,
-    down: &Down,
-    job: &Job,
+    arrival: Arrival,
+    fetched: Fetched,
     replaced: Option<&LocalPrint>,
     target: &str,
 ) -> Result<Done> {
-    let (arrival, fetched) = fetch(context, down, job)?;
-    let local = match arrival.land(target, replaced, fetched.remote.mtime) {
-        Ok(local) => local,
+    match arrival.land(target, replaced, fetched.remote.mtime) {
+        Ok(local) => {
+            let Fetched { remote, content } = fetched;
+            let local = up::doubted_if_fresh(context, local);
+            Ok(Done::Downloaded(Synced { local, remote, content: Some(content) }))
+        }
         Err(error) => {
             arrival.discard()?;
-            return Err(error);
+            Err(error)
         }
-    };
-    let Fetched { remote, content } = fetched;
-    let local = up::doubted_if_fresh(context, local);
-    Ok(Done::Downloaded(Synced { local, remote, content: Some(content) }))
+    }
 }
 
 /// What was fetched.
@@ -51,13 +56,8 @@ pub(super) fn fetch(context: &Context<'_>, down: &Down, job: &Job) -> Result<(Ar
     let mut arrival = down.writer.arrive(&arrival_name(job, planned))?;
     let sized = planned.known_size().is_some();
     let transfer = context.progress.transfer(&job.path, planned.known_size().unwrap_or(0));
-    let mut hasher = Hasher::new();
-    let mut service_hash = context.hash.map(HashSum::new);
-    let mut hash = |bytes: &[u8]| {
-        hasher.update(bytes);
-        service_hash.iter_mut().for_each(|sum| sum.update(bytes));
-    };
-    let mut at = resume(context, job, &mut arrival, &mut hash)?;
+    let mut sums = Sums::new(context.hash);
+    let mut at = resume(context, job, &mut arrival, &mut |bytes| sums.update(bytes))?;
     transfer.advance(at);
 
     let what = format!("downloading {}", job.path);
@@ -82,7 +82,7 @@ pub(super) fn fetch(context: &Context<'_>, down: &Down, job: &Job) -> Result<(Ar
             }
             let count = count.min(usize::try_from(planned.size - at).unwrap_or(count));
             arrival.write_all(&buffer[..count]).map_err(|error| Error::disk(&what, error))?;
-            hash(&buffer[..count]);
+            sums.update(&buffer[..count]);
             transfer.advance(count as u64);
             at += count as u64;
         }
@@ -95,15 +95,16 @@ pub(super) fn fetch(context: &Context<'_>, down: &Down, job: &Job) -> Result<(Ar
             return Err(error);
         }
     };
-    if let (Some(told), Some(sum)) = (entry.hash, service_hash)
-        && told != sum.finish()
+    let (content, ours) = sums.finish();
+    if let (Some(told), Some(ours)) = (entry.hash, ours)
+        && told != ours
     {
         arrival.discard()?;
         return Err(Error::new(Kind::Integrity, what, "its bytes don't have the service's hash"));
     }
     let mut remote = planned.clone();
     remote.mtime = entry.print.mtime.or(remote.mtime);
-    Ok((arrival, Fetched { remote, content: hasher.finish() }))
+    Ok((arrival, Fetched { remote, content }))
 }
 
 /// The same for every attempt at this version of this file.

@@ -13,6 +13,7 @@ mod hashing;
 mod pool;
 mod up;
 
+pub(crate) use hashing::fingerprint;
 pub(crate) use pool::with_pool;
 pub use pool::{Turns, Workers};
 
@@ -105,6 +106,11 @@ pub(crate) struct Context<'a> {
     pub clock: &'a dyn Clock,
     /// How the service hashes what it has.
     pub hash: Option<HashKind>,
+    /// Whether a file that both sides have is the same when size and time of modification are,
+    /// as long as nothing was agreed on about it.
+    pub trusts_times: bool,
+    /// Whether the service's hash of what was sent is compared whatever the adapter did.
+    pub verifies: bool,
     pub cancel: &'a Cancel,
 }
 
@@ -205,7 +211,7 @@ pub(crate) enum Done {
 /// A file that was sent.
 pub(crate) struct Sent {
     pub synced: Synced,
-    /// Somebody else's version came in between; the service keeps it.
+    /// Somebody else's version was replaced; the service keeps it.
     pub overtook: bool,
 }
 
@@ -234,9 +240,11 @@ fn perform(context: &Context<'_>, job: &Job) -> Result<Done> {
         (Work::Step(Op::Down(op)), Ways::Both(_, down) | Ways::Download(down)) => match op {
             Downward::Resolve => compare::resolve_down(context, down, job),
             Downward::Remove => down::remove(down, job),
-            _ => down::download(context, down, job, job.local.as_ref(), &job.path),
+            _ => down::download(context, down, job),
         },
-        (Work::Step(Op::Merge), Ways::Both(up, down)) => compare::merge(context, up, down, job),
+        (Work::Step(Op::Merge(policy)), Ways::Both(up, down)) => {
+            compare::merge(context, up, down, job, *policy)
+        }
         (Work::MoveUp(to), Ways::Both(up, _) | Ways::Upload(up)) => {
             let version = job.remote.as_ref().map(|print| &print.version);
             let version = version.ok_or_else(|| missing_side(job))?;

@@ -1,12 +1,12 @@
 //! Sending files.
 
-use super::hashing::{Tee, fingerprint};
+use super::hashing::{Tee, sums};
 use super::{Context, Done, Job, Note, Sent, Up, missing_side};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::local::{Disk, LocalFile, granularity};
-use crate::model::{LocalPrint, RemotePrint};
-use crate::remote::{Expect, Written};
+use crate::model::{ItemKind, LocalPrint, RemotePrint};
+use crate::remote::{Expect, Place, Removal, Written};
 use crate::store::Synced;
 use std::time::Duration;
 
@@ -30,7 +30,8 @@ pub(super) fn send(
 ) -> Result<Sent> {
     let file = open_at_rest(context, &up.disk, &job.path, &print)?;
     let transfer = context.progress.transfer(&job.path, print.size);
-    let tee = Tee::new(&file, &transfer);
+    let kind = context.hash.filter(|_| context.verifies);
+    let tee = Tee::new(&file, &transfer, kind);
     let note = Note { trees: context.trees, key: &job.key, print };
     note.drop_outdated(up)?;
     let expect = replaced.map_or(Expect::Absent, |print| Expect::Version(&print.version));
@@ -44,11 +45,21 @@ pub(super) fn send(
         let cause = format!("{} bytes were sent, the service has {}", print.size, entry.print.size);
         return Err(Error::new(Kind::Integrity, format!("uploading {}", job.path), cause));
     }
-    let content = match tee.finish() {
-        Some(content) => content,
+    let (content, ours) = match tee.finish() {
+        Some(sums) => sums,
         // Parts that an earlier attempt had sent weren't read this time.
-        None => fingerprint(&file, context.cancel)?,
+        None => sums(&file, kind, context.cancel)?,
     };
+    if let (Some(told), Some(ours)) = (entry.hash, ours)
+        && told != ours
+    {
+        // It would come back as somebody else's file. If it can't be removed, it does.
+        let place = Place { id: &entry.print.id, ..job.place() };
+        let version = &entry.print.version;
+        up.remote.remove(&[Removal { place, kind: ItemKind::File, version }], &mut |_, _| {});
+        let cause = "the service stored something else than was sent";
+        return Err(Error::new(Kind::Integrity, format!("uploading {}", job.path), cause));
+    }
     let synced = Synced { local: print, remote: entry.print, content: Some(content) };
     Ok(Sent { synced, overtook })
 }

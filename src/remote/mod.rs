@@ -231,6 +231,13 @@ pub trait Remote: Send + Sync {
     /// As [`Remote::rename`].
     fn copy(&self, from: Place<'_>, to: Place<'_>, version: &Version) -> Result<Entry>;
 
+    /// Whether the service proves that it keeps this version of a file when another one replaces
+    /// it, with no end of its own accord. What the service only may do counts as no.
+    fn keeps_version(&self, place: Place<'_>, version: &Version) -> Result<bool> {
+        let _ = (place, version);
+        Ok(false)
+    }
+
     /// Removes items, telling the result of each by its index. A file that isn't of its version
     /// any more is `Changed` and stays. A folder that isn't empty is `Exists` and stays. What is
     /// gone already is removed.

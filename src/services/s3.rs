@@ -8,7 +8,7 @@
 //! Facts of services that are named here were tried on the real servers, or read in botocore.
 
 use crate::content::Content;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Reaction, Result};
 use crate::hash::{Hash, HashKind};
 use crate::http::sigv4::{
     Signable, Signer, UNSIGNED_PAYLOAD, encode_path, encode_query, sha256_hex,
@@ -575,6 +575,17 @@ impl Store {
         let md5 = md5_of(&version).filter(|_| plain).or_else(kept);
         let mtime = reply.header("x-amz-meta-mtime").and_then(parse_mtime);
         Ok(Entry::file(RemotePrint::file(size, version, mtime), md5.map(Hash::Md5)))
+    }
+
+    /// Whether the bucket keeps every version of its files.
+    fn is_versioned(&self, what: &str) -> Result<bool> {
+        let reply = self.send(what, &Ask::new("GET", "").query(&[("versioning", "")]))?;
+        let mut versioned = false;
+        self.document(what, reply, "VersioningConfiguration", &mut |path, text| {
+            versioned |= path == "Status" && text == "Enabled";
+            Ok(())
+        })?;
+        Ok(versioned)
     }
 
     /// One page of the keys that start with `prefix` and come after `after`, or after what
@@ -1413,6 +1424,17 @@ impl Remote for Store {
         let (from, to) = (from.path, to.path);
         let what = format!("copying {from} to {to}");
         self.copy_key(&what, &self.key(from), &self.key(to), version)
+    }
+
+    fn keeps_version(&self, place: Place<'_>, _: &Version) -> Result<bool> {
+        let what = format!("asking for the versioning of the bucket of {}", place.path);
+        match self.is_versioned(&what) {
+            Err(error) if matches!(error.kind().reaction(), Reaction::Wait | Reaction::Stop) => {
+                Err(error)
+            }
+            // Who doesn't know or doesn't tell proves nothing.
+            answer => Ok(answer.unwrap_or(false)),
+        }
     }
 
     fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>)) {

@@ -269,6 +269,8 @@ impl Book {
             local: check::local_folder(&new.local, &self.state)?,
             remote: check::remote_folder(&new.remote)?,
             direction: new.direction,
+            conflict: new.conflict,
+            consistency_check: new.consistency_check,
             keep_removed: new.keep_removed,
             filter: new.filter.apply(&Filter::default())?,
             settings: Vec::new(),
@@ -296,6 +298,8 @@ impl Book {
             task.remote = check::remote_folder(&remote)?;
         }
         task.direction = change.direction.unwrap_or(task.direction);
+        task.conflict = change.conflict.unwrap_or(task.conflict);
+        task.consistency_check = change.consistency_check.unwrap_or(task.consistency_check);
         task.keep_removed = change.keep_removed.unwrap_or(task.keep_removed);
         task.filter = change.filter.apply(&task.filter)?;
         let service = services::find(&self.connection(&task.connection)?.service)?;

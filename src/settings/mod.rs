@@ -16,7 +16,7 @@ pub use filter::FilterChange;
 pub use seal::Secret;
 pub use sign_in::{Begun, SIGN_IN_PATIENCE};
 
-use crate::model::Direction;
+use crate::model::{ConflictPolicy, Direction};
 use crate::remote::Descriptor;
 use crate::rules::{Filter, NameCheck};
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,10 @@ pub struct Task {
     pub remote: String,
     /// Which way changes flow.
     pub direction: Direction,
+    /// Which content keeps its name when both sides changed a file.
+    pub conflict: ConflictPolicy,
+    /// Whether contents are compared where size and time of modification would do.
+    pub consistency_check: bool,
     /// Nothing is removed at the destination.
     pub keep_removed: bool,
     /// What is left out on both sides.
@@ -98,6 +102,12 @@ pub struct NewTask {
     pub remote: String,
     /// Which way changes flow.
     pub direction: Direction,
+    /// Which content keeps its name when both sides changed a file.
+    #[serde(default)]
+    pub conflict: ConflictPolicy,
+    /// Whether contents are compared where size and time of modification would do.
+    #[serde(default)]
+    pub consistency_check: bool,
     /// Nothing is removed at the destination.
     pub keep_removed: bool,
     /// What is left out on both sides; it takes nothing back.
@@ -117,6 +127,10 @@ pub struct TaskChange {
     pub remote: Option<String>,
     /// Which way changes flow.
     pub direction: Option<Direction>,
+    /// Which content keeps its name when both sides changed a file.
+    pub conflict: Option<ConflictPolicy>,
+    /// Whether contents are compared where size and time of modification would do.
+    pub consistency_check: Option<bool>,
     /// Whether nothing is removed at the destination.
     pub keep_removed: Option<bool>,
     /// What is left out on both sides, and what isn't any more.

@@ -20,6 +20,7 @@ use redb::{
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::panic::{UnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -276,6 +277,13 @@ impl Snapshot {
         Ok(Children { range })
     }
 
+    /// All items, from just after `after` on.
+    pub fn items(&self, after: Option<&Key>) -> Result<Children> {
+        let from = after.map_or(Unbounded, |key| Excluded(key.place()));
+        let range = self.items.range::<(u64, &str)>((from, Unbounded)).map_err(state_error)?;
+        Ok(Children { range })
+    }
+
     /// Whether any item of a folder satisfies `wanted`.
     pub fn any_child(&self, folder: u64, wanted: impl Fn(&Key, &Record) -> bool) -> Result<bool> {
         for row in self.children(folder)? {
@@ -431,7 +439,6 @@ fn keys(
     table: &ReadOnlyTable<Place, ()>,
     after: Option<&Key>,
 ) -> Result<impl Iterator<Item = Result<Key>> + use<>> {
-    use std::ops::Bound::{Excluded, Unbounded};
     let from = after.map_or(Unbounded, |key| Excluded(key.place()));
     let range = table.range::<(u64, &str)>((from, Unbounded)).map_err(state_error)?;
     Ok(range.map(|row| Ok(key_of(row.map_err(state_error)?.0.value()))))
@@ -459,7 +466,7 @@ fn count_name(side: Side) -> &'static str {
     }
 }
 
-/// The items of a folder in the order of their names.
+/// Items in the order of their folders' nodes and their names.
 pub struct Children {
     range: redb::Range<'static, Place, &'static [u8]>,
 }

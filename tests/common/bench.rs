@@ -4,7 +4,7 @@ use super::memory::{Memory, MemoryService};
 use mooring::engine::{Engine, LocalLook, Look, Report, Setup};
 use mooring::error::Result;
 use mooring::http::Cancel;
-use mooring::model::Direction;
+use mooring::model::{ConflictPolicy, Direction};
 use mooring::remote::{Descriptor, Settings};
 use mooring::settings::Task;
 use std::collections::BTreeMap;
@@ -12,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// A folder that is removed with everything in it when this is dropped.
 pub struct TempFolder(PathBuf);
@@ -49,7 +50,7 @@ pub struct Bench {
 
 /// Looks at everything, and asks nobody.
 pub const EVERYTHING: Look =
-    Look { local: LocalLook::All, remote: true, approve: false, retry: false };
+    Look { local: LocalLook::All, remote: true, approve: false, retry: false, verify: u64::MAX };
 /// The same with every removal approved.
 pub const APPROVED: Look = Look { approve: true, ..EVERYTHING };
 
@@ -62,6 +63,8 @@ pub fn task(local: &Path, direction: Direction) -> Task {
         local: local.into(),
         remote: String::new(),
         direction,
+        conflict: ConflictPolicy::Local,
+        consistency_check: false,
         keep_removed: false,
         filter: Default::default(),
         settings: Vec::new(),
@@ -105,6 +108,11 @@ impl Bench {
         self.engine().cycle(look)
     }
 
+    /// The file of the task's state.
+    pub fn state_file(&self) -> PathBuf {
+        self.task.state_file(&self.state)
+    }
+
     /// Loses the state.
     pub fn forget(&self) {
         fs::remove_dir_all(self.state.join("tasks")).unwrap();
@@ -114,6 +122,12 @@ impl Bench {
         let path = self.local.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
+    }
+
+    /// Gives a file this time of modification, in seconds since 1970.
+    pub fn date(&self, path: &str, seconds: u64) {
+        let file = fs::File::options().write(true).open(self.local.join(path)).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
     }
 
     pub fn read(&self, path: &str) -> Option<Vec<u8>> {

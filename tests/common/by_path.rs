@@ -103,6 +103,10 @@ impl ByPath {
         self.0.copy(old.place(from), new.place(to), version)
     }
 
+    pub fn keeps_version(&self, path: &str, version: &Version) -> Result<bool> {
+        self.0.keeps_version(self.ids(path).place(path), version)
+    }
+
     pub fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>)) {
         let ids: Vec<Ids> = items.iter().map(|item| self.ids(item.place.path)).collect();
         let placed = items.iter().zip(&ids).map(|(item, ids)| Removal {

@@ -5,6 +5,7 @@
 
 use mooring::content::Content;
 use mooring::error::{Error, Kind, Result};
+use mooring::hash::{HashKind, HashSum};
 use mooring::http::Http;
 use mooring::model::{ItemKind, Nanos, RemotePrint, Version, split_path};
 use mooring::remote::{
@@ -48,6 +49,12 @@ struct Inner {
     told: Vec<Change>,
     /// Changes are told in another order, and some twice.
     pub scramble: bool,
+    /// Files are told with the hash of their content.
+    hashes: bool,
+    /// What was replaced, where that is kept.
+    versions: Option<Vec<Vec<u8>>>,
+    /// Writes of this path store something else than was sent, as often as this.
+    garbled: Option<(String, usize)>,
 }
 
 /// Something happened to an item: it came, changed or went.
@@ -128,6 +135,13 @@ const STORE_FACTS: Descriptor = Descriptor {
     bucket: None,
 };
 
+/// An object store that tells hashes.
+pub static HASHING: Descriptor =
+    Descriptor { name: "hashing", hash: Some(HashKind::Md5), ..STORE_FACTS };
+
+/// An object store that keeps what is replaced as a version.
+pub static VERSIONED: Descriptor = Descriptor { name: "versioned", ..STORE_FACTS };
+
 /// An object store that can't keep an empty folder.
 pub static FORGETFUL: Descriptor = Descriptor { name: "forgetful", ..STORE_FACTS };
 
@@ -171,6 +185,8 @@ impl Memory {
             forgets_folders,
             inner: Mutex::new(Inner {
                 etags: descriptor.name == ETAGS.name,
+                hashes: descriptor.hash.is_some(),
+                versions: (descriptor.name == VERSIONED.name).then(Vec::new),
                 feed: match descriptor.name {
                     name if name == IDS.name => Some(Manner::Ids),
                     name if name == PATHS.name => Some(Manner::Paths),
@@ -183,14 +199,29 @@ impl Memory {
         })
     }
 
-    /// As another client would write.
+    /// As another client would write: in September 2020, a second later each time.
     pub fn put(&self, path: &str, bytes: &[u8]) {
+        let seconds = self.lock().next_version as Nanos;
+        self.put_at(path, bytes, (1_600_000_000 + seconds) * 1_000_000_000);
+    }
+
+    /// The same with this time of modification.
+    pub fn put_at(&self, path: &str, bytes: &[u8], mtime: Nanos) {
         let mut inner = self.lock();
         let (folder, _) = split_path(path);
         inner.make_folders(folder, self.descriptor.folders_implied);
         let version = inner.version();
-        let item = Item::File { bytes: bytes.into(), version, mtime: 1_600_000_000_000_000_000 };
-        inner.insert(path, item);
+        inner.insert(path, Item::File { bytes: bytes.into(), version, mtime });
+    }
+
+    /// The next writes of this path store something else than was sent, as often as this.
+    pub fn garble(&self, path: &str, times: usize) {
+        self.lock().garbled = Some((path.into(), times));
+    }
+
+    /// The contents that were replaced, where they are kept.
+    pub fn versions(&self) -> Vec<Vec<u8>> {
+        self.lock().versions.clone().unwrap_or_default()
     }
 
     /// As another client would put another file of a name that is taken.
@@ -504,7 +535,12 @@ impl Inner {
                 let version = Version::new(format!("{version:04x}"));
                 let mut print = RemotePrint::file(bytes.len() as u64, version, Some(*mtime));
                 print.id = self.id(path).into();
-                Some(Entry::file(print, None))
+                let hash = self.hashes.then(|| {
+                    let mut sum = HashSum::new(HashKind::Md5);
+                    sum.update(bytes);
+                    sum.finish()
+                });
+                Some(Entry::file(print, hash))
             }
         }
     }
@@ -631,6 +667,19 @@ impl Remote for Memory {
             Expect::Absent => inner.free(path, self.descriptor.folders_implied)?,
             Expect::Version(version) => inner.check(path, version).map(|_| ())?,
         }
+        if let Some((garbled, times)) = &mut inner.garbled
+            && garbled == path
+            && *times > 0
+            && let Some(byte) = bytes.first_mut()
+        {
+            *times -= 1;
+            *byte = !*byte;
+        }
+        if let Some(Item::File { bytes, .. }) = inner.items.get(path).cloned()
+            && let Some(versions) = &mut inner.versions
+        {
+            versions.push(bytes);
+        }
         let version = inner.version();
         inner.insert(path, Item::File { bytes, version, mtime });
         let entry = inner.entry(path).unwrap();
@@ -690,6 +739,11 @@ impl Remote for Memory {
         inner.insert(to, item);
         let entry = inner.entry(to).unwrap();
         reply(lost, entry)
+    }
+
+    fn keeps_version(&self, place: Place<'_>, _: &Version) -> Result<bool> {
+        let lost = self.call("keeps_version", place.path)?;
+        reply(lost, self.lock().versions.is_some())
     }
 
     fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>)) {

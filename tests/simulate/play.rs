@@ -11,7 +11,7 @@ use mooring::engine::{Engine, LocalLook, Look, Parts, Report, Turns, Workers};
 use mooring::error::{Error, Kind, Result};
 use mooring::http::Cancel;
 use mooring::local::Disk;
-use mooring::model::{Direction, Side};
+use mooring::model::{ConflictPolicy, Direction, Side};
 use mooring::settings::Task;
 use mooring::store::Trees;
 use nix::Error as Errno;
@@ -106,6 +106,8 @@ impl Player {
             local: PathBuf::from("/volume/task"),
             remote: String::new(),
             direction: world.direction,
+            conflict: ConflictPolicy::Local,
+            consistency_check: false,
             keep_removed: world.keep_removed,
             filter: Default::default(),
             settings: Vec::new(),
@@ -226,6 +228,7 @@ impl Player {
                 remote: wide != Wide::Touched,
                 approve,
                 retry: false,
+                verify: 0,
             };
             if wide != Wide::Remote {
                 ledger.touched.clear();
@@ -361,7 +364,8 @@ impl Player {
     /// Everything is in order and nobody does anything, until nothing more happens.
     fn calm(&mut self) -> Played<()> {
         self.ledger().put_in_order();
-        let everything = Look { local: LocalLook::All, remote: true, approve: true, retry: true };
+        let everything =
+            Look { local: LocalLook::All, remote: true, approve: true, retry: true, verify: 0 };
         let mut rounds = 0;
         let report = loop {
             self.time.rest(Duration::from_secs(120));
@@ -501,7 +505,8 @@ impl Player {
         self.time.jump(self.dice.roll(7200) as i64 * 1_000_000_000 - 3600 * 1_000_000_000);
         self.twin.take_log();
         let before = self.storage.copy();
-        let everything = Look { local: LocalLook::All, remote: true, approve: true, retry: false };
+        let everything =
+            Look { local: LocalLook::All, remote: true, approve: true, retry: false, verify: 0 };
         let report = self.cycle(&everything)?;
         let log = self.twin.take_log();
         let looks = ["list", "stat", "changes", "now", "test"];
