@@ -128,6 +128,9 @@ pub struct FieldView {
     pub kind: String,
     /// The words to choose from; none for other kinds.
     pub choices: Vec<String>,
+    /// The smallest and the largest number; absent for other kinds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub range: Option<[u32; 2]>,
     /// Whether it has to be given.
     pub needed: bool,
     /// What is taken when it is left out.
@@ -140,7 +143,7 @@ impl FieldView {
             FieldKind::Text => ("text", [].as_slice()),
             FieldKind::Secret => ("secret", [].as_slice()),
             FieldKind::Url => ("url", [].as_slice()),
-            FieldKind::Number => ("number", [].as_slice()),
+            FieldKind::Number(..) => ("number", [].as_slice()),
             FieldKind::Choice(words) => ("choice", words),
         };
         FieldView {
@@ -149,6 +152,10 @@ impl FieldView {
             help: field.help.into(),
             kind: kind.into(),
             choices: choices.iter().map(ToString::to_string).collect(),
+            range: match field.kind {
+                FieldKind::Number(least, most) => Some([least, most]),
+                _ => None,
+            },
             needed: field.needed == Needed::Yes,
             default: match field.needed {
                 Needed::Default(value) => Some(value.into()),

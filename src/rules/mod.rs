@@ -1,11 +1,13 @@
-//! The rules that decide about names, conflicts and mass deletions: no I/O, no clock.
+//! The rules that decide about names, conflicts, mass deletions and schedules: no I/O, no clock.
 
 mod brake;
 mod conflict;
 mod names;
 mod namesake;
+mod schedule;
 
 pub use brake::{Brake, Toll};
 pub use conflict::conflict_name;
 pub use names::{NameCheck, SkipReason, WORK_FOLDER, dies_with_folder};
 pub use namesake::namesake;
+pub use schedule::{Grid, Schedule, ScheduleChange, WeekHour};

@@ -4,7 +4,7 @@ use super::file::{CONNECTIONS, File, GLOBALS, TASKS};
 use super::sign_in::{ATTEMPT, Signed};
 use super::{Connection, Entered, Globals, NewTask, Scope, Task, TaskChange, check};
 use crate::error::{Error, Kind, Result};
-use crate::http::{Cancel, Http};
+use crate::http::{Cancel, Http, Traffic};
 use crate::remote::{self, Descriptor, FieldKind, REFRESH_TOKEN, Service, SignIn};
 use crate::services;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +33,8 @@ pub struct Book {
     turn: Mutex<()>,
     /// What gives access to the services that people signed in to, by connection.
     grants: Mutex<BTreeMap<String, Arc<Signed>>>,
+    /// The limits that all transfers of a connection share, by connection.
+    traffic: Mutex<BTreeMap<String, Arc<Traffic>>>,
 }
 
 impl Book {
@@ -46,6 +48,7 @@ impl Book {
             state: state.to_owned(),
             turn: Mutex::default(),
             grants: Mutex::default(),
+            traffic: Mutex::default(),
         })
     }
 
@@ -139,6 +142,7 @@ impl Book {
             all.extend([(key.clone(), text)]);
         }
         check::values(descriptor, &all)?;
+        let limits = all.limits(descriptor);
         // A lost key file must not stop a person from entering the secrets again, one by one.
         if known.is_ok() {
             let http = Http::new(&all.http_options(descriptor, 1), Cancel::default())?;
@@ -166,6 +170,9 @@ impl Book {
                 .iter()
                 .try_for_each(|(key, secret)| change.put_secret(&connection.name, key, secret))
         })?;
+        // Those that run keep to it too.
+        let traffic = self.traffic().entry(connection.name.clone()).or_default().clone();
+        traffic.limit(limits);
         self.forget_access(&connection.name);
         lost.iter().try_for_each(|task| self.forget_state(task))?;
         Ok(connection)
@@ -191,20 +198,31 @@ impl Book {
         })?;
         self.forget_access(name);
         self.grants().remove(name);
+        self.traffic().remove(name);
         Ok(())
     }
 
-    /// A connection's values with its secrets unsealed, to open it with. Where its service is
-    /// signed in to, what gives access is with them, the same for all who ask.
+    /// A connection's values with its secrets unsealed, to open it with. Its limits are with them,
+    /// and what gives access where its service is signed in to, the same for all who ask.
     ///
     /// # Errors
     /// `SignIn` when the key file is lost or is another one.
     pub fn values(&self, connection: &Connection) -> Result<remote::Settings> {
+        let descriptor = services::find(&connection.service)?.descriptor();
         let settings = self.file.settings(connection)?;
-        let Some(sign_in) = &services::find(&connection.service)?.descriptor().sign_in else {
-            return Ok(settings);
-        };
+        let mut traffic = self.traffic();
+        let traffic = traffic.entry(connection.name.clone()).or_insert_with(|| {
+            let traffic = Traffic::default();
+            traffic.limit(settings.limits(descriptor));
+            Arc::new(traffic)
+        });
+        let settings = settings.with_traffic(traffic.clone());
+        let Some(sign_in) = &descriptor.sign_in else { return Ok(settings) };
         Ok(settings.with_grant(self.grant(&connection.name, sign_in)))
+    }
+
+    fn traffic(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Traffic>>> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What gives access to a connection's service, one for all who ask.

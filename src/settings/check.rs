@@ -3,14 +3,10 @@
 use super::Task;
 use crate::error::{Error, Kind, Result};
 use crate::remote::{Bucket, Descriptor, Settings};
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// Most characters of a connection's or task's name.
 const NAME_LENGTH: usize = 64;
-
-/// Numbers that make no sense outside a range, in settings that every service has.
-const RANGES: &[(&str, RangeInclusive<u32>)] = &[("poll", 1..=86_400), ("timeout", 1..=3_600)];
 
 /// A name that can stand in a command line, a path and a list.
 pub(super) fn name(thing: &str, name: &str) -> Result<()> {
@@ -31,28 +27,15 @@ pub(super) fn name(thing: &str, name: &str) -> Result<()> {
 /// The values of a connection, whose secrets need only be present.
 pub(super) fn values(descriptor: &Descriptor, values: &Settings) -> Result<()> {
     descriptor.check(values)?;
-    let wrong = |key: &str, cause: String, remedy: String| {
-        let what = format!("setting {key} of {}", descriptor.label);
-        Err(Error::new(Kind::Usage, what, cause).remedy(remedy))
-    };
-    for (key, range) in RANGES {
-        let number = values.number(descriptor, key);
-        if !range.contains(&number) {
-            let remedy = format!("choose a number from {} to {}", range.start(), range.end());
-            return wrong(key, format!("{number} is out of range"), remedy);
-        }
-    }
     if let (Some(rule), Some(bucket)) = (&descriptor.bucket, values.given("bucket"))
         && !fits(rule, bucket)
     {
-        return wrong(
-            "bucket",
-            format!("'{bucket}' can't be the name of a bucket"),
-            format!(
-                "give the name as the service shows it: {} to {} of a-z, 0-9 and {}",
-                rule.min, rule.max, rule.extra
-            ),
-        );
+        let what = format!("setting bucket of {}", descriptor.label);
+        let cause = format!("'{bucket}' can't be the name of a bucket");
+        return Err(Error::new(Kind::Usage, what, cause).remedy(format!(
+            "give the name as the service shows it: {} to {} of a-z, 0-9 and {}",
+            rule.min, rule.max, rule.extra
+        )));
     }
     Ok(())
 }
