@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::hash::HashKind;
 use crate::model::{Direction, Nanos, Side};
 use crate::remote::{Descriptor, Field, FieldKind, Listing, Moves, Needed};
+use crate::rules::Schedule;
 use crate::settings::{Begun, Book, Connection, Globals, Task};
 use crate::store::Trees;
 use serde::{Deserialize, Serialize};
@@ -174,6 +175,8 @@ pub struct ConnectionView {
     pub service: String,
     /// Whether it was paused of its own.
     pub paused: bool,
+    /// When its tasks run by themselves.
+    pub schedule: Schedule,
     /// Whether a person has signed in; absent where the settings are all there is to it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signed_in: Option<bool>,
@@ -193,6 +196,7 @@ impl ConnectionView {
             name: connection.name.clone(),
             service: connection.service.clone(),
             paused: connection.paused,
+            schedule: connection.schedule,
             signed_in: connection.is_signed_in(),
             settings,
             tasks: tasks.into_iter().map(|task| task.name).collect(),

@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::Sender;
@@ -71,6 +71,38 @@ impl Alarm {
             }
             None => self.timer.unset().map_err(failed),
         }
+    }
+}
+
+/// The kernel's alarm by the clock on the wall, which also goes off when that clock is set, and
+/// in time when the machine has slept.
+pub struct Calendar {
+    timer: TimerFd,
+    at: Option<SystemTime>,
+}
+
+impl Calendar {
+    /// Sends [`Event::Hour`] at the times that will be set.
+    pub fn new(events: Sender<Event>) -> Result<Calendar> {
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        let timer = TimerFd::new(ClockId::CLOCK_REALTIME, flags).map_err(failed)?;
+        on_readable(&timer, || Event::Hour, Duration::ZERO, events)?;
+        Ok(Calendar { timer, at: None })
+    }
+
+    /// Sets the one time at which it goes off.
+    pub fn set(&mut self, at: Option<SystemTime>) -> Result<()> {
+        if at == self.at {
+            return Ok(());
+        }
+        self.at = at;
+        let Some(at) = at else { return self.timer.unset().map_err(failed) };
+        let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        // No time at all would turn it off.
+        let once = Expiration::OneShot(TimeSpec::from_duration(since.max(Duration::from_secs(1))));
+        let flags =
+            TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
+        self.timer.set(once, flags).map_err(failed)
     }
 }
 

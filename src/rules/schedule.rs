@@ -141,7 +141,8 @@ impl TryFrom<Vec<String>> for Grid {
         };
         let days: Option<Vec<u32>> = rows.iter().map(row).collect();
         let days = days.and_then(|days| days.try_into().ok());
-        let days = days.ok_or("a schedule is seven rows of 24 characters, 1 for run and 0 for suspend")?;
+        let days =
+            days.ok_or("a schedule is seven rows of 24 characters, 1 for run and 0 for suspend")?;
         Ok(Grid { days })
     }
 }
@@ -182,8 +183,10 @@ impl Schedule {
 #[serde(default)]
 pub struct ScheduleChange {
     /// Whether the grid counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
     /// The hours to run in.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub grid: Option<Grid>,
 }
 
@@ -203,10 +206,7 @@ impl ScheduleChange {
 
     /// The schedule after this change.
     pub fn apply(self, to: Schedule) -> Schedule {
-        Schedule {
-            enabled: self.enabled.unwrap_or(to.enabled),
-            grid: self.grid.unwrap_or(to.grid),
-        }
+        Schedule { enabled: self.enabled.unwrap_or(to.enabled), grid: self.grid.unwrap_or(to.grid) }
     }
 }
 
@@ -314,13 +314,28 @@ mod tests {
     #[test]
     fn what_is_no_schedule_is_refused() {
         for text in [
-            "", ";", "mon", "0-24", "mon 7", "mon 7-7", "mon 22-7", "mon 0-25", "mon 0-7,", "mon, 0-7",
-            "montag 0-7", "mon-xyz 0-7", "mon 1-99999999999", "mon -1-5", "mon 0-7 tue 0-7", "é 0-1",
+            "",
+            ";",
+            "mon",
+            "0-24",
+            "mon 7",
+            "mon 7-7",
+            "mon 22-7",
+            "mon 0-25",
+            "mon 0-7,",
+            "mon, 0-7",
+            "montag 0-7",
+            "mon-xyz 0-7",
+            "mon 1-99999999999",
+            "mon -1-5",
+            "mon 0-7 tue 0-7",
+            "é 0-1",
         ] {
             assert_eq!(Grid::parse(text).unwrap_err().kind(), Kind::Usage, "{text}");
         }
         let row = "1".repeat(24);
-        for rows in [vec![row.clone(); 6], vec!["1".repeat(25); 7], vec!["é".repeat(12); 7], vec![]] {
+        for rows in [vec![row.clone(); 6], vec!["1".repeat(25); 7], vec!["é".repeat(12); 7], vec![]]
+        {
             assert!(Grid::try_from(rows).is_err());
         }
         assert!(Grid::try_from(vec![row; 7]).is_ok_and(|grid| grid == Grid::ALWAYS));

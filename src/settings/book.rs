@@ -6,6 +6,7 @@ use super::{Connection, Entered, Globals, NewTask, Scope, Task, TaskChange, chec
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http, Traffic};
 use crate::remote::{self, Descriptor, FieldKind, REFRESH_TOKEN, Service, SignIn};
+use crate::rules::Schedule;
 use crate::services;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -86,6 +87,7 @@ impl Book {
             values: Vec::new(),
             secrets: Vec::new(),
             paused: false,
+            schedule: Schedule::default(),
         };
         self.enter(services::find(service)?, connection, entered)
     }
@@ -152,6 +154,7 @@ impl Book {
             service.open(&all, http, "")?;
         }
         connection.secrets = secrets.into_iter().collect();
+        connection.schedule = entered.schedule.unwrap_or_default().apply(connection.schedule);
         let mut lost = Vec::new();
         if place(descriptor, &connection) != place(descriptor, &before) {
             lost = self.tasks_of(&connection.name)?;
