@@ -66,7 +66,6 @@ pub struct Engine {
     names: NameCheck,
     task: Task,
     transfers: usize,
-    history: u64,
     state: PathBuf,
     counters: Arc<Counters>,
     progress: Arc<Progress>,
@@ -136,6 +135,7 @@ impl Engine {
         values.extend(task.settings.iter().cloned());
         let remote = service.open(&values, http, &task.remote)?;
         let trees = Arc::new(open_trees(state, task.id)?);
+        trees.keep_history(history);
         let disk = Disk::new(&task.local);
         let up = || Up { disk: disk.clone(), remote: remote.clone() };
         let down = || Down {
@@ -156,7 +156,6 @@ impl Engine {
             names: NameCheck::new(descriptor, &task.remote),
             task: task.clone(),
             transfers: transfers.clamp(1, 20),
-            history,
             state: state.into(),
             counters,
             progress: Arc::default(),
@@ -261,7 +260,7 @@ impl Engine {
         if report.did_something() || self.trees.is_loose() {
             self.write_cursor(&mut batch)?;
         }
-        batch.trim_history(self.history)?;
+        batch.trim_history()?;
         batch.commit()
     }
 

@@ -294,8 +294,9 @@ impl Book {
             paused: false,
             revision: 0,
         };
-        enter(&mut task, new.settings, services::find(&connection.service)?.descriptor())?;
-        self.check_apart(&task)?;
+        let descriptor = services::find(&connection.service)?.descriptor();
+        enter(&mut task, new.settings, descriptor)?;
+        self.check_apart(descriptor, &task)?;
         self.file.write(|change| change.put_anew(&mut task))?;
         Ok(task)
     }
@@ -323,7 +324,7 @@ impl Book {
         }
         let moved = task.local != before.local || task.remote != before.remote;
         if moved {
-            self.check_apart(&task)?;
+            self.check_apart(service.descriptor(), &task)?;
         }
         let rules = |task: &Task| (task.direction, task.keep_removed, task.settings.clone());
         if rules(&task) != rules(&before) {
@@ -345,12 +346,12 @@ impl Book {
         self.forget_state(&task)
     }
 
-    fn check_apart(&self, task: &Task) -> Result<()> {
+    fn check_apart(&self, descriptor: &Descriptor, task: &Task) -> Result<()> {
         let others = self.tasks_of(&task.connection)?;
         others
             .iter()
             .filter(|other| other.name != task.name)
-            .try_for_each(|other| check::apart(task, other))
+            .try_for_each(|other| check::apart(descriptor, task, other))
     }
 
     fn forget_state(&self, task: &Task) -> Result<()> {
