@@ -29,6 +29,7 @@ impl Stage {
     fn new(name: &str, schedule: &str) -> Stage {
         let name = format!("daemon-{name}-{}", std::process::id());
         let folder = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(folder.join("nas")).unwrap();
         let state = folder.join("state");
         let book = Book::open(&state).unwrap();

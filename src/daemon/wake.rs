@@ -2,6 +2,7 @@
 
 use super::Event;
 use crate::error::{Error, Kind, Result};
+use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::os::fd::AsFd;
@@ -50,10 +51,7 @@ pub struct Alarm {
 impl Alarm {
     /// Sends [`Event::Due`] at the times that will be set.
     pub fn new(events: Sender<Event>) -> Result<Alarm> {
-        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).map_err(failed)?;
-        on_readable(&timer, || Event::Due, Duration::ZERO, events)?;
-        Ok(Alarm { timer, at: None })
+        Ok(Alarm { timer: timer(ClockId::CLOCK_MONOTONIC, || Event::Due, events)?, at: None })
     }
 
     /// Sets the one time at which it goes off.
@@ -84,10 +82,7 @@ pub struct Calendar {
 impl Calendar {
     /// Sends [`Event::Hour`] at the times that will be set.
     pub fn new(events: Sender<Event>) -> Result<Calendar> {
-        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-        let timer = TimerFd::new(ClockId::CLOCK_REALTIME, flags).map_err(failed)?;
-        on_readable(&timer, || Event::Hour, Duration::ZERO, events)?;
-        Ok(Calendar { timer, at: None })
+        Ok(Calendar { timer: timer(ClockId::CLOCK_REALTIME, || Event::Hour, events)?, at: None })
     }
 
     /// Sets the one time at which it goes off.
@@ -102,8 +97,19 @@ impl Calendar {
         let once = Expiration::OneShot(TimeSpec::from_duration(since.max(Duration::from_secs(1))));
         let flags =
             TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
-        self.timer.set(once, flags).map_err(failed)
+        match self.timer.set(once, flags) {
+            // It is on all the same: this tells that the clock was set, as the event does.
+            Err(Errno::ECANCELED) => Ok(()),
+            set => set.map_err(failed),
+        }
     }
+}
+
+fn timer(clock: ClockId, event: fn() -> Event, events: Sender<Event>) -> Result<TimerFd> {
+    let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+    let timer = TimerFd::new(clock, flags).map_err(failed)?;
+    on_readable(&timer, event, Duration::ZERO, events)?;
+    Ok(timer)
 }
 
 fn failed(errno: nix::Error) -> Error {
