@@ -19,6 +19,7 @@
 //! | room | what it owns | whom it knows |
 //! |---|---|---|
 //! | [`error`], [`model`], [`content`], [`hash`], [`progress`] | plain values: what went wrong, what was seen, what is sent and its hash, how far it is | nobody |
+//! | [`clock`] | what time it is, and waiting | values, a request to stop |
 //! | [`rules`] | names, conflict names, the brake, schedules: pure | values, descriptors |
 //! | [`plan`] | the planner: pure | values, records |
 //! | [`store`] | redb: items with their facets, history | values, rules' reasons |
@@ -48,6 +49,7 @@
 
 pub mod admin;
 pub mod cli;
+pub mod clock;
 pub mod content;
 pub mod daemon;
 #[cfg(feature = "demo")]

@@ -19,4 +19,5 @@ mod peers_daemon;
 mod peers_sync;
 mod s3;
 mod sign_in;
+mod twins;
 mod webdav;

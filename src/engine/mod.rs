@@ -16,17 +16,19 @@ mod preview;
 mod removals;
 mod report;
 
+pub use crate::execute::{Turns, Workers};
 pub use lookout::Ear;
 pub use report::{Intent, Report, Trouble};
 
 use pass::Pass;
 use report::clash;
 
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::execute::{Context, Down, Source, Up, Ways, drop_upload};
 use crate::http::{Cancel, Counters, Http};
 use crate::local::{Disk, DiskWriter};
-use crate::model::{Direction, ItemKind, Nanos, RemotePrint, Side};
+use crate::model::{Direction, ItemKind, RemotePrint, Side};
 use crate::observe::{CURSOR, Observer, RenamedHere, Scope};
 use crate::plan::Step;
 use crate::progress::Progress;
@@ -40,7 +42,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 /// Passes in one cycle. Each deals with what the one before brought up; three are usual.
 const MOST_PASSES: u32 = 6;
@@ -65,7 +67,8 @@ pub struct Engine {
     descriptor: &'static Descriptor,
     names: NameCheck,
     task: Task,
-    transfers: usize,
+    workers: Workers,
+    clock: Arc<dyn Clock>,
     state: PathBuf,
     counters: Arc<Counters>,
     progress: Arc<Progress>,
@@ -124,6 +127,30 @@ pub struct Setup<'a> {
     pub cancel: Cancel,
 }
 
+/// What an engine works with, opened.
+pub struct Parts {
+    /// The task's state.
+    pub trees: Trees,
+    /// The local side.
+    pub disk: Disk,
+    /// The remote side.
+    pub remote: Arc<dyn Remote>,
+    /// The service of the remote side.
+    pub descriptor: &'static Descriptor,
+    /// Counts what is sent and fetched.
+    pub counters: Arc<Counters>,
+    /// Who carries out what takes time.
+    pub workers: Workers,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// The state folder.
+    pub state: PathBuf,
+    /// Lines of history kept.
+    pub history: u64,
+    /// To stop it.
+    pub cancel: Cancel,
+}
+
 impl Engine {
     /// Opens a task's state and its remote side, sending nothing.
     pub fn open(setup: Setup<'_>) -> Result<Engine> {
@@ -133,10 +160,25 @@ impl Engine {
         let counters = http.counters().clone();
         let mut values = values.clone();
         values.extend(task.settings.iter().cloned());
-        let remote = service.open(&values, http, &task.remote)?;
-        let trees = Arc::new(open_trees(state, task.id)?);
-        trees.keep_history(history);
-        let disk = Disk::new(&task.local);
+        let parts = Parts {
+            remote: service.open(&values, http, &task.remote)?,
+            trees: open_trees(state, task.id)?,
+            disk: Disk::new(&task.local),
+            descriptor,
+            counters,
+            workers: Workers::Threads(transfers.clamp(1, 20)),
+            clock: Arc::new(SystemClock::default()),
+            state: state.into(),
+            history,
+            cancel,
+        };
+        Ok(Engine::with(task, parts))
+    }
+
+    /// An engine of these parts.
+    pub fn with(task: &Task, parts: Parts) -> Engine {
+        let Parts { trees, disk, remote, descriptor, counters, workers, .. } = parts;
+        trees.keep_history(parts.history);
         let up = || Up { disk: disk.clone(), remote: remote.clone() };
         let down = || Down {
             disk: disk.clone(),
@@ -148,24 +190,25 @@ impl Engine {
             Direction::Upload => Ways::Upload(up()),
             Direction::Download => Ways::Download(down()),
         };
-        Ok(Engine {
-            trees,
+        Engine {
+            trees: Arc::new(trees),
             ways,
             remote,
             descriptor,
             names: NameCheck::new(descriptor, &task.remote),
             task: task.clone(),
-            transfers: transfers.clamp(1, 20),
-            state: state.into(),
+            workers,
+            clock: parts.clock,
+            state: parts.state,
             counters,
             progress: Arc::default(),
-            cancel,
+            cancel: parts.cancel,
             unsure: false,
             cursor: None,
             followed: RefCell::default(),
             proved: false,
             recent: removals::Recent::default(),
-        })
+        }
     }
 
     /// How far the running cycle is.
@@ -180,7 +223,7 @@ impl Engine {
 
     /// Syncs once. Items that fail are in the report; an error ends the whole cycle.
     pub fn cycle(&mut self, look: &Look) -> Result<Report> {
-        let begun = Instant::now();
+        let begun = self.clock.running();
         let before = self.counts();
         self.progress.reset();
         let mut report = Report::default();
@@ -197,7 +240,7 @@ impl Engine {
         report.requests = after[0] - before[0];
         report.bytes_up = after[1] - before[1];
         report.bytes_down = after[2] - before[2];
-        report.seconds = begun.elapsed().as_secs_f64();
+        report.seconds = self.clock.running().saturating_sub(begun).as_secs_f64();
         report.skipped = self.trees.snapshot()?.skipped_count()?;
         Ok(report)
     }
@@ -275,7 +318,7 @@ impl Engine {
             pass.transfer()?;
             let taken = pass.remove(&load)?;
             let progress = pass.end()?;
-            self.recent.add(taken);
+            self.recent.add(taken, self.clock.running());
             if !progress {
                 break;
             }
@@ -349,6 +392,7 @@ impl Engine {
             ways: &self.ways,
             trees: &self.trees,
             progress: &self.progress,
+            clock: self.clock.as_ref(),
             hash: self.descriptor.hash,
             cancel: &self.cancel,
         }
@@ -369,7 +413,7 @@ impl Engine {
             spill: &self.state,
             progress: &self.progress,
             cancel: &self.cancel,
-            now: now(),
+            now: self.clock.now(),
             unread: RefCell::default(),
         }
     }
@@ -483,7 +527,7 @@ impl Engine {
             return Ok(());
         }
         let event = Event {
-            time: now(),
+            time: self.clock.now(),
             action: if error.kind() == Kind::Cancelled { "stopped" } else { "error" }.into(),
             path: String::new(),
             bytes: 0,
@@ -550,10 +594,4 @@ fn about_state(file: &Path, error: Error) -> Error {
 /// Whether an error needs a person (exit code 3) rather than time.
 pub fn needs_person(error: &Error) -> bool {
     error.kind().reaction() == Reaction::Ask
-}
-
-/// The time to write down.
-fn now() -> Nanos {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }

@@ -1,7 +1,7 @@
 //! What was renamed or moved on one side is renamed or moved on the other, not transferred again.
 
 use super::preview::move_intent;
-use super::{Engine, Intent, Report, now};
+use super::{Engine, Intent, Report};
 use crate::error::{Kind, Reaction, Result};
 use crate::execute::{Done, Job, Outcome, Target, Work, with_pool};
 use crate::local::Found;
@@ -61,7 +61,7 @@ impl Engine {
             record.see_local(Some(rename.print));
             batch.put(rename.to.clone(), record)?;
         }
-        batch.event(moved_event(&from, &to))?;
+        batch.event(self.moved_event(&from, &to))?;
         batch.commit()?;
         Ok(true)
     }
@@ -109,7 +109,7 @@ impl Engine {
         };
         self.rename_row(&mut batch, rename, moved)?;
         report.moved += 1;
-        batch.event(moved_event(&from, &to))?;
+        batch.event(self.moved_event(&from, &to))?;
         batch.commit()?;
         self.followed.borrow_mut().push((from, to));
         Ok(true)
@@ -201,7 +201,7 @@ impl Engine {
         let snapshot = self.trees.snapshot()?;
         let mut batch = self.trees.batch()?;
         let mut kept = None;
-        with_pool(&self.context(), self.transfers, |pool| {
+        with_pool(&self.context(), &self.workers, |pool| {
             for key in snapshot.dirty(None)? {
                 let key = key?;
                 let Some((from, record)) = moved_from(&snapshot, &key, way)? else { continue };
@@ -293,7 +293,7 @@ impl Engine {
             }
         };
         report.moved += 1;
-        batch.event(moved_event(&outcome.path, &to.path))
+        batch.event(self.moved_event(&outcome.path, &to.path))
     }
 
     /// Puts the agreement on a moved file under its new place. What changed besides is news still.
@@ -354,6 +354,16 @@ impl Engine {
                 let (key, record) = file?;
                 Ok((record.remote_id().into(), key))
             })),
+        }
+    }
+
+    fn moved_event(&self, from: &str, to: &str) -> Event {
+        Event {
+            time: self.clock.now(),
+            action: "moved".into(),
+            path: from.into(),
+            bytes: 0,
+            detail: format!("to {to}"),
         }
     }
 }
@@ -424,14 +434,4 @@ pub(super) fn moved_from(
 
 fn taken(snapshot: &Snapshot, key: &Key) -> Result<bool> {
     Ok(snapshot.get(key)?.is_some_and(|record| record.is_on(Side::Remote)))
-}
-
-fn moved_event(from: &str, to: &str) -> Event {
-    Event {
-        time: now(),
-        action: "moved".into(),
-        path: from.into(),
-        bytes: 0,
-        detail: format!("to {to}"),
-    }
 }

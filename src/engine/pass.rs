@@ -3,13 +3,13 @@
 use super::folders::settle_folder;
 use super::planning::bytes_of;
 use super::report::clash;
-use super::{Engine, Look, Report, now};
+use super::{Engine, Look, Report};
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::execute::{Done, Job, Outcome, Sent, Work, with_pool};
 use crate::model::{ItemKind, Side, split_path};
 use crate::plan::{Downward, Op, Step, Upward};
 use crate::store::{Batch, Event, Facet, Key, Problem, Record, Snapshot, Synced};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// From this pass on, an item that still changes under our hands counts as failed.
 const PATIENT_PASSES: u32 = 3;
@@ -32,7 +32,8 @@ pub(super) struct Pass<'e> {
     pub report: &'e mut Report,
     pub look: &'e Look,
     pub number: u32,
-    committed: Instant,
+    /// When, by the clock that only runs on.
+    committed: Duration,
     pub commits: u64,
     /// Something came of it.
     pub progress: bool,
@@ -61,7 +62,7 @@ impl<'e> Pass<'e> {
             report,
             look,
             number,
-            committed: Instant::now(),
+            committed: engine.clock.running(),
             commits: 0,
             progress: false,
             halt: None,
@@ -77,7 +78,7 @@ impl<'e> Pass<'e> {
     pub fn transfer(&mut self) -> Result<()> {
         let engine = self.engine;
         engine.progress.phase("transferring");
-        with_pool(&engine.context(), engine.transfers, |pool| {
+        with_pool(&engine.context(), &engine.workers, |pool| {
             let mut after = None;
             // A snapshot that is held keeps the state from using space again, so a fresh one is
             // taken after each commit.
@@ -263,9 +264,10 @@ impl<'e> Pass<'e> {
             }
             Err(error) => self.fail(key, &path, error)?,
         }
-        if self.committed.elapsed() >= COMMIT_AFTER {
+        let running = self.engine.clock.running();
+        if running.saturating_sub(self.committed) >= COMMIT_AFTER {
             self.batch.commit()?;
-            self.committed = Instant::now();
+            self.committed = running;
             self.commits += 1;
         }
         Ok(())
@@ -428,7 +430,7 @@ impl<'e> Pass<'e> {
             kind: error.kind().word().into(),
             reason: error.reason(),
             remedy: error.advice().into(),
-            since: known.as_ref().map_or_else(now, |known| known.since),
+            since: known.as_ref().map_or_else(|| self.engine.clock.now(), |known| known.since),
             settled: error.kind().reaction() == Reaction::Skip,
         };
         if known.as_ref() == Some(&problem) {
@@ -439,7 +441,7 @@ impl<'e> Pass<'e> {
 
     pub fn event(&mut self, action: &str, path: &str, bytes: u64, detail: &str) -> Result<()> {
         self.batch.event(Event {
-            time: now(),
+            time: self.engine.clock.now(),
             action: action.into(),
             path: path.into(),
             bytes,

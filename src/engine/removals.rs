@@ -12,7 +12,7 @@ use crate::plan::{Downward, Op, Step, Upward};
 use crate::remote::{Listing, Place, Removal};
 use crate::rules::{Brake, Toll, dies_with_folder};
 use crate::store::{Key, Record, Snapshot};
-use std::time::Instant;
+use std::time::Duration;
 
 /// Files removed with one call, where the service takes many at once.
 const MANY_AT_ONCE: usize = 500;
@@ -22,7 +22,8 @@ const FEW_AT_ONCE: usize = 16;
 /// Removals of the last while: many small plans are judged as the large one that they are.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
-    since: Option<Instant>,
+    /// When the first of them went, by the clock that only runs on.
+    since: Option<Duration>,
     taken: Taken,
 }
 
@@ -34,18 +35,21 @@ pub(super) struct Taken {
 }
 
 impl Recent {
-    pub fn add(&mut self, taken: Taken) {
-        if self.since.is_none_or(|since| since.elapsed() > TOLL_WINDOW) {
-            *self = Recent { since: Some(Instant::now()), taken: Taken::default() };
+    pub fn add(&mut self, taken: Taken, now: Duration) {
+        if !self.is_fresh(now) {
+            *self = Recent { since: Some(now), taken: Taken::default() };
         }
         self.taken.local += taken.local;
         self.taken.remote += taken.remote;
     }
 
-    fn on(&self, toll: Toll, side: Side) -> Toll {
-        let fresh = self.since.is_some_and(|since| since.elapsed() <= TOLL_WINDOW);
+    fn is_fresh(&self, now: Duration) -> bool {
+        self.since.is_some_and(|since| now.saturating_sub(since) <= TOLL_WINDOW)
+    }
+
+    fn on(&self, toll: Toll, side: Side, now: Duration) -> Toll {
         let before = match side {
-            _ if !fresh => 0,
+            _ if !self.is_fresh(now) => 0,
             Side::Local => self.taken.local,
             Side::Remote => self.taken.remote,
         };
@@ -60,7 +64,7 @@ impl Pass<'_> {
         let before = (self.report.deleted_local, self.report.deleted_remote);
         self.batch.flush()?;
         let free = |pass: &mut Self, side, toll: Toll| {
-            let toll_now = pass.engine.recent.on(toll, side);
+            let toll_now = pass.engine.recent.on(toll, side, pass.engine.clock.running());
             let held = toll.removals > 0 && toll_now.brake() == Brake::Held && !pass.look.approve;
             if held && (pass.number == 0 || pass.report.held == 0) {
                 pass.report.hold(toll.removals, "", &approval(side, toll));
@@ -87,7 +91,7 @@ impl Pass<'_> {
         };
         let mut doomed = Vec::new();
         let mut kept_folder = None;
-        with_pool(&engine.context(), engine.transfers, |pool| {
+        with_pool(&engine.context(), &engine.workers, |pool| {
             let mut after = None;
             while !self.halted() {
                 let snapshot = engine.trees.snapshot()?;

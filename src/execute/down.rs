@@ -131,7 +131,7 @@ fn resume(
         arrival.restart()?;
         return Ok(0);
     }
-    arrival.rewind()?;
+    arrival.rewind();
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         context.cancel.check()?;

@@ -1,4 +1,4 @@
-//! Executing: the steps of a plan, carried out by a bounded number of threads.
+//! Executing: the steps of a plan, carried out by a bounded number of workers.
 //!
 //! What a task may do is what it was given: [`Up`] can write remotely and only look locally,
 //! [`Down`] can write locally and only look remotely. An upload-only task has no [`Down`], so no
@@ -14,7 +14,9 @@ mod pool;
 mod up;
 
 pub(crate) use pool::with_pool;
+pub use pool::{Turns, Workers};
 
+use crate::clock::Clock;
 use crate::error::{Error, Kind, Result};
 use crate::hash::HashKind;
 use crate::http::Cancel;
@@ -100,6 +102,7 @@ pub(crate) struct Context<'a> {
     pub ways: &'a Ways,
     pub trees: &'a Trees,
     pub progress: &'a Progress,
+    pub clock: &'a dyn Clock,
     /// How the service hashes what it has.
     pub hash: Option<HashKind>,
     pub cancel: &'a Cancel,

@@ -8,7 +8,7 @@ use crate::local::granularity;
 use crate::model::{LocalPrint, RemotePrint};
 use crate::remote::{Expect, Written};
 use crate::store::Synced;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Sends a file to where there is none, or over the version it was planned against.
 pub(super) fn upload(context: &Context<'_>, up: &Up, job: &Job) -> Result<Done> {
@@ -53,11 +53,11 @@ pub(super) fn send(
 /// Waits until the file's times are sure to betray the next write.
 pub(super) fn rest(context: &Context<'_>, print: &LocalPrint) -> Result<()> {
     let needed = granularity(print);
-    let changed = Duration::from_nanos(u64::try_from(print.ctime).unwrap_or(0));
-    let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + changed);
-    match age {
-        Ok(age) if age < needed => context.cancel.sleep(needed - age),
-        // A time to come says nothing about how long ago it was.
+    // A time to come says nothing about how long ago it was.
+    match u64::try_from(context.clock.now().saturating_sub(print.ctime)) {
+        Ok(age) if Duration::from_nanos(age) < needed => {
+            context.clock.wait(needed - Duration::from_nanos(age), context.cancel)
+        }
         _ => Ok(()),
     }
 }

@@ -1,19 +1,12 @@
 //! Looking at the local folder.
 
-use super::lease::is_being_written;
+use super::kernel::Kernel;
+use super::volume::{Folder, OpenFile, Volume};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
-use crate::model::{ItemKind, LocalPrint, Nanos};
-use nix::dir::Dir;
-use nix::fcntl::{AtFlags, OFlag, open, openat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
-use nix::sys::statvfs::fstatvfs;
+use crate::model::{ItemKind, LocalPrint, split_path};
 use serde::{Deserialize, Serialize};
-use std::ffi::{CStr, OsStr};
-use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,9 +24,10 @@ pub struct RootId {
 /// The local folder of a task, to look at. Clones share what is held.
 #[derive(Clone, Debug)]
 pub struct Disk {
+    volume: Arc<dyn Volume>,
     root: PathBuf,
     /// The root itself, so that nothing put in its place meanwhile is taken for it.
-    held: Arc<Mutex<Option<Arc<OwnedFd>>>>,
+    held: Arc<Mutex<Option<Arc<dyn Folder>>>>,
 }
 
 /// What is at a place on the disk.
@@ -73,7 +67,12 @@ pub struct DiskEntry<'a> {
 impl Disk {
     /// The folder at `root`, which isn't touched yet.
     pub fn new(root: &Path) -> Self {
-        Disk { root: root.into(), held: Arc::default() }
+        Disk::on(Arc::new(Kernel), root)
+    }
+
+    /// The folder at `root` of this volume, which isn't touched yet.
+    pub fn on(volume: Arc<dyn Volume>, root: &Path) -> Self {
+        Disk { volume, root: root.into(), held: Arc::default() }
     }
 
     /// Where the folder is.
@@ -90,7 +89,7 @@ impl Disk {
     pub fn hold(&self) -> Result<RootId> {
         self.release();
         let root = self.open_root().map_err(|errno| self.lost(errno))?;
-        *self.held() = Some(Arc::new(root));
+        *self.held() = Some(root);
         self.identity()
     }
 
@@ -99,7 +98,7 @@ impl Disk {
         *self.held() = None;
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<Arc<OwnedFd>>> {
+    fn held(&self) -> MutexGuard<'_, Option<Arc<dyn Folder>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -113,42 +112,34 @@ impl Disk {
     /// # Errors
     /// `RootLost` when there is no folder.
     pub fn identity(&self) -> Result<RootId> {
-        let lost = |errno| self.lost(errno);
-        let root = self.open_root().map_err(lost)?;
-        let stat = fstat(&root).map_err(lost)?;
-        let file_system = fstatvfs(&root).map_err(lost)?.filesystem_id();
-        // Their width differs between CPUs.
-        #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
-        Ok(RootId { file_system: file_system as u64, inode: stat.st_ino as u64 })
+        self.open_root().and_then(|root| root.identity()).map_err(|errno| self.lost(errno))
     }
 
-    fn open_root(&self) -> nix::Result<OwnedFd> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    fn open_root(&self) -> nix::Result<Arc<dyn Folder>> {
         let held = self.held().clone();
         match held {
-            Some(root) => openat(&root, ".", flags, Mode::empty()),
-            None => open(&self.root, flags, Mode::empty()),
+            Some(root) => root.open_folder("."),
+            None => self.volume.open(&self.root),
         }
     }
 
     /// Opens a folder below the root (empty for the root) without following links.
-    pub(super) fn open_folder(&self, path: &str) -> nix::Result<OwnedFd> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    pub(super) fn open_folder(&self, path: &str) -> nix::Result<Arc<dyn Folder>> {
         let mut folder = self.open_root()?;
         for part in path.split('/').filter(|part| !part.is_empty()) {
             // Whoever made this path up, it leads nowhere out of the root.
             if part == ".." {
                 return Err(nix::Error::EINVAL);
             }
-            folder = openat(&folder, part, flags, Mode::empty())?;
+            folder = folder.open_folder(part)?;
         }
         Ok(folder)
     }
 
     /// What is at `path`; `None` when nothing is, or when a folder above it is gone.
     pub fn stat(&self, path: &str) -> Result<Option<Found>> {
-        let (folder, name) = crate::model::split_path(path);
-        let found = self.open_folder(folder).and_then(|folder| look(&folder, name, None));
+        let (folder, name) = split_path(path);
+        let found = self.open_folder(folder).and_then(|folder| folder.look(OsStr::new(name)));
         absent_is_none(found).map_err(|errno| disk_error("looking at", path, errno))
     }
 
@@ -162,25 +153,7 @@ impl Disk {
     ) -> Result<()> {
         let failed = |errno| disk_error("reading folder", folder, errno);
         let opened = self.open_folder(folder).map_err(failed)?;
-        #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
-        let device = fstat(&opened).map_err(failed)?.st_dev as u64;
-        let again =
-            opened.try_clone().map_err(|error| Error::disk(format!("folder {folder}"), error))?;
-        let mut listing = Dir::from_fd(again).map_err(failed)?;
-        for entry in listing.iter() {
-            let entry = entry.map_err(failed)?;
-            let name: &CStr = entry.file_name();
-            if name == c"." || name == c".." {
-                continue;
-            }
-            // What vanishes between the two looks is absent, as if the first had come later.
-            if let Some(found) =
-                absent_is_none(look(&opened, name, Some(device))).map_err(failed)?
-            {
-                each(DiskEntry { name: OsStr::from_bytes(name.to_bytes()), found })?;
-            }
-        }
-        Ok(())
+        opened.list(&mut |entry| each(entry.map_err(failed)?))
     }
 
     /// Opens a file to upload it.
@@ -188,16 +161,14 @@ impl Disk {
     /// # Errors
     /// `Changed` when it isn't as `expected` any more, `InUse` while somebody writes to it.
     pub fn open(&self, path: &str, expected: &LocalPrint) -> Result<LocalFile> {
-        let (folder, name) = crate::model::split_path(path);
-        // O_NONBLOCK: a pipe put in the file's place must not make us wait for a writer.
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let (folder, name) = split_path(path);
         let file = self
             .open_folder(folder)
-            .and_then(|folder| openat(&folder, name, flags, Mode::empty()))
+            .and_then(|folder| folder.open_file(name))
             .map_err(|errno| disk_error("opening", path, errno))?;
-        let file = LocalFile { file: File::from(file), expected: *expected, path: path.into() };
+        let file = LocalFile { file, expected: *expected, path: path.into() };
         file.unchanged()?;
-        if is_being_written(&file.file) {
+        if file.file.is_being_written() {
             let what = format!("reading {path}");
             return Err(Error::new(Kind::InUse, what, "a program is still writing to it"));
         }
@@ -207,7 +178,7 @@ impl Disk {
 
 /// A local file, open to be read, with the state it must keep meanwhile.
 pub struct LocalFile {
-    file: File,
+    file: Box<dyn OpenFile>,
     expected: LocalPrint,
     path: String,
 }
@@ -224,9 +195,9 @@ impl Content for LocalFile {
     }
 
     fn unchanged(&self) -> Result<()> {
-        let stat =
-            fstat(&self.file).map_err(|errno| disk_error("looking at", &self.path, errno))?;
-        if found(&stat) == Found::File(self.expected) {
+        let found =
+            self.file.look().map_err(|errno| disk_error("looking at", &self.path, errno))?;
+        if found == Found::File(self.expected) {
             Ok(())
         } else {
             let what = format!("reading {}", self.path);
@@ -240,49 +211,6 @@ impl Content for LocalFile {
 pub fn granularity(print: &LocalPrint) -> Duration {
     let coarse = print.ctime % 1_000_000_000 == 0;
     if coarse { Duration::from_secs(2) } else { Duration::from_millis(20) }
-}
-
-/// The state of an open file.
-pub fn print_of(file: &impl AsFd) -> nix::Result<LocalPrint> {
-    Ok(print(&fstat(file)?))
-}
-
-fn look<N: ?Sized + nix::NixPath>(
-    folder: &OwnedFd,
-    name: &N,
-    device: Option<u64>,
-) -> nix::Result<Found> {
-    let stat = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-    let found = found(&stat);
-    #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
-    let elsewhere = device.is_some_and(|device| device != stat.st_dev as u64);
-    Ok(if elsewhere && matches!(found, Found::Folder(_)) { Found::Mount } else { found })
-}
-
-fn found(stat: &FileStat) -> Found {
-    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
-        SFlag::S_IFREG => Found::File(print(stat)),
-        SFlag::S_IFDIR => {
-            Found::Folder(LocalPrint { inode: print(stat).inode, ..LocalPrint::default() })
-        }
-        SFlag::S_IFLNK => Found::Link,
-        _ => Found::Special,
-    }
-}
-
-// The fields' widths differ between CPUs.
-#[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
-fn print(stat: &FileStat) -> LocalPrint {
-    LocalPrint {
-        size: u64::try_from(stat.st_size).unwrap_or(0),
-        mtime: nanos(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-        ctime: nanos(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
-        inode: stat.st_ino as u64,
-    }
-}
-
-fn nanos(seconds: i64, nanos: i64) -> Nanos {
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
 /// An error of a file operation, naming it and the item.

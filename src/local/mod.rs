@@ -5,10 +5,13 @@
 //! symbolic links, so a link put in a folder's place leads nobody astray.
 
 mod disk;
+mod kernel;
 mod lease;
+mod volume;
 mod watch;
 mod writer;
 
-pub use disk::{Disk, DiskEntry, Found, LocalFile, RootId, granularity, print_of};
+pub use disk::{Disk, DiskEntry, Found, LocalFile, RootId, granularity};
+pub use volume::{Folder, OpenFile, Volume};
 pub use watch::{Changes, Watch};
 pub use writer::{Arrival, DiskWriter};

@@ -3,21 +3,14 @@
 //! Nothing is replaced or removed unless it still is what the plan was made against, and new
 //! content appears under its name only when all of it is on the disk.
 
-use super::disk::{Disk, DiskEntry, Found, disk_error, print_of};
+use super::disk::{Disk, DiskEntry, Found, disk_error};
+use super::volume::{Folder, OpenFile};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, LocalPrint, Nanos, split_path};
 use crate::rules::{WORK_FOLDER, dies_with_folder};
-use nix::fcntl::{AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::{Mode, fchmod, fstat, fstatat, futimens, mkdirat};
-use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, linkat, unlinkat};
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::fd::OwnedFd;
-
-/// Mode of a new file or folder before the umask.
-const FILE_MODE: Mode = Mode::from_bits_truncate(0o666);
-const FOLDER_MODE: Mode = Mode::from_bits_truncate(0o777);
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::sync::Arc;
 
 /// The local folder of a task that may write locally.
 #[derive(Clone, Debug)]
@@ -27,7 +20,9 @@ pub struct DiskWriter {
 
 /// A file on its way in: in the work folder, invisible to scans, until [`Arrival::land`].
 pub struct Arrival {
-    file: File,
+    file: Box<dyn OpenFile>,
+    /// Where the next byte is read or written.
+    at: u64,
     name: String,
     writer: DiskWriter,
 }
@@ -45,8 +40,8 @@ impl DiskWriter {
     pub fn make_folder(&self, path: &str) -> Result<LocalPrint> {
         let failed = |errno| disk_error("making folder", path, errno);
         let (parent, name) = self.parent(path).map_err(failed)?;
-        match mkdirat(&parent, name, FOLDER_MODE) {
-            Ok(()) => sync(parent).map_err(failed)?,
+        match parent.make_folder(name, false) {
+            Ok(()) => parent.sync().map_err(failed)?,
             Err(nix::Error::EEXIST) => {}
             Err(errno) => return Err(failed(errno)),
         }
@@ -60,20 +55,18 @@ impl DiskWriter {
     pub fn arrive(&self, name: &str) -> Result<Arrival> {
         let failed = |errno| disk_error("making a temporary file", name, errno);
         let root = self.disk.open_folder("").map_err(failed)?;
-        match mkdirat(&root, WORK_FOLDER, Mode::from_bits_truncate(0o700)) {
+        match root.make_folder(WORK_FOLDER, true) {
             Ok(()) | Err(nix::Error::EEXIST) => {}
             Err(errno) => return Err(failed(errno)),
         }
         let folder = self.disk.open_folder(WORK_FOLDER).map_err(failed)?;
-        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let open = || openat(&folder, name, flags, FILE_MODE).map_err(failed);
-        let mut file = open()?;
-        if fstat(&file).map_err(failed)?.st_nlink > 1 {
+        let mut file = folder.create_file(name).map_err(failed)?;
+        if file.links().map_err(failed)? > 1 {
             // A crash came right after it was put in place: it is a person's file by now.
-            unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir).map_err(failed)?;
-            file = open()?;
+            folder.remove_file(OsStr::new(name)).map_err(failed)?;
+            file = folder.create_file(name).map_err(failed)?;
         }
-        Ok(Arrival { file: File::from(file), name: name.into(), writer: self.clone() })
+        Ok(Arrival { file, at: 0, name: name.into(), writer: self.clone() })
     }
 
     /// Removes what no unfinished transfer needs from the work folder, and the folder when it is
@@ -88,12 +81,12 @@ impl DiskWriter {
         self.disk.list(WORK_FOLDER, &mut |entry| {
             let keep = entry.name.to_str().is_some_and(needed);
             if !keep && matches!(entry.found, Found::File(_)) {
-                unlinkat(&folder, entry.name, UnlinkatFlags::NoRemoveDir).map_err(failed)?;
+                folder.remove_file(entry.name).map_err(failed)?;
             }
             Ok(())
         })?;
         let root = self.disk.open_folder("").map_err(failed)?;
-        match unlinkat(&root, WORK_FOLDER, UnlinkatFlags::RemoveDir) {
+        match root.remove_folder(WORK_FOLDER) {
             Ok(()) | Err(nix::Error::ENOTEMPTY | nix::Error::EEXIST | nix::Error::ENOENT) => Ok(()),
             Err(errno) => Err(failed(errno)),
         }
@@ -116,17 +109,17 @@ impl DiskWriter {
         let (to_folder, to_name) = self.parent(to).map_err(failed)?;
         match kind {
             ItemKind::File => {
-                place(&from_folder, from_name, &to_folder, to_name).map_err(failed)?;
+                place(&*from_folder, from_name, &*to_folder, to_name).map_err(failed)?;
             }
             ItemKind::Folder => {
                 // RACE: a folder made under the new name between these two calls is replaced when
                 // it is empty, and makes the call fail when it isn't: nothing is lost.
                 self.expect(to, kind, None)?;
-                renameat(&from_folder, from_name, &to_folder, to_name).map_err(failed)?;
+                from_folder.rename(from_name, &*to_folder, to_name).map_err(failed)?;
             }
         }
-        sync(to_folder).map_err(failed)?;
-        sync(from_folder).map_err(failed)?;
+        to_folder.sync().map_err(failed)?;
+        from_folder.sync().map_err(failed)?;
         self.disk.stat(to)?.and_then(|found| found.of_kind(kind)).ok_or_else(|| {
             Error::new(Kind::Changed, format!("renaming {from}"), "it was replaced meanwhile")
         })
@@ -142,7 +135,7 @@ impl DiskWriter {
         // RACE: a write between these two calls is lost with the file it went to, which its
         // writer's side of the task had removed.
         self.expect(path, ItemKind::File, Some(expected))?;
-        unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir).map_err(failed)
+        folder.remove_file(OsStr::new(name)).map_err(failed)
     }
 
     /// Removes a folder that holds nothing but what programs left behind in it.
@@ -163,12 +156,12 @@ impl DiskWriter {
             Some(name) if matches!(entry.found, Found::Folder(_)) => {
                 self.remove_tree(&format!("{path}/{name}"))
             }
-            Some(name) => unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir).map_err(failed),
+            Some(name) => folder.remove_file(OsStr::new(name)).map_err(failed),
             // It came between the two looks.
             None => Err(failed(nix::Error::EEXIST)),
         })?;
         let (parent, name) = self.parent(path).map_err(failed)?;
-        unlinkat(&parent, name, UnlinkatFlags::RemoveDir).map_err(failed)
+        parent.remove_folder(name).map_err(failed)
     }
 
     /// Removes a folder of thumbnails with everything in it.
@@ -178,13 +171,13 @@ impl DiskWriter {
         self.disk.list(path, &mut |entry| match (entry.found, entry.name.to_str()) {
             (Found::Folder(_), Some(name)) => self.remove_tree(&format!("{path}/{name}")),
             (Found::Folder(_) | Found::Mount, _) => Err(failed(nix::Error::EBUSY)),
-            _ => unlinkat(&folder, entry.name, UnlinkatFlags::NoRemoveDir).map_err(failed),
+            _ => folder.remove_file(entry.name).map_err(failed),
         })?;
         let (parent, name) = self.parent(path).map_err(failed)?;
-        unlinkat(&parent, name, UnlinkatFlags::RemoveDir).map_err(failed)
+        parent.remove_folder(name).map_err(failed)
     }
 
-    fn parent<'p>(&self, path: &'p str) -> nix::Result<(OwnedFd, &'p str)> {
+    fn parent<'p>(&self, path: &'p str) -> nix::Result<(Arc<dyn Folder>, &'p str)> {
         let (folder, name) = split_path(path);
         Ok((self.disk.open_folder(folder)?, name))
     }
@@ -207,18 +200,22 @@ impl DiskWriter {
 impl Arrival {
     /// How many bytes are there already.
     pub fn length(&self) -> Result<u64> {
-        let metadata = self.file.metadata();
-        Ok(metadata.map_err(|error| self.error(error))?.len())
+        match self.file.look() {
+            Ok(Found::File(print)) => Ok(print.size),
+            Ok(_) => Ok(0),
+            Err(errno) => Err(self.error(errno.into())),
+        }
     }
 
     /// Drops what is there already.
     pub fn restart(&mut self) -> Result<()> {
-        self.file.set_len(0).map_err(|error| self.error(error))
+        self.at = 0;
+        self.file.set_length(0).map_err(|error| self.error(error))
     }
 
     /// Goes to the start, to read what is there.
-    pub fn rewind(&mut self) -> Result<()> {
-        self.file.seek(SeekFrom::Start(0)).map(|_| ()).map_err(|error| self.error(error))
+    pub fn rewind(&mut self) {
+        self.at = 0;
     }
 
     /// Gives the file its time of modification, makes it durable and puts it under `path`, where
@@ -236,50 +233,37 @@ impl Arrival {
         let disk = &self.writer.disk;
         let (target, name) = self.writer.parent(path).map_err(failed)?;
         if let Some(mtime) = mtime {
-            // A time that this CPU's time type can't hold is left at the present.
-            #[allow(clippy::useless_conversion)]
-            let time = TimeSpec::new(
-                mtime.div_euclid(1_000_000_000).try_into().unwrap_or(0),
-                mtime.rem_euclid(1_000_000_000).try_into().unwrap_or(0),
-            );
-            futimens(&self.file, &TimeSpec::UTIME_OMIT, &time).map_err(failed)?;
+            self.file.set_mtime(mtime).map_err(failed)?;
         }
         if expected.is_some() {
-            // Best effort: not every file system and user can.
-            if let Ok(old) = fstatat(&target, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-                let _ = fchown(
-                    &self.file,
-                    Some(Uid::from_raw(old.st_uid)),
-                    Some(Gid::from_raw(old.st_gid)),
-                );
-                let _ = fchmod(&self.file, Mode::from_bits_truncate(old.st_mode));
-            }
+            self.file.take_after(&*target, name);
         }
-        self.file.sync_all().map_err(|error| self.error(error))?;
+        self.file.sync().map_err(|error| self.error(error))?;
         let work = disk.open_folder(WORK_FOLDER).map_err(failed)?;
         match expected {
-            None => place(&work, &self.name, &target, name).map_err(failed)?,
+            None => place(&*work, &self.name, &*target, name).map_err(failed)?,
             Some(expected) => {
                 // RACE: a write that begins between these two calls goes to the replaced file and
                 // is lost with it; the window is a few microseconds.
                 self.writer.expect(path, ItemKind::File, Some(expected))?;
-                renameat(&work, self.name.as_str(), &target, name).map_err(failed)?;
+                work.rename(&self.name, &*target, name).map_err(failed)?;
             }
         }
-        sync(target).map_err(failed)?;
-        print_of(&self.file).map_err(failed)
+        target.sync().map_err(failed)?;
+        let landed = self.file.look().map_err(failed)?;
+        landed.of_kind(ItemKind::File).ok_or_else(|| failed(nix::Error::EINVAL))
     }
 
     /// Makes what is there durable, for a later attempt.
     pub fn keep(self) -> Result<()> {
-        self.file.sync_all().map_err(|error| self.error(error))
+        self.file.sync().map_err(|error| self.error(error))
     }
 
     /// Removes the file: it isn't needed.
     pub fn discard(self) -> Result<()> {
         let failed = |errno| disk_error("removing a temporary file", &self.name, errno);
         let work = self.writer.disk.open_folder(WORK_FOLDER).map_err(failed)?;
-        unlinkat(&work, self.name.as_str(), UnlinkatFlags::NoRemoveDir).map_err(failed)
+        work.remove_file(OsStr::new(&self.name)).map_err(failed)
     }
 
     fn error(&self, error: std::io::Error) -> Error {
@@ -289,17 +273,21 @@ impl Arrival {
 
 impl Write for Arrival {
     fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
-        self.file.write(buffer)
+        let count = self.file.write_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()
+        Ok(())
     }
 }
 
 impl Read for Arrival {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.file.read(buffer)
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
     }
 }
 
@@ -314,19 +302,19 @@ fn litter<'e>(entry: &DiskEntry<'e>) -> Option<&'e str> {
 }
 
 /// Puts a file under a name that must be free.
-fn place(from: &OwnedFd, name: &str, to: &OwnedFd, new_name: &str) -> nix::Result<()> {
+fn place(from: &dyn Folder, name: &str, to: &dyn Folder, new_name: &str) -> nix::Result<()> {
     // A link fails when the name is taken, on every kernel and C library.
-    match linkat(from, name, to, new_name, AtFlags::empty()) {
-        Ok(()) => unlinkat(from, name, UnlinkatFlags::NoRemoveDir),
+    match from.link(name, to, new_name) {
+        Ok(()) => from.remove_file(OsStr::new(name)),
         // A crash came between the two calls.
         Err(nix::Error::EEXIST) if is_one_file(from, name, to, new_name) => {
-            unlinkat(from, name, UnlinkatFlags::NoRemoveDir)
+            from.remove_file(OsStr::new(name))
         }
         Err(nix::Error::EPERM | nix::Error::EOPNOTSUPP | nix::Error::EMLINK) => {
             // RACE: file systems without links (FAT) leave a window of microseconds in which a
             // file made under this name is replaced.
-            match fstatat(to, new_name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-                Err(nix::Error::ENOENT) => renameat(from, name, to, new_name),
+            match to.look(OsStr::new(new_name)) {
+                Err(nix::Error::ENOENT) => from.rename(name, to, new_name),
                 Ok(_) => Err(nix::Error::EEXIST),
                 Err(errno) => Err(errno),
             }
@@ -336,23 +324,13 @@ fn place(from: &OwnedFd, name: &str, to: &OwnedFd, new_name: &str) -> nix::Resul
 }
 
 /// Whether both names are of the same file.
-fn is_one_file(folder: &OwnedFd, name: &str, other_folder: &OwnedFd, other_name: &str) -> bool {
-    let file = |folder, name: &str| {
-        let stat = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW);
-        stat.map(|stat| (stat.st_dev, stat.st_ino)).ok()
+fn is_one_file(folder: &dyn Folder, name: &str, other: &dyn Folder, other_name: &str) -> bool {
+    let file = |folder: &dyn Folder, name: &str| {
+        let found = folder.look(OsStr::new(name)).ok()?.of_kind(ItemKind::File)?;
+        Some((folder.identity().ok()?.file_system, found.inode))
     };
     let one = file(folder, name);
-    one.is_some() && one == file(other_folder, other_name)
-}
-
-/// Makes a folder's entries durable.
-fn sync(folder: OwnedFd) -> nix::Result<()> {
-    match File::from(folder).sync_all() {
-        Ok(()) => Ok(()),
-        // Some file systems can't, and need not.
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),
-        Err(error) => Err(error.raw_os_error().map_or(nix::Error::EIO, nix::Error::from_raw)),
-    }
+    one.is_some() && one == file(other, other_name)
 }
 
 #[cfg(test)]

@@ -13,15 +13,15 @@ use super::state_error;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, Nanos, Side};
 use redb::{
-    Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    TableDefinition,
+    Database, DatabaseError, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable,
+    ReadableTableMetadata, StorageBackend, TableDefinition,
 };
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::panic::catch_unwind;
+use std::panic::{UnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -140,8 +140,20 @@ impl Trees {
         // Names of files are nobody else's business.
         let private = OpenOptions::new().append(true).create(true).mode(0o600).open(file);
         private.map_err(|error| Error::disk(format!("state {}", file.display()), error))?;
+        Trees::opened(|| Database::builder().set_cache_size(CACHE_BYTES).create(file))
+    }
+
+    /// Opens the state that these bytes are, or makes it of none.
+    ///
+    /// # Errors
+    /// As [`Trees::open`].
+    pub fn on(bytes: impl StorageBackend + UnwindSafe) -> Result<Self> {
+        Trees::opened(|| Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(bytes))
+    }
+
+    fn opened(open: impl FnOnce() -> Result<Database, DatabaseError> + UnwindSafe) -> Result<Self> {
         // redb panics on some damaged files; they must end one task, not the process.
-        let opened = catch_unwind(|| Database::builder().set_cache_size(CACHE_BYTES).create(file));
+        let opened = catch_unwind(open);
         let damaged = |_| Error::new(Kind::State, "the state", "it is damaged");
         let db = opened.map_err(damaged)?.map_err(state_error)?;
         let trees = Trees {

@@ -1,0 +1,228 @@
+//! The disk as the kernel has it.
+
+use super::lease::is_being_written;
+use super::volume::{Folder, OpenFile, Volume};
+use super::{DiskEntry, Found, RootId};
+use crate::error::Result;
+use crate::model::{LocalPrint, Nanos};
+use nix::Result as Answer;
+use nix::dir::Dir;
+use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, futimens, mkdirat};
+use nix::sys::statvfs::fstatvfs;
+use nix::sys::time::TimeSpec;
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, linkat, unlinkat};
+use std::any::Any;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Modes of what is made, before the umask.
+const FILE_MODE: Mode = Mode::from_bits_truncate(0o666);
+const FOLDER_MODE: Mode = Mode::from_bits_truncate(0o777);
+const PRIVATE_MODE: Mode = Mode::from_bits_truncate(0o700);
+
+const FOLDER_FLAGS: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+const FILE_FLAGS: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_CLOEXEC);
+
+/// All that is mounted.
+#[derive(Debug)]
+pub(super) struct Kernel;
+
+#[derive(Debug)]
+struct KernelFolder(OwnedFd);
+
+struct KernelFile(File);
+
+impl Volume for Kernel {
+    fn open(&self, path: &Path) -> Answer<Arc<dyn Folder>> {
+        Ok(Arc::new(KernelFolder(open(path, FOLDER_FLAGS, Mode::empty())?)))
+    }
+}
+
+impl KernelFolder {
+    fn open(&self, name: &str, flags: OFlag) -> Answer<Box<dyn OpenFile>> {
+        let file = openat(&self.0, name, flags.union(FILE_FLAGS), FILE_MODE)?;
+        Ok(Box::new(KernelFile(File::from(file))))
+    }
+}
+
+/// The kernel's side of another folder.
+fn of_kernel(folder: &dyn Folder) -> Answer<&OwnedFd> {
+    let folder: &dyn Any = folder;
+    folder.downcast_ref().map(|KernelFolder(fd)| fd).ok_or(nix::Error::EXDEV)
+}
+
+impl Folder for KernelFolder {
+    fn identity(&self) -> Answer<RootId> {
+        let file_system = fstatvfs(&self.0)?.filesystem_id();
+        let stat = fstat(&self.0)?;
+        // Their width differs between CPUs.
+        #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+        Ok(RootId { file_system: file_system as u64, inode: stat.st_ino as u64 })
+    }
+
+    fn open_folder(&self, name: &str) -> Answer<Arc<dyn Folder>> {
+        let flags = FOLDER_FLAGS.union(OFlag::O_NOFOLLOW);
+        Ok(Arc::new(KernelFolder(openat(&self.0, name, flags, Mode::empty())?)))
+    }
+
+    fn look(&self, name: &OsStr) -> Answer<Found> {
+        Ok(found(&fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW)?))
+    }
+
+    fn list(&self, each: &mut dyn FnMut(Answer<DiskEntry<'_>>) -> Result<()>) -> Result<()> {
+        let opened = fstat(&self.0).and_then(|stat| {
+            // Of its own, as a listing begins where the last one by the same descriptor ended.
+            let folder = openat(&self.0, ".", FOLDER_FLAGS, Mode::empty())?;
+            Ok((stat.st_dev, Dir::from_fd(folder)?))
+        });
+        let (device, mut listing) = match opened {
+            Ok(opened) => opened,
+            Err(errno) => return each(Err(errno)),
+        };
+        for entry in listing.iter() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(errno) => return each(Err(errno)),
+            };
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            let stat = match fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                // What vanishes between the two looks is absent, as if the first had come later.
+                Err(nix::Error::ENOENT) => continue,
+                Err(errno) => return each(Err(errno)),
+            };
+            let found = match found(&stat) {
+                Found::Folder(_) if stat.st_dev != device => Found::Mount,
+                found => found,
+            };
+            each(Ok(DiskEntry { name: OsStr::from_bytes(name.to_bytes()), found }))?;
+        }
+        Ok(())
+    }
+
+    fn open_file(&self, name: &str) -> Answer<Box<dyn OpenFile>> {
+        // O_NONBLOCK: a pipe put in the file's place must not make us wait for a writer.
+        self.open(name, OFlag::O_RDONLY.union(OFlag::O_NONBLOCK))
+    }
+
+    fn create_file(&self, name: &str) -> Answer<Box<dyn OpenFile>> {
+        self.open(name, OFlag::O_RDWR.union(OFlag::O_CREAT))
+    }
+
+    fn make_folder(&self, name: &str, private: bool) -> Answer<()> {
+        mkdirat(&self.0, name, if private { PRIVATE_MODE } else { FOLDER_MODE })
+    }
+
+    fn link(&self, name: &str, to: &dyn Folder, new_name: &str) -> Answer<()> {
+        linkat(&self.0, name, of_kernel(to)?, new_name, AtFlags::empty())
+    }
+
+    fn rename(&self, name: &str, to: &dyn Folder, new_name: &str) -> Answer<()> {
+        renameat(&self.0, name, of_kernel(to)?, new_name)
+    }
+
+    fn remove_file(&self, name: &OsStr) -> Answer<()> {
+        unlinkat(&self.0, name, UnlinkatFlags::NoRemoveDir)
+    }
+
+    fn remove_folder(&self, name: &str) -> Answer<()> {
+        unlinkat(&self.0, name, UnlinkatFlags::RemoveDir)
+    }
+
+    fn sync(&self) -> Answer<()> {
+        match fsync(&self.0) {
+            // Some file systems can't, and need not.
+            Err(nix::Error::EINVAL) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+impl OpenFile for KernelFile {
+    fn look(&self) -> Answer<Found> {
+        Ok(found(&fstat(&self.0)?))
+    }
+
+    // Its width differs between CPUs.
+    #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+    fn links(&self) -> Answer<u64> {
+        Ok(fstat(&self.0)?.st_nlink as u64)
+    }
+
+    fn is_being_written(&self) -> bool {
+        is_being_written(&self.0)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.0.write_at(bytes, offset)
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn set_mtime(&self, mtime: Nanos) -> Answer<()> {
+        // The width of seconds differs between CPUs.
+        #[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions)]
+        let seconds = mtime.div_euclid(1_000_000_000).try_into();
+        #[allow(clippy::cast_possible_truncation)]
+        let nanos = mtime.rem_euclid(1_000_000_000) as _;
+        let set =
+            |seconds| futimens(&self.0, &TimeSpec::UTIME_OMIT, &TimeSpec::new(seconds, nanos));
+        seconds.map_or(Ok(()), set)
+    }
+
+    fn take_after(&self, folder: &dyn Folder, name: &str) {
+        let old = of_kernel(folder)
+            .and_then(|folder| fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW));
+        if let Ok(old) = old {
+            let (owner, group) = (Uid::from_raw(old.st_uid), Gid::from_raw(old.st_gid));
+            let _ = fchown(&self.0, Some(owner), Some(group));
+            let _ = fchmod(&self.0, Mode::from_bits_truncate(old.st_mode));
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+}
+
+fn found(stat: &FileStat) -> Found {
+    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFREG => Found::File(print(stat)),
+        SFlag::S_IFDIR => {
+            Found::Folder(LocalPrint { inode: print(stat).inode, ..LocalPrint::default() })
+        }
+        SFlag::S_IFLNK => Found::Link,
+        _ => Found::Special,
+    }
+}
+
+// The fields' widths differ between CPUs.
+#[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+fn print(stat: &FileStat) -> LocalPrint {
+    LocalPrint {
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        mtime: nanos(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        ctime: nanos(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+        inode: stat.st_ino as u64,
+    }
+}
+
+fn nanos(seconds: i64, nanos: i64) -> Nanos {
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}

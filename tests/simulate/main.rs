@@ -1,0 +1,155 @@
+//! Plays generated histories of the whole sync core in a simulated world: the disk, the service,
+//! the state's file and the time are simulated, the rest is real. One seed tells all of a history.
+//!
+//! `cargo simulate --seeds A..B` plays those of these seeds on all processors, `--seed N` one of
+//! them with all that is said in it. Ends with 1 when a promise is broken.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end with a panic")]
+
+mod clock;
+#[path = "../common/dice.rs"]
+pub mod dice;
+mod common {
+    pub use crate::dice;
+}
+mod disk;
+mod ledger;
+mod play;
+mod script;
+mod service;
+mod shrink;
+mod storage;
+
+use play::{Broken, catch_panics, play};
+use script::Script;
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write, stderr};
+use std::ops::Range;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
+
+/// Histories that `cargo test` plays.
+const FEW: Range<u64> = 0..500;
+/// Seeds that a thread takes at once.
+const CHUNK: u64 = 50;
+
+fn main() -> ExitCode {
+    catch_panics();
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--seeds", seeds] => match range(seeds) {
+            Some(seeds) => run(seeds),
+            None => usage(),
+        },
+        ["--seed", seed] => seed.parse().map_or_else(|_| usage(), tell),
+        [] => run(FEW),
+        // `cargo test NAME` runs other tests.
+        [name] if !name.starts_with('-') => ExitCode::SUCCESS,
+        _ => usage(),
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("usage: cargo simulate [--seeds A..B | --seed N]");
+    ExitCode::from(2)
+}
+
+fn range(text: &str) -> Option<Range<u64>> {
+    let (from, to) = text.split_once("..")?;
+    Some(from.parse().ok()?..to.parse().ok()?)
+}
+
+/// Plays one history and tells everything that happens in it.
+fn tell(seed: u64) -> ExitCode {
+    let story = Arc::new(Mutex::new(Vec::new()));
+    let mut script = Script::of(seed);
+    if let Err(broken) = play(&script, None) {
+        script = shrink::shrink(&script, &broken).0;
+    }
+    eprintln!("{:?}", script.world);
+    let result = play(&script, Some(story.clone()));
+    for line in story.lock().unwrap().iter() {
+        eprintln!("{line}");
+    }
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(broken) => {
+            report(seed, &script, &broken);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Plays the histories of these seeds on all processors.
+fn run(seeds: Range<u64>) -> ExitCode {
+    let began = Instant::now();
+    let next = AtomicU64::new(seeds.start);
+    let played = AtomicU64::new(0);
+    let failures = Mutex::new(BTreeMap::<String, (u64, u64)>::new());
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let from = next.fetch_add(CHUNK, Relaxed);
+                    if from >= seeds.end {
+                        return;
+                    }
+                    for seed in from..(from + CHUNK).min(seeds.end) {
+                        if let Err(broken) = play(&Script::of(seed), None) {
+                            let mut failures = failures.lock().unwrap();
+                            let kind = failures.entry(kind(&broken)).or_insert((0, seed));
+                            kind.0 += 1;
+                            kind.1 = kind.1.min(seed);
+                        }
+                        played.fetch_add(1, Relaxed);
+                    }
+                    progress(played.load(Relaxed), &seeds, began);
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    for (count, seed) in failures.values() {
+        let script = Script::of(*seed);
+        if let Err(broken) = play(&script, None) {
+            eprintln!("\n{count} like this:");
+            report(*seed, &script, &broken);
+        }
+    }
+    let count = seeds.end - seeds.start;
+    let rate = count as f64 / began.elapsed().as_secs_f64() / threads as f64;
+    let failed: u64 = failures.values().map(|(count, _)| count).sum();
+    eprintln!("\n{count} histories, {failed} failed; {rate:.0} a second on each of {threads} processors");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What failures have in common: the promise, and the words without numbers and names.
+fn kind(broken: &Broken) -> String {
+    let words: String = broken.what.chars().filter(|c| !c.is_ascii_digit()).take(36).collect();
+    let words = words.split('"').next().unwrap_or_default();
+    format!("{} {words}", broken.promise)
+}
+
+/// Tells the shortest history that breaks the same promise.
+fn report(seed: u64, script: &Script, broken: &Broken) {
+    let (script, broken) = shrink::shrink(script, broken);
+    eprintln!("seed {seed} breaks {}: {}", broken.promise, broken.what);
+    eprintln!("  {:?}, {}", script.world, service::twins()[script.world.twin].name);
+    for step in &script.steps {
+        eprintln!("  {step:?}");
+    }
+}
+
+fn progress(played: u64, seeds: &Range<u64>, began: Instant) {
+    let count = seeds.end - seeds.start;
+    let line = format!("{played} of {count} histories, {} s", began.elapsed().as_secs());
+    if stderr().is_terminal() {
+        eprint!("\r{line}");
+        let _ = stderr().flush();
+    } else if played / CHUNK % (count / CHUNK / 10).max(1) == 0 {
+        eprintln!("{line}");
+    }
+}

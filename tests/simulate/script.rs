@@ -1,0 +1,336 @@
+//! A history as data, made of a seed: what kind of world it is played in, and what happens there.
+//!
+//! Nothing in it depends on what Mooring does, so that any part can be left out to find the
+//! shortest history that still fails.
+
+use super::common::dice::Dice;
+use super::disk::Format;
+use super::service::{Abilities, twins};
+use mooring::model::{Direction, Side};
+use std::fmt;
+
+/// What a world is like.
+#[derive(Clone, Copy, Debug)]
+pub struct World {
+    /// Which of [`twins`] the service is.
+    pub twin: usize,
+    pub direction: Direction,
+    pub keep_removed: bool,
+    pub format: Format,
+    /// How many jobs are under way together.
+    pub workers: usize,
+    /// Seeds the chances that aren't in the script: how a disk tears, in which order jobs end.
+    pub seed: u64,
+}
+
+/// What happens.
+#[derive(Clone, Debug)]
+pub struct Script {
+    pub world: World,
+    pub steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Somebody does something between two cycles.
+    Act(Act),
+    /// Mooring syncs, while others do something before their calls of these numbers.
+    Cycle { look: Wide, meanwhile: Vec<(u32, Act)> },
+    /// Mooring ends and starts again.
+    Restart,
+    /// A person changes what the task is to do.
+    Change(Change),
+    /// The state is lost.
+    LoseState,
+    /// A copy of the state is made.
+    CopyState,
+    /// The copy is put in the state's place, if there is one.
+    RestoreState,
+    /// Everything is in order and at rest until nothing more happens.
+    Calm,
+}
+
+/// How much a cycle looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wide {
+    Everything,
+    /// The local folders that something happened in.
+    Touched,
+    /// The same, and the service.
+    TouchedAndRemote,
+    Remote,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Change {
+    Direction(Direction),
+    KeepRemoved(bool),
+}
+
+/// Something that somebody other than Mooring does.
+#[derive(Clone, Debug)]
+pub enum Act {
+    Write(Side, Path, Content),
+    /// Written anew and renamed over the old one.
+    Save(Path, Content),
+    MakeFolder(Side, Path),
+    Rename(Side, Path, Path),
+    Swap(Side, Path, Path),
+    Remove(Side, Path),
+    /// Only attributes, or the time of modification too.
+    Touch(Path, bool),
+    /// Takes away the right to read it.
+    Close(Path),
+    /// Gives back the right to read everything.
+    OpenAll,
+    /// A program has it open to write.
+    Use(Path),
+    /// The disk has room for so many bytes.
+    Room(u64),
+    /// The account has room for so many bytes more than there are.
+    Quota(u64),
+    /// The account has room again, and so has the disk.
+    MakeRoom,
+    Unmount,
+    Mount,
+    /// The clock on the wall jumps by so many seconds.
+    Jump(i64),
+    /// So many milliseconds pass.
+    Rest(u64),
+    /// The next so many requests fail so.
+    Fail(Trouble, u32),
+    /// The service forgets the cursors it gave.
+    ForgetCursors,
+    /// Mooring is killed.
+    Kill,
+    /// The power fails.
+    PowerCut,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    Offline,
+    Busy,
+    Protocol,
+    SignIn,
+    /// It is carried out, but nobody is told.
+    LostReply,
+}
+
+/// A path by numbers, so that many acts meet at few places.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Path(pub u16);
+
+/// A content by its number; its size follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content(pub u32);
+
+const FOLDERS: &[&str] = &["a", "b", "c", "A"];
+const NAMES: &[&str] = &[
+    "a", "b", "x", "y", "z", "X", "e\u{301}", "\u{e9}", "~t", "Thumbs.db", "._r", "q:", "end.", "w?",
+];
+
+impl Path {
+    /// The path it stands for.
+    pub fn text(self) -> String {
+        let Path(number) = self;
+        let name = NAMES[(number >> 8) as usize % NAMES.len()];
+        let folder = |shift: u16| FOLDERS[(number >> shift) as usize % FOLDERS.len()];
+        match number & 3 {
+            0 | 1 => name.to_string(),
+            2 => format!("{}/{name}", folder(2)),
+            _ => format!("{}/{}/{name}", folder(2), folder(4)),
+        }
+    }
+
+    /// The folder it is in.
+    pub fn folder(self) -> String {
+        let text = self.text();
+        text.rsplit_once('/').map_or_else(String::new, |(folder, _)| folder.into())
+    }
+
+    fn any(dice: &mut Dice) -> Path {
+        let odd = dice.roll(8) == 0;
+        let name = dice.roll(if odd { NAMES.len() as u64 } else { 5 });
+        Path((name << 8) as u16 | dice.roll(64) as u16)
+    }
+}
+
+impl fmt::Debug for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.text())
+    }
+}
+
+impl Content {
+    /// The bytes it stands for: as many as its number says, all of them telling the number.
+    pub fn bytes(self) -> Vec<u8> {
+        let Content(number) = self;
+        let length = match number % 16 {
+            0 => 0,
+            // More than a transfer moves at once.
+            1 if number % 512 == 1 => 70_000 + number as usize % 70_000,
+            2 | 3 => 70 + number as usize % 200,
+            _ => 8,
+        };
+        if length == 0 {
+            return Vec::new();
+        }
+        let mark = format!("<{number}>");
+        mark.bytes().cycle().take(length.max(mark.len())).collect()
+    }
+}
+
+/// Makes histories.
+struct Author {
+    dice: Dice,
+    contents: u32,
+    abilities: Abilities,
+}
+
+impl Script {
+    /// The history of a seed.
+    pub fn of(seed: u64) -> Script {
+        let mut dice = Dice::new(seed);
+        let twins = twins();
+        let twin = dice.roll(twins.len() as u64) as usize;
+        let direction = match dice.roll(8) {
+            0 => Direction::Upload,
+            1 => Direction::Download,
+            _ => Direction::Both,
+        };
+        let world = World {
+            twin,
+            direction,
+            keep_removed: dice.roll(10) == 0,
+            format: match dice.roll(6) {
+                0 => Format { links: false, tick: 2_000_000_000, reuses_inodes: true },
+                number => Format { links: true, tick: 4_000_000, reuses_inodes: number > 2 },
+            },
+            workers: 1 + dice.roll(4) as usize,
+            seed,
+        };
+        let mut author = Author { dice, contents: 0, abilities: twins[twin] };
+        Script { world, steps: author.steps() }
+    }
+}
+
+impl Author {
+    fn steps(&mut self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        // How wild it gets.
+        let faults = self.dice.roll(3) > 0;
+        let races = self.dice.roll(3) > 0;
+        let crashes = self.dice.roll(3) == 0;
+        for _ in 0..self.dice.roll(8) {
+            steps.push(Step::Act(self.edit()));
+        }
+        for _ in 0..1 + self.dice.roll(5) {
+            for _ in 0..self.dice.roll(6) {
+                steps.push(Step::Act(self.edit()));
+            }
+            if faults && self.dice.roll(2) == 0 {
+                steps.push(Step::Act(self.trouble()));
+            }
+            steps.push(self.cycle(faults, races, crashes));
+            match self.dice.roll(24) {
+                0..5 => steps.push(Step::Restart),
+                5..10 => steps.push(Step::Calm),
+                10 if faults => steps.push(Step::LoseState),
+                11 if faults => steps.push(Step::CopyState),
+                12 if faults => steps.push(Step::RestoreState),
+                13 => steps.push(Step::Change(self.change())),
+                _ => {}
+            }
+        }
+        steps.push(Step::Calm);
+        steps
+    }
+
+    fn cycle(&mut self, faults: bool, races: bool, crashes: bool) -> Step {
+        let look = match self.dice.roll(8) {
+            0 => Wide::Touched,
+            1 | 2 => Wide::TouchedAndRemote,
+            3 => Wide::Remote,
+            _ => Wide::Everything,
+        };
+        let mut meanwhile = Vec::new();
+        if races {
+            for _ in 0..self.dice.roll(4) {
+                meanwhile.push((self.when(), self.edit()));
+            }
+        }
+        if faults && self.dice.roll(3) == 0 {
+            meanwhile.push((self.when(), self.trouble()));
+        }
+        if crashes && self.dice.roll(2) == 0 {
+            let act = if self.dice.roll(2) == 0 { Act::Kill } else { Act::PowerCut };
+            meanwhile.push((self.when(), act));
+        }
+        meanwhile.sort_by_key(|(when, _)| *when);
+        Step::Cycle { look, meanwhile }
+    }
+
+    /// The number of a call: most cycles make some hundred.
+    fn when(&mut self) -> u32 {
+        let most = [20, 80, 300][self.dice.roll(3) as usize];
+        self.dice.roll(most) as u32
+    }
+
+    fn change(&mut self) -> Change {
+        match self.dice.roll(4) {
+            0 => Change::KeepRemoved(self.dice.roll(2) == 0),
+            1 => Change::Direction(Direction::Upload),
+            2 => Change::Direction(Direction::Download),
+            _ => Change::Direction(Direction::Both),
+        }
+    }
+
+    fn content(&mut self) -> Content {
+        // Now and then both sides write the same.
+        if self.contents == 0 || self.dice.roll(10) > 0 {
+            self.contents += 1;
+        }
+        let size = self.dice.roll(64) as u32;
+        Content(self.contents * 64 + size)
+    }
+
+    fn edit(&mut self) -> Act {
+        let side = if self.dice.roll(2) == 0 { Side::Local } else { Side::Remote };
+        let (one, two) = (Path::any(&mut self.dice), Path::any(&mut self.dice));
+        match self.dice.roll(20) {
+            0..8 => Act::Write(side, one, self.content()),
+            8 => Act::Save(one, self.content()),
+            9 => Act::MakeFolder(side, one),
+            10..14 => Act::Rename(side, one, two),
+            14 => Act::Swap(side, one, two),
+            15..18 => Act::Remove(side, one),
+            18 => Act::Touch(one, self.dice.roll(2) == 0),
+            _ => Act::Rest(1 + self.dice.roll(30_000)),
+        }
+    }
+
+    fn trouble(&mut self) -> Act {
+        let path = Path::any(&mut self.dice);
+        let failures = 1 + self.dice.roll(3) as u32;
+        match self.dice.roll(16) {
+            0 => Act::Close(path),
+            1 => Act::OpenAll,
+            2 => Act::Use(path),
+            3 => Act::Room(self.dice.roll(400)),
+            4 => Act::Quota(self.dice.roll(400)),
+            5 => Act::MakeRoom,
+            6 => Act::Unmount,
+            7 => Act::Mount,
+            8 => Act::Jump(self.dice.roll(7200) as i64 - 3600),
+            9 => Act::ForgetCursors,
+            10 => Act::Fail(Trouble::Busy, failures),
+            11 => Act::Fail(Trouble::Protocol, failures),
+            12 => Act::Fail(Trouble::SignIn, 1),
+            13 | 14 if self.abilities.parts => Act::Fail(Trouble::LostReply, 1),
+            13 => Act::Fail(Trouble::LostReply, failures),
+            _ => Act::Fail(Trouble::Offline, failures),
+        }
+    }
+}
