@@ -8,7 +8,8 @@ use crate::store::{Batch, Key, Record, Snapshot, Synced};
 
 impl Engine {
     /// Makes sure that a folder is on the service, and those it is in. Tells whether it is:
-    /// not if a file has the name of one of them.
+    /// not if a file has the name of one of them, nor if one failed already: what is in it waits
+    /// for that one to be tried again.
     pub(super) fn ensure_remote_folder(&self, batch: &mut Batch<'_>, node: u64) -> Result<bool> {
         let Some((key, mut record)) = self.folder(batch, node)? else { return Ok(true) };
         if record.is_on(Side::Remote) {
@@ -24,6 +25,9 @@ impl Engine {
             return Ok(true);
         }
         let Some(up) = self.ways.up() else { return Ok(false) };
+        if batch.problem(&key)?.is_some() {
+            return Ok(false);
+        }
         let path = self.trees.snapshot()?.path(&key)?;
         let folder = self.folder_id(batch, key.folder)?;
         let made = up.remote.make_folder(Place { path: &path, id: "", folder: &folder })?;
@@ -33,8 +37,7 @@ impl Engine {
         Ok(true)
     }
 
-    /// Makes sure that a folder is on the disk, and those it is in. Tells whether it is: not if
-    /// a file has the name of one of them.
+    /// Makes sure that a folder is on the disk, and those it is in. Tells whether it is, likewise.
     pub(super) fn ensure_local_folder(&self, batch: &mut Batch<'_>, node: u64) -> Result<bool> {
         let Some((key, mut record)) = self.folder(batch, node)? else { return Ok(true) };
         if record.is_on(Side::Local) {
@@ -46,6 +49,9 @@ impl Engine {
             return Ok(false);
         }
         let Some(down) = self.ways.down() else { return Ok(false) };
+        if batch.problem(&key)?.is_some() {
+            return Ok(false);
+        }
         let print = down.writer.make_folder(&self.trees.snapshot()?.path(&key)?)?;
         record.see_local(Some(print));
         settle_folder(&mut record);

@@ -168,6 +168,10 @@ impl<'e> Pass<'e> {
                 self.report.known(&path, problem);
                 return Ok(None);
             }
+            // What is in a folder that failed waits for it.
+            if record.node != 0 {
+                self.batch.set_problem(key.clone(), None)?;
+            }
         }
         match self.prepare(snapshot, &key, &record, step) {
             Ok(false) => Ok(None),
@@ -383,6 +387,9 @@ impl<'e> Pass<'e> {
     /// Does what an item's error asks for.
     pub fn fail(&mut self, key: Key, path: &str, error: Error) -> Result<()> {
         match error.kind().reaction() {
+            Reaction::Replan if self.is_case_twin(&key, &error)? => {
+                self.fail_for_good(key, path, error.meaning(Kind::NameTaken))
+            }
             Reaction::Replan if self.number < PATIENT_PASSES => {
                 tracing::debug!(path, reason = error.reason(), "looking again");
                 self.batch.flush()?;
@@ -398,6 +405,15 @@ impl<'e> Pass<'e> {
             }
             _ => self.fail_for_good(key, path, error),
         }
+    }
+
+    /// Whether a name that should be free is taken because the service doesn't tell it from that
+    /// of another item.
+    fn is_case_twin(&self, key: &Key, error: &Error) -> Result<bool> {
+        let is_new = self.batch.get(key)?.is_some_and(|record| !record.is_on(Side::Remote));
+        Ok(error.kind() == Kind::Exists
+            && is_new
+            && has_case_twin(&self.engine.trees.snapshot()?, key)?)
     }
 
     fn fail_for_good(&mut self, key: Key, path: &str, error: Error) -> Result<()> {
@@ -433,7 +449,7 @@ impl<'e> Pass<'e> {
             since: known.as_ref().map_or_else(|| self.engine.clock.now(), |known| known.since),
             settled: error.kind().reaction() == Reaction::Skip,
         };
-        if known.as_ref() == Some(&problem) {
+        if self.batch.problem(&key)?.as_ref() == Some(&problem) {
             return Ok(());
         }
         self.batch.set_problem(key, Some(problem))
@@ -482,9 +498,14 @@ impl<'e> Pass<'e> {
 /// Whether what failed because another item had its name may go on: that one is gone from the
 /// service, or is called otherwise by now.
 fn is_free(snapshot: &Snapshot, key: &Key, problem: &Problem) -> Result<bool> {
+    Ok(problem.kind == Kind::NameTaken.word() && !has_case_twin(snapshot, key)?)
+}
+
+/// Whether the service has another item whose name differs only in the case of letters.
+fn has_case_twin(snapshot: &Snapshot, key: &Key) -> Result<bool> {
     let name = key.plain().to_lowercase();
     let is_other = |other: &Key, record: &Record| {
         other != key && record.is_on(Side::Remote) && other.plain().to_lowercase() == name
     };
-    Ok(problem.kind == Kind::NameTaken.word() && !snapshot.any_child(key.folder, is_other)?)
+    snapshot.any_child(key.folder, is_other)
 }

@@ -28,8 +28,7 @@ enum Likeness {
 /// Reads a touched file to find out whether its content changed.
 pub(super) fn examine(context: &Context<'_>, disk: &Disk, job: &Job) -> Result<Done> {
     let print = job.local.ok_or_else(|| missing_side(job))?;
-    up::rest(context, &print)?;
-    let file = disk.open(&job.path, &print)?;
+    let file = up::open_at_rest(context, disk, &job.path, &print)?;
     let content = fingerprint(&file, context.cancel)?;
     Ok(if job.content == Some(content) { Done::Untouched(print) } else { Done::Edited(print) })
 }
@@ -37,7 +36,7 @@ pub(super) fn examine(context: &Context<'_>, disk: &Disk, job: &Job) -> Result<D
 /// Proves that the file that is now at `path` has the content that was agreed on where it was.
 pub(super) fn prove_moved(context: &Context<'_>, up: &Up, job: &Job, path: &str) -> Result<()> {
     let print = job.local.ok_or_else(|| missing_side(job))?;
-    let file = up.disk.open(path, &print)?;
+    let file = up::open_at_rest(context, &up.disk, path, &print)?;
     if job.content == Some(fingerprint(&file, context.cancel)?) {
         return Ok(());
     }
@@ -156,8 +155,8 @@ fn sides(job: &Job) -> Result<(LocalPrint, &RemotePrint)> {
 
 fn agreed(context: &Context<'_>, disk: &Disk, job: &Job) -> Result<Done> {
     let (local, remote) = sides(job)?;
-    up::rest(context, &local)?;
-    let content = fingerprint(&disk.open(&job.path, &local)?, context.cancel)?;
+    let file = up::open_at_rest(context, disk, &job.path, &local)?;
+    let content = fingerprint(&file, context.cancel)?;
     Ok(Done::Agreed(Synced { local, remote: remote.clone(), content: Some(content) }))
 }
 

@@ -1,7 +1,7 @@
 //! Fetching files.
 
 use super::hashing::Hasher;
-use super::{BUFFER_BYTES, Context, DOWNLOAD_FORMAT, Done, Down, Job, missing_side};
+use super::{BUFFER_BYTES, Context, DOWNLOAD_FORMAT, Done, Down, Job, missing_side, up};
 use crate::error::{Error, Kind, Result};
 use crate::hash::HashSum;
 use crate::http::read_error;
@@ -35,6 +35,7 @@ pub(super) fn download(
         }
     };
     let Fetched { remote, content } = fetched;
+    let local = up::doubted_if_fresh(context, local);
     Ok(Done::Downloaded(Synced { local, remote, content: Some(content) }))
 }
 

@@ -4,11 +4,15 @@ use super::hashing::{Tee, fingerprint};
 use super::{Context, Done, Job, Note, Sent, Up, missing_side};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
-use crate::local::granularity;
+use crate::local::{Disk, LocalFile, granularity};
 use crate::model::{LocalPrint, RemotePrint};
 use crate::remote::{Expect, Written};
 use crate::store::Synced;
 use std::time::Duration;
+
+/// Older files are on the disk without anybody's doing: the kernel writes out what is older than
+/// half a minute, and file systems what was named longer ago than a few seconds.
+const FRESH: Duration = Duration::from_secs(90);
 
 /// Sends a file to where there is none, or over the version it was planned against.
 pub(super) fn upload(context: &Context<'_>, up: &Up, job: &Job) -> Result<Done> {
@@ -24,8 +28,7 @@ pub(super) fn send(
     print: LocalPrint,
     replaced: Option<&RemotePrint>,
 ) -> Result<Sent> {
-    rest(context, &print)?;
-    let file = up.disk.open(&job.path, &print)?;
+    let file = open_at_rest(context, &up.disk, &job.path, &print)?;
     let transfer = context.progress.transfer(&job.path, print.size);
     let tee = Tee::new(&file, &transfer);
     let note = Note { trees: context.trees, key: &job.key, print };
@@ -50,8 +53,34 @@ pub(super) fn send(
     Ok(Sent { synced, overtook })
 }
 
+/// The state of a file that was put in place just now. If a write at this very moment would leave
+/// all of it as it is, it is taken for one that was touched since: the next look reads the file.
+pub(super) fn doubted_if_fresh(context: &Context<'_>, print: LocalPrint) -> LocalPrint {
+    let age = context.clock.now().saturating_sub(print.mtime).unsigned_abs();
+    let fresh = Duration::from_nanos(age) < granularity(&print);
+    if fresh { LocalPrint { ctime: 0, ..print } } else { print }
+}
+
+/// Opens a file whose content is going to be agreed on: its times are sure to betray the next
+/// write, and a power cut won't take it back. Else, what is gone after one would be taken for
+/// removed, and what is as it was before for new.
+pub(super) fn open_at_rest(
+    context: &Context<'_>,
+    disk: &Disk,
+    path: &str,
+    print: &LocalPrint,
+) -> Result<LocalFile> {
+    rest(context, print)?;
+    let file = disk.open(path, print)?;
+    let age = context.clock.now().saturating_sub(print.ctime).unsigned_abs();
+    if Duration::from_nanos(age) < FRESH {
+        file.make_durable()?;
+    }
+    Ok(file)
+}
+
 /// Waits until the file's times are sure to betray the next write.
-pub(super) fn rest(context: &Context<'_>, print: &LocalPrint) -> Result<()> {
+fn rest(context: &Context<'_>, print: &LocalPrint) -> Result<()> {
     let needed = granularity(print);
     // A time to come says nothing about how long ago it was.
     match u64::try_from(context.clock.now().saturating_sub(print.ctime)) {

@@ -162,11 +162,10 @@ impl Disk {
     /// `Changed` when it isn't as `expected` any more, `InUse` while somebody writes to it.
     pub fn open(&self, path: &str, expected: &LocalPrint) -> Result<LocalFile> {
         let (folder, name) = split_path(path);
-        let file = self
-            .open_folder(folder)
-            .and_then(|folder| folder.open_file(name))
-            .map_err(|errno| disk_error("opening", path, errno))?;
-        let file = LocalFile { file, expected: *expected, path: path.into() };
+        let failed = |errno| disk_error("opening", path, errno);
+        let folder = self.open_folder(folder).map_err(failed)?;
+        let file = folder.open_file(name).map_err(failed)?;
+        let file = LocalFile { file, folder, expected: *expected, path: path.into() };
         file.unchanged()?;
         if file.file.is_being_written() {
             let what = format!("reading {path}");
@@ -179,8 +178,22 @@ impl Disk {
 /// A local file, open to be read, with the state it must keep meanwhile.
 pub struct LocalFile {
     file: Box<dyn OpenFile>,
+    /// The folder it is in.
+    folder: Arc<dyn Folder>,
     expected: LocalPrint,
     path: String,
+}
+
+impl LocalFile {
+    /// Makes its content and its name durable.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn make_durable(&self) -> Result<()> {
+        let failed = |error| Error::disk(format!("making {} durable", self.path), error);
+        self.file.sync().map_err(failed)?;
+        self.folder.sync().map_err(|errno| failed(errno.into()))
+    }
 }
 
 impl Content for LocalFile {

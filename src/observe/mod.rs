@@ -463,8 +463,9 @@ impl Look<'_, '_> {
         if self.problems
             && let Some(key) = self.snapshot.folder_key(node)?
             && let Some(problem) = self.snapshot.problem(&key)?
-            // A clash of names isn't about reading.
+            // A clash of names isn't about reading, nor what stays wrong until the folder changes.
             && problem.kind != Kind::Approval.word()
+            && !problem.settled
         {
             self.batch.set_problem(key, None)?;
         }

@@ -215,7 +215,8 @@ pub trait Remote: Send + Sync {
     ///
     /// # Errors
     /// `Exists` when the new path is taken, `NotFound` or `Changed` when the old one isn't of
-    /// `version` (empty for a folder) any more.
+    /// `version` (empty for a folder) any more. One that is changed at that very moment may be
+    /// moved nevertheless; that is `Changed` too.
     fn rename(
         &self,
         from: Place<'_>,

@@ -664,6 +664,22 @@ impl Dav {
         }
     }
 
+    /// Fails where the item that the server finds by this path is called otherwise: it takes names
+    /// for the same that differ only in the case of letters.
+    fn check_name(&self, what: &str, path: &str) -> Result<()> {
+        let (parent, name) = split_path(path);
+        let mut listed = false;
+        self.propfind(what, parent, ItemKind::Folder, "1", &mut |place, _| {
+            listed |= matches!(place, Member::Child(child) if child == name);
+            Ok(())
+        })?;
+        if listed {
+            return Ok(());
+        }
+        let cause = "another one has its name, but for the case of letters";
+        Err(Error::new(Kind::NameTaken, what, cause))
+    }
+
     fn make_collection(&self, what: &str, path: &str, url: String) -> Result<()> {
         let reply = self.send(what, &mut || Ok(Call::new("MKCOL", url.clone(), true)))?;
         let status = reply.status;
@@ -678,7 +694,7 @@ impl Dav {
                 match self.look(what, path, ItemKind::Folder) {
                     // On the way to the root, a later step tells.
                     _ if path.is_empty() => Ok(()),
-                    Ok(Some(props)) if props.collection => Ok(()),
+                    Ok(Some(props)) if props.collection => self.check_name(what, path),
                     Ok(_) => Err(Error::new(Kind::Exists, what, "a file is in its place")),
                     Err(error) => Err(error),
                 }
@@ -704,7 +720,9 @@ impl Dav {
         let what = format!("{verb} {} to {}", self.name(from), self.name(to));
         // RACE: no server checks a condition on the source, and not all heed Overwrite: what is
         // written to either path between these looks and the move's end is moved, or replaced.
-        let source = self.tell(from, kind)?.ok_or_else(|| gone(&what))?;
+        let seen = self.look(&what, from, kind)?.ok_or_else(|| gone(&what))?;
+        let modified = seen.modified;
+        let source = self.entry(&what, seen)?;
         if source.kind != kind || kind == ItemKind::File && source.print.version != *version {
             return Err(Error::new(Kind::Changed, what, "it was changed in the meantime"));
         }
@@ -730,7 +748,18 @@ impl Dav {
             412 => return Err(Error::new(Kind::Exists, what, "something is there")),
             _ => return Err(refused(&what, reply)),
         }
-        match self.tell(to, kind)? {
+        let there = self.look(&what, to, kind)?;
+        let same_time = there.as_ref().is_some_and(|there| there.modified == modified);
+        match there.map(|there| self.entry(&what, there)).transpose()? {
+            // Some give a file another ETag with its new name.
+            Some(entry)
+                if kind == ItemKind::File
+                    && method == "MOVE"
+                    && entry.print.version != *version
+                    && !same_time =>
+            {
+                Err(Error::new(Kind::Changed, what, "it was changed while it was moved"))
+            }
             Some(entry) if entry.kind == kind && entry.print.size == source.print.size => Ok(entry),
             _ => Err(Error::new(
                 Kind::Integrity,

@@ -549,6 +549,14 @@ impl Batch<'_> {
         self.flush_if_full()
     }
 
+    /// Why an item failed, this batch's changes included.
+    pub fn problem(&self, key: &Key) -> Result<Option<Problem>> {
+        match self.problems.get(key) {
+            Some(problem) => Ok(problem.clone()),
+            None => self.trees.snapshot()?.problem(key),
+        }
+    }
+
     /// Keeps or drops the note of an item's unfinished transfer.
     pub fn set_transfer(&mut self, key: Key, note: Option<Vec<u8>>) -> Result<()> {
         self.transfers.insert(key, note);

@@ -53,6 +53,22 @@ pub const EVERYTHING: Look =
 /// The same with every removal approved.
 pub const APPROVED: Look = Look { approve: true, ..EVERYTHING };
 
+/// A task that keeps this folder with the root of a connection.
+pub fn task(local: &Path, direction: Direction) -> Task {
+    Task {
+        name: "task".into(),
+        id: 1,
+        connection: "connection".into(),
+        local: local.into(),
+        remote: String::new(),
+        direction,
+        keep_removed: false,
+        settings: Vec::new(),
+        paused: false,
+        revision: 0,
+    }
+}
+
 impl Bench {
     pub fn new(descriptor: &'static Descriptor, direction: Direction) -> Bench {
         let folder = TempFolder::new();
@@ -60,18 +76,7 @@ impl Bench {
         let state = folder.path().join("state");
         fs::create_dir(&local).unwrap();
         fs::create_dir(&state).unwrap();
-        let task = Task {
-            name: "task".into(),
-            id: 1,
-            connection: "connection".into(),
-            local: local.clone(),
-            remote: String::new(),
-            direction,
-            keep_removed: false,
-            settings: Vec::new(),
-            paused: false,
-            revision: 0,
-        };
+        let task = task(&local, direction);
         Bench { local, memory: Memory::new(descriptor), task, state, _folder: folder }
     }
 

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// What a file holds.
 pub type Bytes = Arc<[u8]>;
-/// Files with their content, folders with `None`.
+/// Files with their content, folders with `None` and a `/` at the end of their path.
 pub type Tree = BTreeMap<String, Option<Bytes>>;
 
 /// Called before every call that Mooring makes, with its name and what it is about. May change
@@ -109,12 +109,7 @@ impl SimDisk {
             inner.names.insert(root, BTreeMap::new());
         }
         inner.past.push((inner.names.clone(), false));
-        SimDisk(Arc::new(Shared {
-            inner: Mutex::new(inner),
-            hook: Mutex::default(),
-            time,
-            format,
-        }))
+        SimDisk(Arc::new(Shared { inner: Mutex::new(inner), hook: Mutex::default(), time, format }))
     }
 
     pub fn set_hook(&self, hook: Option<Hook>) {
@@ -442,7 +437,7 @@ impl Inner {
             let path = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
             if self.files[*item].folder {
                 self.tell(*item, &path, tree);
-                tree.insert(path, None);
+                tree.insert(format!("{path}/"), None);
             } else {
                 tree.insert(path, Some(self.files[*item].bytes.clone()));
             }

@@ -1,10 +1,10 @@
 //! What persons did, and so what Mooring owes them: every content that somebody wrote and nobody
 //! took away has to be somewhere.
 
+use super::clock::Time;
 use super::disk::{Bytes, SimDisk, Tree};
 use super::script::{Act, Path, Trouble};
 use super::service::{Item, Twin};
-use super::clock::Time;
 use mooring::clock::Clock;
 use mooring::model::Side;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,9 +40,14 @@ pub struct Ledger {
     pub linked: bool,
 }
 
-/// What the service has: files with their content, folders with `None`.
+/// What the service has.
 pub fn tree_of(items: Vec<Item>) -> Tree {
-    items.into_iter().filter(|it| it.special.is_none()).map(|it| (it.path, it.content)).collect()
+    let key = |item: &Item| match item.content {
+        Some(_) => item.path.clone(),
+        None => format!("{}/", item.path),
+    };
+    let synced = items.into_iter().filter(|item| item.special.is_none());
+    synced.map(|item| (key(&item), item.content)).collect()
 }
 
 /// Where each content is, those without bytes apart: they can be had anywhere.
@@ -100,7 +105,6 @@ impl Ledger {
         match act {
             Act::Write(side, path, content) => {
                 let bytes: Bytes = content.bytes().into();
-                self.known.insert(bytes.clone());
                 self.change(*side, &[*path], |ledger| match side {
                     Side::Local => ledger.disk.write(&path.text(), &bytes),
                     Side::Remote => ledger.twin.put(&path.text(), &bytes, ledger.time.elsewhere()),
@@ -108,7 +112,6 @@ impl Ledger {
             }
             Act::Save(path, content) => {
                 let bytes: Bytes = content.bytes().into();
-                self.known.insert(bytes.clone());
                 self.change(Side::Local, &[*path], |it| it.disk.save(&path.text(), &bytes));
             }
             Act::MakeFolder(side, path) => self.change(*side, &[*path], |ledger| match side {
@@ -171,8 +174,13 @@ impl Ledger {
         let (old, new) = (places(&before), places(&after));
         let gone = old.keys().filter(|content| !new.contains_key(*content));
         self.taken.extend(gone.copied().cloned());
+        // What programs leave behind in a folder goes with it.
+        let litter = |path: &&&String| path.ends_with("Thumbs.db") || path.ends_with("._r");
+        let left = new.iter().filter(|(_, places)| places.iter().any(|path| litter(&path)));
+        self.taken.extend(left.map(|(content, _)| (*content).clone()));
         for (content, places) in &new {
             if old.get(content) != Some(places) {
+                self.known.insert((*content).clone());
                 *self.made.entry((*content).clone()).or_default() += 1;
             }
         }

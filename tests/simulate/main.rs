@@ -15,6 +15,7 @@ mod disk;
 mod ledger;
 mod play;
 mod script;
+#[allow(dead_code, unused_imports, reason = "each of the two who use it needs a part")]
 mod service;
 mod shrink;
 mod storage;
@@ -122,7 +123,9 @@ fn run(seeds: Range<u64>) -> ExitCode {
     let count = seeds.end - seeds.start;
     let rate = count as f64 / began.elapsed().as_secs_f64() / threads as f64;
     let failed: u64 = failures.values().map(|(count, _)| count).sum();
-    eprintln!("\n{count} histories, {failed} failed; {rate:.0} a second on each of {threads} processors");
+    eprintln!(
+        "\n{count} histories, {failed} failed; {rate:.0} a second on each of {threads} processors"
+    );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

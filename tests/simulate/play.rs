@@ -181,9 +181,12 @@ impl Player {
                 Ok(())
             }
             Step::LoseState => {
+                // Nobody makes a task of a folder that isn't there.
+                self.disk.mount(true);
                 self.engine = None;
                 self.storage = Storage::default();
                 self.distrusted = true;
+                self.ledger().linked = false;
                 Ok(())
             }
             Step::CopyState => {
@@ -354,8 +357,7 @@ impl Player {
     /// Everything is in order and nobody does anything, until nothing more happens.
     fn calm(&mut self) -> Played<()> {
         self.ledger().put_in_order();
-        let everything =
-            Look { local: LocalLook::All, remote: true, approve: true, retry: true };
+        let everything = Look { local: LocalLook::All, remote: true, approve: true, retry: true };
         let mut rounds = 0;
         let report = loop {
             self.time.rest(Duration::from_secs(120));
@@ -384,6 +386,9 @@ impl Player {
         if self.task.direction != Direction::Both {
             return Ok(());
         }
+        if self.twin.abilities().descriptor.namesakes {
+            return self.check_alike(&told, &local, &remote);
+        }
         let mut paths: BTreeSet<&String> = local.keys().collect();
         paths.extend(remote.keys());
         for path in paths {
@@ -405,6 +410,43 @@ impl Player {
             return broken("P15", format!("the work folder stays, with {names:?}"));
         }
         Ok(())
+    }
+
+    /// Where several items may have one name, both sides have as many of each name and content,
+    /// by whatever other names they are told apart.
+    fn check_alike(
+        &self,
+        told: &BTreeMap<String, String>,
+        local: &Tree,
+        remote: &Tree,
+    ) -> Played<()> {
+        let alike = |tree: &Tree| {
+            let mut all: Vec<_> = tree
+                .iter()
+                .filter(|(path, _)| !is_told(told, path))
+                .map(|(path, content)| (without_marks(path), content.clone()))
+                .collect();
+            all.sort();
+            all
+        };
+        let (here, there) = (alike(local), alike(remote));
+        let missing = |(path, _): &(String, Option<_>), others: &Vec<_>, all: &Vec<_>| {
+            let count = |list: &Vec<(String, _)>| list.iter().filter(|it| it.0 == *path).count();
+            !self.task.keep_removed || count(others) > count(all)
+        };
+        let odd = here
+            .iter()
+            .find(|it| !there.contains(it) && missing(it, &there, &here))
+            .or_else(|| there.iter().find(|it| !here.contains(it) && missing(it, &here, &there)));
+        match odd {
+            Some((path, content)) => {
+                let side =
+                    if here.contains(&(path.clone(), content.clone())) { "here" } else { "there" };
+                let what = format!("{path} is {} only {side}", state(Some(content)));
+                broken("P8", format!("{what}, and nobody is told"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// No content is there more often than persons made it so.
@@ -452,8 +494,7 @@ impl Player {
         self.time.jump(self.dice.roll(7200) as i64 * 1_000_000_000 - 3600 * 1_000_000_000);
         self.twin.take_log();
         let before = self.storage.copy();
-        let everything =
-            Look { local: LocalLook::All, remote: true, approve: true, retry: false };
+        let everything = Look { local: LocalLook::All, remote: true, approve: true, retry: false };
         let report = self.cycle(&everything)?;
         let log = self.twin.take_log();
         let looks = ["list", "stat", "changes", "now", "test"];
@@ -466,7 +507,9 @@ impl Player {
             return broken("P24", "with nothing to do it writes the state");
         }
         let files = self.disk.tree();
-        let file = files.iter().find(|(_, content)| content.is_some());
+        let told = self.told()?;
+        let mut files = files.iter();
+        let file = files.find(|(path, content)| content.is_some() && !is_told(&told, path));
         if let Some((path, _)) = file {
             self.disk.touch(path, None);
             let report = self.cycle(&everything)?;
@@ -504,8 +547,20 @@ fn fail(failing: &mut Option<(Trouble, u32)>, call: &str, at: At) -> Result<()> 
     Err(Error::new(kind, call, "the simulation says so"))
 }
 
+/// A path without the marks that tell items of one name apart, as ` (1a2b)`.
+fn without_marks(path: &str) -> String {
+    let mut parts: Vec<String> = path.split('/').map(str::to_owned).collect();
+    for part in &mut parts {
+        while let Some(at) = part.find(" (").filter(|at| part[at + 2..].find(')') == Some(4)) {
+            part.replace_range(at..at + 7, "");
+        }
+    }
+    parts.join("/")
+}
+
 /// Whether somebody is told of an item, of a folder it is in, or of something in it.
 fn is_told(told: &BTreeMap<String, String>, path: &str) -> bool {
+    let path = path.trim_end_matches('/');
     let below = format!("{path}/");
     if told.range(below.clone()..).next().is_some_and(|(at, _)| at.starts_with(&below)) {
         return true;

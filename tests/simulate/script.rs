@@ -128,7 +128,20 @@ pub struct Content(pub u32);
 
 const FOLDERS: &[&str] = &["a", "b", "c", "A"];
 const NAMES: &[&str] = &[
-    "a", "b", "x", "y", "z", "X", "e\u{301}", "\u{e9}", "~t", "Thumbs.db", "._r", "q:", "end.", "w?",
+    "a",
+    "b",
+    "x",
+    "y",
+    "z",
+    "X",
+    "e\u{301}",
+    "\u{e9}",
+    "~t",
+    "Thumbs.db",
+    "._r",
+    "q:",
+    "end.",
+    "w?",
 ];
 
 impl Path {

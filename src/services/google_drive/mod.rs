@@ -278,6 +278,9 @@ impl Remote for Drive {
             }
             moved => moved?,
         };
+        if kind == ItemKind::File && moved.version() != *version {
+            return Err(Error::new(Kind::Changed, what, "it was changed while it was moved"));
+        }
         Ok(moved.told(self.converts).1)
     }
 

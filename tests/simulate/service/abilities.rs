@@ -6,7 +6,7 @@ use mooring::services;
 
 /// Bytes of a part, and of the largest file that is sent whole where there are parts.
 pub const PART: u64 = 64;
-const SECOND: u64 = 1_000_000_000;
+const SECOND: u64 = 1_000;
 
 /// What a service can and how it behaves, beyond what its descriptor says.
 #[derive(Clone, Copy, Debug)]
@@ -14,9 +14,9 @@ pub struct Abilities {
     pub name: &'static str,
     pub descriptor: &'static Descriptor,
     pub changes: Changes,
-    /// Nanoseconds that a listing may lag behind.
+    /// Milliseconds that a listing may lag behind.
     pub list_lag: u64,
-    /// Nanoseconds that a feed may lag behind.
+    /// Milliseconds that a feed may lag behind.
     pub feed_lag: u64,
     /// The version of a folder changes with everything below it.
     pub folder_versions: bool,
@@ -24,6 +24,9 @@ pub struct Abilities {
     /// What a write, or the removal of a file, expects is checked in the same moment. Otherwise
     /// somebody may come between the look and the change.
     pub conditional: bool,
+    /// A file that was changed after the look at it isn't moved. Otherwise it is, and told to be
+    /// changed.
+    pub moves_checked: bool,
     /// What is replaced or removed can be had back.
     pub keeps_replaced: bool,
     pub times: Times,
@@ -36,7 +39,7 @@ pub struct Abilities {
     pub keeps_empty: bool,
     /// Larger files are sent in parts, in a session.
     pub parts: bool,
-    /// Nanoseconds after which a session is forgotten.
+    /// Milliseconds after which a session is forgotten.
     pub session_life: Option<u64>,
     /// Largest file that is taken.
     pub largest: Option<u64>,
@@ -51,7 +54,8 @@ pub enum Changes {
     Listing,
     /// By ids, which is how items are called. With `all`, everything in a folder that turns up.
     Ids { all: bool },
-    /// By paths, which is how items are called though they have ids; everything in a folder.
+    /// By paths, which is how items are called though they have ids; everything in a folder. That
+    /// only the case of a name changed is never told.
     Paths,
 }
 
@@ -134,6 +138,7 @@ pub fn twins() -> Vec<Abilities> {
         folder_versions: false,
         versions: Versions::OfContent,
         conditional: true,
+        moves_checked: true,
         keeps_replaced: false,
         times: Times::Kept,
         folds_case: false,
@@ -149,6 +154,7 @@ pub fn twins() -> Vec<Abilities> {
         name: "webdav",
         descriptor: real("webdav"),
         versions: Versions::Counted,
+        moves_checked: false,
         times: Times::Lost,
         hashed: None,
         parts: false,
@@ -160,6 +166,7 @@ pub fn twins() -> Vec<Abilities> {
         changes: Changes::Ids { all: false },
         feed_lag: 20 * SECOND,
         conditional: false,
+        moves_checked: false,
         keeps_replaced: true,
         hashed: Some(u64::MAX),
         session_life: Some(60 * SECOND),
@@ -182,6 +189,7 @@ pub fn twins() -> Vec<Abilities> {
             descriptor: &SWIFT,
             list_lag: 20 * SECOND,
             conditional: false,
+            hashed: Some(u64::MAX),
             parts: false,
             ..s3
         },
@@ -219,6 +227,7 @@ pub fn twins() -> Vec<Abilities> {
             changes: Changes::Ids { all: true },
             versions: Versions::Counted,
             conditional: true,
+            moves_checked: true,
             unicode: Unicode::Folded,
             hashed: None,
             ..google_drive

@@ -208,6 +208,11 @@ impl Account {
         Some(Entry { special: node.special, ..Entry::file(print, hash) })
     }
 
+    /// A folder as it is told when it is made: without a version.
+    pub fn made(&self, id: u64) -> Option<Entry> {
+        self.tree.get(id).map(|_| Entry::folder(self.told_id(id)))
+    }
+
     fn version(&self, node: &Node) -> Version {
         match (self.abilities.versions, node.hash) {
             (Versions::OfContent, Some(Hash::Md5(hash))) => {
@@ -294,18 +299,28 @@ impl Account {
     }
 
     pub fn relocate(&mut self, id: u64, parent: u64, name: &str) {
-        let Some(old) = self.tree.get(id).map(|node| node.parent) else { return };
+        let old = self.tree.get(id).map(|node| node.parent);
+        self.shift(id, parent, name);
+        old.into_iter().for_each(|old| self.prune(old));
+    }
+
+    /// The same where what is left behind is dealt with later.
+    pub fn shift(&mut self, id: u64, parent: u64, name: &str) {
         let was_told = self.path(id).is_some();
+        let by_path = self.abilities.changes == Changes::Paths;
+        let told = !by_path || !self.tree.named(parent, name, ItemKind::Folder).contains(&id);
         self.goes_stale(id, false);
-        if self.abilities.changes == Changes::Paths {
+        if by_path && told {
             self.record(id, true);
         }
         self.tree.relocate(id, parent, name);
         self.goes_stale(id, true);
-        self.record(id, false);
+        if told {
+            self.record(id, false);
+        }
         let all_told = match self.abilities.changes {
             Changes::Ids { all } => all && !was_told,
-            Changes::Paths => true,
+            Changes::Paths => told,
             Changes::Listing => false,
         };
         for below in self.tree.below(id) {
@@ -317,7 +332,12 @@ impl Account {
                 self.tree.change(below, |_| {});
             }
         }
-        self.prune(old);
+    }
+
+    pub fn set_mtime(&mut self, id: u64, mtime: Nanos) {
+        self.goes_stale(id, false);
+        self.tree.change(id, |node| node.mtime = mtime);
+        self.record(id, false);
     }
 
     /// Takes an item with everything in it, and tells the contents.
@@ -342,7 +362,7 @@ impl Account {
     }
 
     /// Where folders are implied, those with nothing in them go.
-    fn prune(&mut self, folder: u64) {
+    pub fn prune(&mut self, folder: u64) {
         let mut at = folder;
         while self.implied() && at != TOP && self.root() != Some(at) && self.tree.is_empty(at) {
             match self.tree.get(at) {
@@ -369,7 +389,7 @@ impl Account {
             Changes::Paths => path.is_some(),
         };
         if is_told {
-            let lag = self.dice.roll(self.abilities.feed_lag + 1) as Nanos;
+            let lag = nanos(self.dice.roll(self.abilities.feed_lag + 1));
             let earlier = self.journal.last().map_or(0, |last| last.told);
             let told = earlier.max((self.clock)() + lag);
             self.journal.push(Happened { id, path, went, told });
@@ -386,7 +406,7 @@ impl Account {
         all.push(id);
         for id in all {
             let (Some(path), Some(entry)) = (self.path(id), self.entry(id)) else { continue };
-            let until = now + self.dice.roll(self.abilities.list_lag) as Nanos;
+            let until = now + nanos(self.dice.roll(self.abilities.list_lag));
             let known = self.stale.get(&path).is_some_and(|(until, _)| *until > now);
             if entry.kind == ItemKind::File && !known {
                 self.stale.insert(path, (until, Some(entry).filter(|_| !new)));
@@ -423,14 +443,22 @@ impl Account {
         Ok(id)
     }
 
-    /// Fails when something but `but` is in a place.
+    /// Fails unless an item can go to a place under this name: `but` may be there.
     pub fn is_free(
         &self,
         what: &str,
-        (parent, name): (u64, &str),
+        (place, name): (Place<'_>, &str),
         kind: ItemKind,
         but: Option<u64>,
     ) -> Result<()> {
+        let Some(parent) = self.parent(place) else {
+            let cause = "the folder around it isn't there";
+            let missing = Err(Error::new(Kind::NotFound, what, cause));
+            return if self.implied() { Ok(()) } else { missing };
+        };
+        if but.is_some_and(|id| self.tree.path(parent, id).is_some()) {
+            return Err(Error::new(Kind::BadName, what, "a folder can't be in itself"));
+        }
         let named = self.tree.named(parent, name, kind);
         match named.iter().find(|id| Some(**id) != but) {
             Some(id) => Err(self.taken(what, *id, name)),
@@ -459,7 +487,7 @@ impl Account {
         let number = session_of(note)?;
         let session = self.sessions.get(&number)?;
         let age = (self.clock)() - session.began;
-        let lives = self.abilities.session_life.is_none_or(|life| age < life as Nanos);
+        let lives = self.abilities.session_life.is_none_or(|life| age < nanos(life));
         let same = *session.path == *place.path && *session.folder == *place.folder;
         (lives && same && session.size == size && session.mtime == mtime).then_some(number)
     }
@@ -472,6 +500,10 @@ impl Account {
         self.sessions.insert(number, session);
         number
     }
+}
+
+fn nanos(milliseconds: u64) -> Nanos {
+    milliseconds as Nanos * 1_000_000
 }
 
 /// The number of the upload that a note is of.

@@ -21,7 +21,7 @@ use account::{Account, folder, session_of};
 use mooring::content::Content;
 use mooring::error::{Error, Kind, Result};
 use mooring::http::Http;
-use mooring::model::{ItemKind, Nanos, Version, split_path};
+use mooring::model::{ItemKind, Nanos, RemotePrint, Version, split_path};
 use mooring::remote::conditions::check;
 use mooring::remote::{
     Descriptor, Download, Entry, Expect, Feed, Listing, Moves, Place, Remote, Removal, Resume,
@@ -266,6 +266,30 @@ impl Twin {
         account.entry(copied).ok_or_else(|| gone(what))
     }
 
+    /// The item to move, and the name that it is to have, if nothing is in the way.
+    fn may_move(
+        &self,
+        what: &str,
+        (from, to): (Place<'_>, Place<'_>),
+        kind: ItemKind,
+        version: &Version,
+    ) -> Result<(u64, String)> {
+        let account = self.lock();
+        let id = account.held(what, from, kind, version)?;
+        let (old, new) = (split_path(from.path).1, split_path(to.path).1);
+        let own = account.tree.get(id).map_or("", |node| &node.name);
+        // One of several of a name keeps it.
+        let name = if old == new { own } else { new };
+        account.is_free(what, (to, name), kind, Some(id))?;
+        Ok((id, name.to_owned()))
+    }
+
+    fn print_of(&self, place: Place<'_>, kind: ItemKind) -> RemotePrint {
+        let account = self.lock();
+        let entry = account.seek(place, kind).and_then(|id| account.entry(id));
+        entry.map(|entry| entry.print).unwrap_or_default()
+    }
+
     fn copy_file(
         &self,
         what: &str,
@@ -279,9 +303,18 @@ impl Twin {
             return Err(gone(what));
         };
         let name = split_path(to.path).1;
-        let parent = account.parent_to_fill(to).ok_or_else(|| gone(what))?;
-        account.is_free(what, (parent, name), ItemKind::File, None)?;
         account.has_room(what, bytes.len() as u64)?;
+        if account.abilities.conditional || account.by_ids() {
+            account.is_free(what, (to, name), ItemKind::File, None)?;
+        } else if let Some(taken) = account.seek(to, ItemKind::File) {
+            // Whoever took the place since the look is overwritten.
+            let old = account.tree.get(taken).filter(|node| node.kind == ItemKind::File);
+            let old = old.ok_or_else(|| account.taken(what, taken, name))?.bytes.clone();
+            account.lose([old]);
+            account.overwrite(taken, bytes, mtime);
+            return Ok(taken);
+        }
+        let parent = account.parent_to_fill(to).ok_or_else(|| gone(what))?;
         let node = account.file(parent, name, bytes, mtime);
         Ok(account.add(node))
     }
@@ -382,7 +415,7 @@ impl Remote for Twin {
             if place.path.is_empty() {
                 let root = account.make_root();
                 account.found_root = Some(root);
-                return account.entry(root).ok_or_else(|| gone(&what));
+                return account.made(root).ok_or_else(|| gone(&what));
             }
             if !account.abilities.keeps_empty {
                 account.knows_folders = true;
@@ -393,7 +426,10 @@ impl Remote for Twin {
             let id = match account.tree.find(parent, name, ItemKind::Folder) {
                 Some(id) => {
                     let is_file = account.entry(id).is_none_or(|it| it.kind == ItemKind::File);
-                    if is_file || account.is_twin(id, name) {
+                    if account.tree.get(id).is_some_and(|node| node.name != name) && !is_file {
+                        return Err(Error::new(Kind::NameTaken, &what, "another has its name"));
+                    }
+                    if is_file {
                         return Err(account.taken(&what, id, name));
                     }
                     account.tree.change(id, |node| node.marked = true);
@@ -401,7 +437,7 @@ impl Remote for Twin {
                 }
                 None => account.add(folder(parent, name)),
             };
-            account.entry(id).ok_or_else(|| gone(&what))
+            account.made(id).ok_or_else(|| gone(&what))
         })
     }
 
@@ -424,29 +460,24 @@ impl Remote for Twin {
             if kind == ItemKind::Folder && abilities.descriptor.moves == Moves::Files {
                 return Err(Error::new(Kind::Usage, what, "it has no way to move a folder"));
             }
-            // The places, if all is as it should be.
-            let look = || {
-                let mut account = self.lock();
-                let id = account.held(what, from, kind, version)?;
-                let parent = account.parent_to_fill(to).ok_or_else(|| gone(what))?;
-                let (old, new) = (split_path(from.path).1, split_path(to.path).1);
-                let own = account.tree.get(id).map_or("", |node| &node.name).to_owned();
-                let name = if old == new { own } else { new.to_owned() };
-                account.is_free(what, (parent, &name), kind, Some(id))?;
-                if account.tree.path(parent, id).is_some() {
-                    return Err(Error::new(Kind::BadName, what, "a folder can't be in itself"));
-                }
-                Ok((id, parent, name))
-            };
-            look()?;
+            self.may_move(what, (from, to), kind, version)?;
             self.point("rename", &paths, At::Within(0))?;
             if abilities.descriptor.moves == Moves::Files {
                 return self.move_by_copy((what, &paths), (from, to), version);
             }
-            let (id, parent, name) = look()?;
+            let now = match abilities.moves_checked {
+                true => version.clone(),
+                false => self.print_of(from, kind).version,
+            };
+            let (id, name) = self.may_move(what, (from, to), kind, &now)?;
             let mut account = self.lock();
+            let parent = account.parent(to).ok_or_else(|| gone(what))?;
             account.relocate(id, parent, &name);
-            account.entry(id).ok_or_else(|| gone(what))
+            let entry = account.entry(id).ok_or_else(|| gone(what))?;
+            if kind == ItemKind::File && now != *version {
+                return Err(Error::new(Kind::Changed, what, "it was changed while it was moved"));
+            }
+            Ok(entry)
         })
     }
 
@@ -454,6 +485,9 @@ impl Remote for Twin {
         let paths = format!("{} {}", from.path, to.path);
         let what = format!("copying {} to {}", from.path, to.path);
         self.request("copy", &paths, || {
+            let name = split_path(to.path).1;
+            self.lock().is_free(&what, (to, name), ItemKind::File, None)?;
+            self.point("copy", &paths, At::Within(0))?;
             let copied = self.copy_file(&what, from, to, version)?;
             self.lock().entry(copied).ok_or_else(|| gone(&what))
         })

@@ -1,6 +1,6 @@
 //! How a twin takes files: whole, or in parts that survive a restart.
 
-use super::abilities::{PART, Times};
+use super::abilities::PART;
 use super::{At, Twin, gone};
 use mooring::content::Content;
 use mooring::error::{Error, Kind, Result};
@@ -158,15 +158,14 @@ impl Twin {
         let target = if conditional { self.expected(what, place, expect)? } else { replaced };
         let mut account = self.lock();
         account.has_room(what, bytes.len() as u64)?;
-        let parent = account.parent_to_fill(place).ok_or_else(|| gone(what))?;
-        let name = split_path(place.path).1;
         let target = match (conditional || account.by_ids(), target) {
             (true, target) => target,
             // Whatever is there by now.
             (false, _) => account.seek(place, ItemKind::File),
         };
         let Some(id) = target else {
-            let node = account.file(parent, name, bytes.into(), mtime);
+            let parent = account.parent_to_fill(place).ok_or_else(|| gone(what))?;
+            let node = account.file(parent, split_path(place.path).1, bytes.into(), mtime);
             let id = account.add(node);
             return Ok(account.entry(id).ok_or_else(|| gone(what))?.into());
         };

@@ -4,6 +4,7 @@
 //! A path is the one that [`Twin::items`] tells: of several of one name, all but the eldest go by
 //! one of their own. What can't be done tells `false` and changes nothing.
 
+use super::abilities::Changes;
 use super::account::{Account, Aftermath, folder};
 use super::tree::{Bytes, TOP};
 use super::{Hook, Twin, lock};
@@ -74,26 +75,37 @@ impl Account {
         }
     }
 
-    /// Moves an item to a free path below a folder.
+    /// Moves an item to a path that is free, or to where there may be several of a name.
     fn put_at(&mut self, id: u64, to: &str) -> bool {
-        let kind = self.tree.get(id).map_or(ItemKind::File, |node| node.kind);
-        let name = split_path(to).1;
-        let into_itself = |account: &Account, parent| account.tree.path(parent, id).is_some();
-        let before = self.at(split_path(to).0);
-        if before.is_some_and(|parent| into_itself(self, parent)) {
+        let Some(kind) = self.tree.get(id).map(|node| node.kind) else { return false };
+        let (folders, name) = split_path(to);
+        let in_itself = |folder| self.tree.path(folder, id).is_some();
+        if self.nearest(folders).is_none_or(in_itself) {
+            return false;
+        }
+        let taken = |folder| self.tree.named(folder, name, kind).iter().any(|other| *other != id);
+        if !self.abilities.descriptor.namesakes && self.at(folders).is_some_and(taken) {
             return false;
         }
         match self.way(to) {
-            Some(parent) if !into_itself(self, parent) => {
-                let named = self.tree.named(parent, name, kind);
-                let free = named.iter().all(|other| *other == id);
-                if free {
-                    self.relocate(id, parent, name);
-                }
-                free
+            Some(parent) => {
+                self.relocate(id, parent, name);
+                true
             }
-            _ => false,
+            None => false,
         }
+    }
+
+    /// The last folder on the way to a path that is there.
+    fn nearest(&self, path: &str) -> Option<u64> {
+        let mut at = self.root()?;
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            match self.child(at, part, ItemKind::Folder) {
+                Some(id) => at = id,
+                None => break,
+            }
+        }
+        Some(at)
     }
 }
 
@@ -137,9 +149,12 @@ impl Twin {
         true
     }
 
-    /// Makes a document, a shortcut, or a file that can't be downloaded.
+    /// Makes a document, a shortcut, or a file that can't be downloaded, where there are such.
     pub fn put_special(&self, path: &str, special: Special) -> bool {
         let mut account = self.lock();
+        if account.abilities.changes == Changes::Listing {
+            return false;
+        }
         let (Some(parent), name) = (account.way(path), split_path(path).1) else { return false };
         if account.child(parent, name, ItemKind::File).is_some() {
             return false;
@@ -194,9 +209,9 @@ impl Twin {
         else {
             return false;
         };
-        account.relocate(first, from, "changing places");
-        account.relocate(second, from, &name);
-        account.relocate(first, to, &new);
+        account.shift(first, from, "changing places");
+        account.shift(second, from, &name);
+        account.shift(first, to, &new);
         true
     }
 
@@ -216,13 +231,11 @@ impl Twin {
     pub fn touch(&self, path: &str, mtime: Nanos) -> bool {
         let mut account = self.lock();
         let Some(id) = account.at(path) else { return false };
-        let Some(node) = account.tree.get(id).filter(|node| node.kind == ItemKind::File) else {
-            return false;
-        };
-        let (parent, name) = (node.parent, node.name.clone());
-        account.tree.change(id, |node| node.mtime = mtime);
-        account.relocate(id, parent, &name);
-        true
+        let is_file = account.tree.get(id).is_some_and(|node| node.kind == ItemKind::File);
+        if is_file {
+            account.set_mtime(id, mtime);
+        }
+        is_file
     }
 
     /// Moves an item out of the root; tells how to get it back.
@@ -241,8 +254,14 @@ impl Twin {
     /// The root goes, with everything in it.
     pub fn lose_root(&self) {
         let mut account = self.lock();
-        if let Some(root) = account.root() {
+        let Some(root) = account.root() else { return };
+        if !account.implied() {
             account.remove(root);
+            return;
+        }
+        // A bucket stays.
+        for id in account.tree.children(root).collect::<Vec<_>>() {
+            account.remove(id);
         }
     }
 
