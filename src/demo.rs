@@ -63,6 +63,7 @@ fn set_up(state: &Path, local: &Path, address: SocketAddr) -> Result<()> {
         remote: String::new(),
         direction: Direction::Both,
         keep_removed: false,
+        filter: Default::default(),
         settings: Vec::new(),
     })?;
     Ok(())

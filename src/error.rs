@@ -75,6 +75,14 @@ pub enum Reaction {
     Stop,
 }
 
+impl Reaction {
+    /// Whether nothing else can be done after the error; else it concerns one item, and the others
+    /// go on.
+    pub fn ends_cycle(self) -> bool {
+        matches!(self, Reaction::Wait | Reaction::Ask | Reaction::Stop)
+    }
+}
+
 impl Kind {
     /// Every kind.
     pub const ALL: [Kind; 22] = [

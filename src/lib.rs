@@ -20,7 +20,7 @@
 //! |---|---|---|
 //! | [`error`], [`model`], [`content`], [`hash`], [`progress`] | plain values: what went wrong, what was seen, what is sent and its hash, how far it is | nobody |
 //! | [`clock`] | what time it is, and waiting | values, a request to stop |
-//! | [`rules`] | names, conflict names, the brake, schedules: pure | values, descriptors |
+//! | [`rules`] | names, filters, conflict names, the brake, schedules: pure | values, descriptors |
 //! | [`plan`] | the planner: pure | values, records |
 //! | [`store`] | redb: items with their facets, history | values, rules' reasons |
 //! | [`local`] | the disk; the only home of file mutation | values, rules |

@@ -265,6 +265,7 @@ fn tasks_come_and_go() {
         "remote": "/docs",
         "direction": "both",
         "keep_removed": false,
+        "filter": { "folders": [], "patterns": [], "max_size": null },
         "settings": {},
         "paused": false,
     });
@@ -320,6 +321,53 @@ fn schedules_are_set_and_kept() {
     home.run("connection set cloud --set poll=5").done();
     set("on").done();
     assert_eq!(schedule(), json!({ "enabled": true, "grid": rows }));
+}
+
+#[test]
+fn what_a_task_leaves_out_is_set_told_and_taken_back() {
+    let home = Home::new("filters");
+    home.add_connection("cloud");
+    let line = "task add docs --connection cloud --local data --remote /docs --exclude-folder /a/b/ \
+                --exclude-folder raw --exclude *.iso --exclude Thumb?.db --max-size 20480 --json";
+    let task = home.run(line).done().json();
+    let expected = json!({
+        "folders": ["a/b", "raw"],
+        "patterns": ["*.iso", "Thumb?.db"],
+        "max_size": 20_480_u64 << 20,
+    });
+    assert_eq!(task["filter"], expected);
+    assert_eq!(home.run("task show docs --json").done().json()["filter"], expected);
+    let text = home.run("task show docs").done().out;
+    for told in ["a/b, raw", "*.iso, Thumb?.db", "20.0 GiB"] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    let revision =
+        || mooring::settings::Book::open(&home.state()).unwrap().task("docs").unwrap().revision;
+    assert_eq!(revision(), 0);
+    home.run("task set docs --exclude *.iso --max-size 20480").done();
+    assert_eq!(revision(), 0, "nothing changed");
+    let line = "task set docs --include *.iso --exclude [ab]* --include-folder raw --max-size 0";
+    let task = home.run(&format!("{line} --json")).done().json();
+    let expected =
+        json!({ "folders": ["a/b"], "patterns": ["Thumb?.db", "[ab]*"], "max_size": null });
+    assert_eq!((&task["filter"], &task["id"]), (&expected, &json!(1)));
+    assert_eq!(revision(), 1, "what was looked at is looked at anew");
+
+    for (change, cause) in [
+        ("--exclude-folder /", "the whole of the task"),
+        ("--exclude-folder a/../b", "a part of it is empty"),
+        ("--exclude a/b", "it has a /"),
+        ("--exclude [a", "has no ]"),
+        ("--exclude=", "1 to 255 characters"),
+        ("--include *.iso", "the task doesn't exclude it"),
+        ("--include-folder raw", "the task doesn't exclude it"),
+        ("--max-size 1.5", "not a number of MB"),
+    ] {
+        home.run(&format!("task set docs {change}")).wrong(cause);
+    }
+    home.run("task set docs --include-folder a/b --include Thumb?.db --include [ab]*").done();
+    assert!(!home.run("task show docs").done().out.contains("excluded"));
+    assert!(home.run("task set --help").done().out.contains("--include-folder PATH"));
 }
 
 #[test]

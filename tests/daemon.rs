@@ -292,6 +292,34 @@ fn changes_of_each_side_reach_the_other() {
 }
 
 #[test]
+fn what_is_left_out_no_longer_is_synced_and_watched_at_once() {
+    let peer = peers::apache();
+    let (home, folder) = Home::with_peer("filter", peer);
+    home.done(&["task", "set", "docs", "--exclude-folder", "raw", "--exclude", "*.iso"]);
+    let _daemon = home.daemon();
+    let there = |path: &str| peer.rclone(&["cat", &format!("peer:{folder}/{path}")]).stdout;
+    fs::create_dir_all(home.path("nas/raw/deep")).unwrap();
+    for path in ["nas/raw/deep/in", "nas/film.iso", "nas/rest"] {
+        fs::write(home.path(path), "from here").unwrap();
+    }
+    eventually("the rest is there", || there("rest") == b"from here");
+    home.becomes("idle");
+    assert!(there("raw/deep/in").is_empty() && there("film.iso").is_empty());
+    let change = ["task", "set", "docs", "--include-folder", "raw", "--include", "*.iso"];
+    home.done(&change);
+    eventually("all is there", || {
+        there("raw/deep/in") == b"from here" && there("film.iso") == b"from here"
+    });
+    home.becomes("idle");
+    for path in ["nas/raw/deep/more", "nas/more.iso"] {
+        fs::write(home.path(path), "more").unwrap();
+    }
+    eventually("what came later is there", || {
+        there("raw/deep/more") == b"more" && there("more.iso") == b"more"
+    });
+}
+
+#[test]
 fn what_is_paused_rests_until_it_is_resumed() {
     let peer = peers::apache();
     let (home, folder) = Home::with_peer("paused", peer);

@@ -693,6 +693,7 @@ fn engine(peer: &FakePeer, local: &Path, state: &Path) -> Engine {
         remote: "task/root".into(),
         direction: Direction::Both,
         keep_removed: false,
+        filter: Default::default(),
         settings: Vec::new(),
         paused: false,
         revision: 0,

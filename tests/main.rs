@@ -11,6 +11,7 @@ mod engine;
 mod fakes_dropbox;
 mod fakes_google_drive;
 mod feeds;
+mod filters;
 mod google_drive;
 mod histories;
 mod kills;

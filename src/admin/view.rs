@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::hash::HashKind;
 use crate::model::{Direction, Nanos, Side};
 use crate::remote::{Descriptor, Field, FieldKind, Listing, Moves, Needed};
-use crate::rules::Schedule;
+use crate::rules::{Filter, Schedule};
 use crate::settings::{Begun, Book, Connection, Globals, Task};
 use crate::store::Trees;
 use serde::{Deserialize, Serialize};
@@ -284,6 +284,8 @@ pub struct TaskView {
     pub direction: Direction,
     /// Nothing is removed at the destination.
     pub keep_removed: bool,
+    /// What is left out on both sides.
+    pub filter: Filter,
     /// What its service is told of it, by key.
     pub settings: BTreeMap<String, String>,
     /// Whether it was paused of its own.
@@ -304,6 +306,7 @@ impl TaskView {
             remote: format!("/{}", task.remote),
             direction: task.direction,
             keep_removed: task.keep_removed,
+            filter: task.filter.clone(),
             settings: task.settings.iter().cloned().collect(),
             paused: task.paused,
             details: None,

@@ -5,8 +5,8 @@ use super::help;
 use crate::admin::Request;
 use crate::error::{Error, Kind, Result};
 use crate::model::Direction;
-use crate::rules::ScheduleChange;
-use crate::settings::{NewTask, Scope, TaskChange};
+use crate::rules::{MB, ScheduleChange};
+use crate::settings::{FilterChange, NewTask, Scope, TaskChange};
 use lexopt::Arg;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -101,6 +101,11 @@ enum Opt {
     Direction,
     KeepRemoved,
     NoKeepRemoved,
+    ExcludeFolder,
+    IncludeFolder,
+    Exclude,
+    Include,
+    MaxSize,
     ApproveDeletions,
     Limit,
     Listen,
@@ -120,6 +125,11 @@ const OPTIONS: &[(Opt, &str, bool)] = &[
     (Opt::Direction, "direction", true),
     (Opt::KeepRemoved, "keep-removed", false),
     (Opt::NoKeepRemoved, "no-keep-removed", false),
+    (Opt::ExcludeFolder, "exclude-folder", true),
+    (Opt::IncludeFolder, "include-folder", true),
+    (Opt::Exclude, "exclude", true),
+    (Opt::Include, "include", true),
+    (Opt::MaxSize, "max-size", true),
     (Opt::ApproveDeletions, "approve-deletions", false),
     (Opt::Limit, "limit", true),
     (Opt::Listen, "listen", false),
@@ -321,6 +331,7 @@ impl Given {
             remote: self.need(Opt::Remote)?,
             direction: self.direction()?.unwrap_or(Direction::Both),
             keep_removed: self.flag(Opt::KeepRemoved)?,
+            filter: self.excluded()?,
             settings: self.pairs()?,
         })
     }
@@ -337,12 +348,34 @@ impl Given {
             remote: self.take_one(Opt::Remote)?,
             direction: self.direction()?,
             keep_removed,
+            filter: FilterChange {
+                include_folders: self.take_all(Opt::IncludeFolder)?,
+                include: self.take_all(Opt::Include)?,
+                ..self.excluded()?
+            },
             settings: self.pairs()?,
         };
         if change == TaskChange::default() && self.options.is_empty() {
             return Err(self.wrong("there is nothing to change"));
         }
         Ok(change)
+    }
+
+    fn excluded(&mut self) -> Result<FilterChange> {
+        Ok(FilterChange {
+            exclude_folders: self.take_all(Opt::ExcludeFolder)?,
+            exclude: self.take_all(Opt::Exclude)?,
+            max_size: self.max_size()?,
+            ..FilterChange::default()
+        })
+    }
+
+    /// A size in bytes. The panel that people know ends at 10,240 MB; services take larger files,
+    /// and so may a limit be.
+    fn max_size(&mut self) -> Result<Option<u64>> {
+        let Some(number) = self.take_one(Opt::MaxSize)? else { return Ok(None) };
+        let bytes = number.parse().ok().and_then(|number: u64| number.checked_mul(MB));
+        bytes.map(Some).ok_or_else(|| self.wrong(format!("'{number}' is not a number of MB")))
     }
 
     fn local(&mut self) -> Result<Option<PathBuf>> {
@@ -383,6 +416,15 @@ impl Given {
     fn take_text(&mut self, option: Opt) -> Result<Option<String>> {
         let value = self.take(option).map(text).transpose();
         value.map_err(|cause| self.wrong(format!("--{}: {cause}", name_of(option))))
+    }
+
+    /// The values of an option that may be given again and again.
+    fn take_all(&mut self, option: Opt) -> Result<Vec<String>> {
+        let mut values = Vec::new();
+        while let Some(value) = self.take_text(option)? {
+            values.push(value);
+        }
+        Ok(values)
     }
 
     /// The value of an option that is given at most once.
@@ -496,6 +538,11 @@ mod tests {
             "task add x --connection c --local /l --remote / --direction sideways",
             "task set x",
             "task set x --keep-removed --no-keep-removed",
+            "task set x --max-size many",
+            "task set x --max-size -1",
+            "task set x --max-size 99999999999999",
+            "task set x --max-size 1 --max-size 2",
+            "task add x --connection c --local /l --remote / --include a",
             "connection add c",
             "connection add c --service s3 --secret k=visible",
             "connection add c --service s3 --set novalue",
@@ -520,6 +567,21 @@ mod tests {
         ] {
             assert_eq!(parsed(line).unwrap_err().kind(), Kind::Usage, "{line}");
         }
+    }
+
+    #[test]
+    fn filters() {
+        let line = "task set x --exclude *.iso --exclude-folder a --max-size 2 --exclude b \
+                    --include c --include-folder d/e";
+        let Command::Ask(Request::TaskSet { change, .. }) = command(line) else { panic!() };
+        let expected = FilterChange {
+            exclude_folders: vec!["a".into()],
+            include_folders: vec!["d/e".into()],
+            exclude: vec!["*.iso".into(), "b".into()],
+            include: vec!["c".into()],
+            max_size: Some(2 << 20),
+        };
+        assert_eq!(change, TaskChange { filter: expected, ..TaskChange::default() });
     }
 
     #[test]

@@ -22,6 +22,17 @@ const ENTERED: &[(&str, &str)] = &[
     ("--schedule off|on", "sync at any time, or by the schedule that was set"),
 ];
 
+const EXCLUDE_FOLDER: (&str, &str) = (
+    "--exclude-folder PATH",
+    "a folder to leave out on both sides, by its path in the task; may be given again",
+);
+const EXCLUDE: (&str, &str) = (
+    "--exclude PATTERN",
+    "files to leave out by name: exact, *.iso, Thumb?.db, [ab]*; may be given again",
+);
+const MAX_SIZE: (&str, &str) =
+    ("--max-size MB", "leave out larger files (1 MB is 1,048,576 bytes); 0 for no limit");
+
 /// The commands in the order a person is shown them.
 pub const TOPICS: &[Topic] = &[
     Topic { usage: "service list", about: "the services there are", options: &[] },
@@ -60,6 +71,9 @@ pub const TOPICS: &[Topic] = &[
             ("--remote PATH", "/ is the root of the bucket or account"),
             ("--direction WORD", "which way changes flow: both (default), upload or download"),
             ("--keep-removed", "remove nothing at the destination"),
+            EXCLUDE_FOLDER,
+            EXCLUDE,
+            MAX_SIZE,
             ("--set KEY=VALUE", "what the service can be told of a task: see service show"),
         ],
     },
@@ -73,6 +87,11 @@ pub const TOPICS: &[Topic] = &[
             ("--keep-removed", "remove nothing at the destination"),
             ("--set KEY=VALUE", "what the service can be told of a task: see service show"),
             ("--no-keep-removed", "remove at the destination what was removed at the source"),
+            EXCLUDE_FOLDER,
+            ("--include-folder PATH", "leave this folder out no longer"),
+            EXCLUDE,
+            ("--include PATTERN", "leave files out by this pattern no longer"),
+            MAX_SIZE,
             ("--local DIR", "another local folder; both sides are compared anew"),
             ("--remote PATH", "another remote folder; both sides are compared anew"),
         ],

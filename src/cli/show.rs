@@ -9,7 +9,7 @@ use crate::admin::view::{
 use crate::engine::Report;
 use crate::error::{Error, Kind, Result};
 use crate::model::Direction;
-use crate::rules::{Grid, Schedule};
+use crate::rules::{Filter, Grid, Schedule};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -211,6 +211,14 @@ fn task(out: &mut dyn Write, task: TaskView) -> io::Result<()> {
         ["  direction", direction_word(task.direction)].map(str::to_owned),
         ["  removed files", keeps].map(str::to_owned),
     ];
+    let Filter { folders, patterns, max_size } = task.filter;
+    for (what, left_out) in [("  excluded folders", folders), ("  excluded files", patterns)] {
+        let each = left_out.iter().map(|each| units::plain(each)).collect::<Vec<_>>();
+        if !each.is_empty() {
+            rows.push([what.to_owned(), each.join(", ")]);
+        }
+    }
+    rows.extend(max_size.map(|most| ["  largest file".to_owned(), units::bytes(most)]));
     rows.extend(task.settings.into_iter().map(|(key, value)| [format!("  {key}"), value]));
     let Some(details) = task.details else { return columns(out, rows) };
     rows.push(["  items".to_owned(), counts(&details.counts)]);

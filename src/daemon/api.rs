@@ -130,7 +130,7 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let result = match route(request).await {
         Ok(Route::Log) => Ok(json!({ "lines": logs::recent() })),
-        Ok(Route::Ask(request)) => forward(request, &ask).await,
+        Ok(Route::Ask(request)) => forward(*request, &ask).await,
         Err(error) => Err(error),
     };
     let (status, document) = match result {
@@ -146,14 +146,14 @@ async fn answer(
 
 enum Route {
     Log,
-    Ask(Request),
+    Ask(Box<Request>),
 }
 
 async fn route(request: http::Request<Incoming>) -> Result<Route> {
     let path = request.uri().path();
     let task = path.strip_prefix("/v1/tasks/").and_then(|rest| rest.strip_suffix("/sync"));
     match (request.method(), path, task) {
-        (&Method::GET, "/v1/status", _) => Ok(Route::Ask(Request::Status)),
+        (&Method::GET, "/v1/status", _) => Ok(Route::Ask(Request::Status.into())),
         (&Method::GET, "/v1/log", _) => Ok(Route::Log),
         (&Method::POST, "/v1/request", _) => {
             serde_json::from_slice(&body(request).await?).map(Route::Ask).map_err(wrong)
@@ -162,7 +162,7 @@ async fn route(request: http::Request<Incoming>) -> Result<Route> {
             let task = percent_encoding::percent_decode_str(task).decode_utf8();
             let task = task.map_err(wrong)?.into_owned();
             let approve = request.uri().query() == Some("approve=true");
-            Ok(Route::Ask(Request::Sync { task, approve }))
+            Ok(Route::Ask(Request::Sync { task, approve }.into()))
         }
         _ => {
             Err(Error::new(Kind::NotFound, format!("{} {path}", request.method()), "no such call")

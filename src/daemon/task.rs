@@ -150,6 +150,10 @@ impl TaskRun {
             && place.values == self.place.values
             && place.transfers == self.place.transfers
             && place.history == self.place.history;
+        if place.task.filter != self.place.task.filter {
+            // It leaves out what the task does.
+            self.watch = None;
+        }
         self.place = place;
         if !same {
             self.close();

@@ -46,6 +46,7 @@ impl Stage {
             remote: "/".into(),
             direction: Direction::Both,
             keep_removed: false,
+            filter: Default::default(),
             settings: Vec::new(),
         };
         book.add_task(task).unwrap();

@@ -6,7 +6,6 @@ use crate::http::Cancel;
 use crate::local::{Disk, Watch};
 use crate::progress::Progress;
 use crate::remote::{self, Service};
-use crate::rules::NameCheck;
 use crate::settings::Task;
 use crate::store::Trees;
 use std::path::PathBuf;
@@ -110,7 +109,7 @@ impl Workplace {
     }
 
     fn watch(&self, cancel: &Cancel) -> Result<Watch> {
-        let names = NameCheck::new(self.service.descriptor(), &self.task.remote);
+        let names = self.task.names(self.service.descriptor());
         let mut watch = Watch::new(self.disk(), names)?;
         watch.add_tree(cancel)?;
         Ok(watch)

@@ -59,6 +59,23 @@ impl Engine {
         Ok(true)
     }
 
+    /// Of the folders that an item is in and that a side hasn't got, the outermost; the item itself
+    /// when there is none.
+    pub(super) fn first_missing(&self, batch: &Batch<'_>, key: &Key, side: Side) -> Result<Key> {
+        let (mut first, mut node) = (key.clone(), key.folder);
+        if side == Side::Remote && self.descriptor.folders_implied {
+            return Ok(first);
+        }
+        while let Some((key, record)) = self.folder(batch, node)? {
+            if record.is_on(side) {
+                break;
+            }
+            node = key.folder;
+            first = key;
+        }
+        Ok(first)
+    }
+
     /// Something was put into a folder of the service: it and those it is in are there now.
     pub(super) fn folders_appeared(&self, batch: &mut Batch<'_>, node: u64) -> Result<()> {
         let mut node = node;

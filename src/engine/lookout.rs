@@ -54,6 +54,7 @@ impl Engine {
     ) -> Result<Report> {
         let mut report = Report::default();
         self.check_roots(false)?;
+        self.check_revision()?;
         // Before the folders of the service move about in the state but not on the disk.
         let renamed = self.observe_local(Scope::All, &mut report)?;
         self.observe_remote_with(&mut report, &mut |engine, renamed, _| {

@@ -29,7 +29,7 @@ use crate::execute::{Context, Down, Source, Up, Ways, drop_upload};
 use crate::http::{Cancel, Counters, Http};
 use crate::local::{Disk, DiskWriter};
 use crate::model::{Direction, ItemKind, RemotePrint, Side};
-use crate::observe::{CURSOR, Observer, RenamedHere, Scope};
+use crate::observe::{CURSOR, Observer, ROOT_VERSION, RenamedHere, Scope};
 use crate::plan::Step;
 use crate::progress::Progress;
 use crate::remote::{self, Descriptor, Place, Remote, Service};
@@ -73,7 +73,7 @@ pub struct Engine {
     counters: Arc<Counters>,
     progress: Arc<Progress>,
     cancel: Cancel,
-    /// A cycle ended early: the next one looks at everything.
+    /// A cycle ended early, or the rules changed: the next look is at everything.
     unsure: bool,
     /// Where the service's change feed is to be gone on with; in the state once there is something
     /// to write anyway.
@@ -195,7 +195,7 @@ impl Engine {
             ways,
             remote,
             descriptor,
-            names: NameCheck::new(descriptor, &task.remote),
+            names: task.names(descriptor),
             task: task.clone(),
             workers,
             clock: parts.clock,
@@ -250,9 +250,9 @@ impl Engine {
         self.guarded(|engine| {
             let trees = engine.trees.clone();
             // What is known beside the state is taken back with it.
-            let before = (engine.cursor.clone(), engine.proved);
+            let before = (engine.cursor.clone(), engine.proved, engine.unsure);
             let report = trees.trial(|| engine.look_ahead(each));
-            (engine.cursor, engine.proved) = before;
+            (engine.cursor, engine.proved, engine.unsure) = before;
             report
         })
     }
@@ -363,6 +363,7 @@ impl Engine {
             ItemKind::File => {
                 record.see_local(found);
                 record.see_remote(entry.map(|entry| entry.print));
+                record.see_skip(self.names.check_limit(record.most_bytes()), Side::Local);
             }
             // That a folder is gone concerns all that is in it, and a new version would stand for
             // what nobody has looked at: both are for the next look to tell. So is, with a feed,
@@ -409,7 +410,7 @@ impl Engine {
     fn observer(&self) -> Observer<'_> {
         Observer {
             trees: &self.trees,
-            names: self.names,
+            names: self.names.clone(),
             spill: &self.state,
             progress: &self.progress,
             cancel: &self.cancel,
@@ -487,17 +488,20 @@ impl Engine {
         Ok(())
     }
 
-    /// Plans everything anew when the task's settings changed.
-    fn check_revision(&mut self) -> Result<()> {
+    /// Plans everything anew when the task's settings changed, and sees to it that everything is
+    /// looked at on both sides: what was left out may not be any more.
+    pub(super) fn check_revision(&mut self) -> Result<()> {
         let revision = self.task.revision.to_le_bytes().to_vec();
         if self.trees.snapshot()?.fact(REVISION)?.as_ref() == Some(&revision) {
             return Ok(());
         }
         let mut batch = self.trees.batch()?;
         batch.set_fact(REVISION, Some(revision));
-        // What a feed told by the old rules may be told differently now.
+        // What was told by the old rules may be told differently now.
         batch.set_fact(CURSOR, None);
+        batch.set_fact(ROOT_VERSION, None);
         self.cursor = None;
+        self.unsure = true;
         batch.reconsider()
     }
 

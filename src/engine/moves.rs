@@ -27,10 +27,8 @@ impl Engine {
                     renamed.extend(self.observer().local_split(self.disk(), &rename)?);
                     continue;
                 }
-                Err(error) => match error.kind().reaction() {
-                    Reaction::Wait | Reaction::Ask | Reaction::Stop => return Err(error),
-                    _ => false,
-                },
+                Err(error) if error.kind().reaction().ends_cycle() => return Err(error),
+                Err(_) => false,
             };
             if moved {
                 report.moved += 1;
@@ -97,10 +95,10 @@ impl Engine {
         };
         let moved = match renamed {
             Ok(moved) => moved,
-            Err(error) => match (error.kind().reaction(), self.renamed_before(&to, &print)?) {
-                (Reaction::Wait | Reaction::Ask | Reaction::Stop, _) => return Err(error),
-                (_, Some(moved)) => moved,
-                _ => {
+            Err(error) if error.kind().reaction().ends_cycle() => return Err(error),
+            Err(_) => match self.renamed_before(&to, &print)? {
+                Some(moved) => moved,
+                None => {
                     // The folders that were made for it are there all the same.
                     batch.flush()?;
                     return Ok(false);
@@ -205,16 +203,21 @@ impl Engine {
             for key in snapshot.dirty(None)? {
                 let key = key?;
                 let Some((from, record)) = moved_from(&snapshot, &key, way)? else { continue };
-                let ready = match way {
-                    Way::Up => self.ensure_remote_folder(&mut batch, key.folder)?,
-                    Way::Down => self.ensure_local_folder(&mut batch, key.folder)?,
+                let mut ready = match way {
+                    Way::Up => self.ensure_remote_folder(&mut batch, key.folder),
+                    Way::Down => self.ensure_local_folder(&mut batch, key.folder),
                 };
-                if !ready {
-                    continue;
-                }
                 if way == Way::Up && kept != Some(from.folder) {
                     kept = Some(from.folder);
-                    self.keep_remote_folder(&snapshot, from.folder)?;
+                    let stays = self.keep_remote_folder(&snapshot, from.folder);
+                    ready = ready.and_then(|ready| stays.map(|()| ready));
+                }
+                match ready {
+                    Ok(true) => {}
+                    Ok(false) => continue,
+                    Err(error) if error.kind().reaction().ends_cycle() => return Err(error),
+                    // Sending what isn't moved will tell.
+                    Err(_) => continue,
                 }
                 let target = Target {
                     path: snapshot.path(&key)?,
@@ -277,7 +280,7 @@ impl Engine {
             Err(error) => {
                 return match error.kind().reaction() {
                     Reaction::Wait if self.is_reachable() => Ok(()),
-                    Reaction::Wait | Reaction::Ask | Reaction::Stop => {
+                    reaction if reaction.ends_cycle() => {
                         // What was moved until now is known.
                         batch.flush()?;
                         Err(error)

@@ -188,7 +188,12 @@ impl<'e> Pass<'e> {
                 key,
             })),
             Err(error) => {
-                self.fail(key, &path, error)?;
+                // Of folders that aren't there, the one that has to be made first.
+                let side =
+                    if matches!(step, Step::Do(Op::Down(_))) { Side::Local } else { Side::Remote };
+                let failed = self.engine.first_missing(&self.batch, &key, side)?;
+                let path = snapshot.known_path(&failed)?.unwrap_or(path);
+                self.fail(failed, &path, error)?;
                 Ok(None)
             }
         }
@@ -326,6 +331,8 @@ impl<'e> Pass<'e> {
                     let known = self.batch.get(&kept_key)?;
                     let mut kept_record = known.unwrap_or_else(|| Record::new(0));
                     kept_record.see_local(Some(print));
+                    let skip = self.engine.names.check(&kept, ItemKind::File, print.size);
+                    kept_record.see_skip(skip, Side::Local);
                     self.batch.put(kept_key, kept_record)?;
                 }
                 match *then {
@@ -427,7 +434,7 @@ impl<'e> Pass<'e> {
             (Kind::QuotaFull, _) => self.no_up = true,
             // One file's trouble if the service answers otherwise.
             (Kind::Offline | Kind::Busy, _) if self.engine.is_reachable() => {}
-            (_, Reaction::Wait | Reaction::Ask | Reaction::Stop) => {
+            (_, reaction) if reaction.ends_cycle() => {
                 // The first reason is the one to tell; those after it follow from it.
                 self.halt.get_or_insert(error);
                 return Ok(());

@@ -48,7 +48,7 @@ impl Trail {
         }
         if entry.kind == ItemKind::File {
             let name = path[self.path.len()..].to_string();
-            let skip = skip_of_entry(&look.names, path, &entry);
+            let skip = skip_of_entry(look.names, path, &entry);
             self.top(path)?.meet(look, name, Sighting::Remote(entry.print), skip)?;
         }
         Ok(())
@@ -79,7 +79,7 @@ impl Trail {
     /// Goes into the folder at `path`, whose name begins at `from`. Tells whether it is synced.
     fn enter(&mut self, look: &mut Look<'_, '_>, path: &str, from: usize) -> Result<bool> {
         let entry = Entry::folder("");
-        let skip = skip_of_entry(&look.names, path, &entry);
+        let skip = skip_of_entry(look.names, path, &entry);
         let name = Key::new(0, &path[from..], ItemKind::Folder).name;
         let met = self.top(path)?.meet(look, name, Sighting::Remote(entry.print), skip)?;
         self.path.clear();

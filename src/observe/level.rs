@@ -1,6 +1,6 @@
 //! One folder's sightings merged with its rows.
 
-use super::{Look, Sighting};
+use super::{Look, Sighting, see_gone};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, RemotePrint, Side, Version};
 use crate::rules::SkipReason;
@@ -179,12 +179,13 @@ fn met(
         }
     };
     news |= seen;
+    let skip = skip.or_else(|| look.names.check_limit(record.most_bytes()));
     let synced_folder = record.skip.is_none() && record.node != 0;
     if record.see_skip(skip, look.side) {
         if synced_folder {
             look.forget_below(record.node)?;
         }
-        look.reveal(&record);
+        look.reveal(&key, &mut record)?;
         news = true;
     }
     let descent = (kind == ItemKind::Folder && record.skip.is_none()).then_some(Descent {
@@ -212,10 +213,7 @@ fn miss(look: &mut Look<'_, '_>, key: &Key, mut record: Record) -> Result<()> {
         }
         (ItemKind::Folder, _) => look.gone(key),
         (ItemKind::File, side) => {
-            let news = match side {
-                Side::Local => record.see_local_gone(),
-                Side::Remote => record.see_remote_gone(),
-            };
+            let news = see_gone(&mut record, side, look.names);
             if news { look.batch.put(key.clone(), record) } else { Ok(()) }
         }
     }

@@ -14,8 +14,9 @@ mod sorter;
 mod walk;
 
 pub(crate) use news::{CURSOR, Follow, News};
+pub(crate) use walk::ROOT_VERSION;
 
-use crate::error::{Error, Kind, Reaction, Result};
+use crate::error::{Error, Kind, Result};
 use crate::http::Cancel;
 use crate::local::{self, Disk};
 use crate::model::{ItemKind, LocalPrint, Nanos, RemotePrint, Side};
@@ -78,7 +79,7 @@ pub(crate) struct Found {
 pub(crate) struct Look<'a, 't> {
     snapshot: &'a Snapshot,
     batch: &'a mut Batch<'t>,
-    names: NameCheck,
+    names: &'a NameCheck,
     side: Side,
     /// The disk, to tell a renamed folder from a copied one.
     disk: Option<&'a Disk>,
@@ -300,7 +301,7 @@ impl Observer<'_> {
         Ok(Look {
             snapshot,
             batch,
-            names: self.names,
+            names: &self.names,
             side,
             disk: None,
             follows: side == Side::Remote,
@@ -391,23 +392,34 @@ impl Look<'_, '_> {
             folders.push(record.node);
         }
         let was_skipped = record.skip.is_some();
-        let news = match self.side {
-            Side::Local => record.see_local_gone(),
-            Side::Remote => record.see_remote_gone(),
-        };
+        let news = see_gone(&mut record, self.side, self.names);
         if was_skipped {
-            self.reveal(&record);
+            self.reveal(&key, &mut record)?;
         }
         if news { self.batch.put(key, record) } else { Ok(()) }
     }
 
-    /// What a feed told of what is in a folder was dropped while it was skipped: if it isn't any
-    /// more, by a look at the disk, everything on the service has to be looked at.
-    fn reveal(&mut self, record: &Record) {
+    /// What the service told of what is in a folder was dropped while it was skipped: if it isn't
+    /// any more, by a look at the disk, the next look at the service has to lead there, whatever
+    /// the feed or the versions of the folders around it say.
+    fn reveal(&mut self, key: &Key, record: &mut Record) -> Result<()> {
         let is_hidden = record.skip.is_some() || !record.is_on(Side::Remote);
-        if self.side == Side::Local && record.node != 0 && !is_hidden {
-            self.batch.set_fact(CURSOR, None);
+        if self.side == Side::Remote || record.node == 0 || is_hidden {
+            return Ok(());
         }
+        record.forget_version();
+        self.batch.set_fact(CURSOR, None);
+        self.batch.set_fact(ROOT_VERSION, None);
+        let mut folder = key.folder;
+        while let Some(key) = self.snapshot.folder_key(folder)? {
+            folder = key.folder;
+            if let Some(mut record) = self.batch.get(&key)?
+                && record.forget_version()
+            {
+                self.batch.put(key, record)?;
+            }
+        }
+        Ok(())
     }
 
     /// Where the folder of this inode was, if it is there no more: it was renamed.
@@ -486,15 +498,13 @@ impl Look<'_, '_> {
     }
 }
 
-/// The rule by which an entry of the disk isn't synced.
-fn skip_of_disk(names: &NameCheck, path: &str, found: local::Found) -> Option<SkipReason> {
-    match found {
-        local::Found::File(print) => names.check(path, ItemKind::File, print.size),
-        local::Found::Folder(_) => names.check(path, ItemKind::Folder, 0),
-        local::Found::Mount => Some(SkipReason::MountPoint),
-        local::Found::Link => Some(SkipReason::SymbolicLink),
-        local::Found::Special => Some(SkipReason::SpecialFile),
-    }
+/// Notes that an item isn't on this side any more. Tells whether that is news.
+fn see_gone(record: &mut Record, side: Side, names: &NameCheck) -> bool {
+    let news = record.see_gone(side);
+    // It may be beyond the task's limit on this side only, or on the other one as well.
+    let judged = matches!(record.skip, None | Some(SkipReason::OverLimit(_)))
+        && record.see_skip(names.check_limit(record.most_bytes()), side);
+    news || judged
 }
 
 /// The rule by which an entry of the service isn't synced.
@@ -525,12 +535,4 @@ fn find_folder(snapshot: &Snapshot, path: &str) -> Result<Option<u64>> {
         }
     }
     Ok(Some(node))
-}
-
-/// Whether looking may go on elsewhere after this error of one folder.
-fn concerns_one_folder(error: &Error) -> bool {
-    match error.kind().reaction() {
-        Reaction::Stop | Reaction::Ask | Reaction::Wait => false,
-        Reaction::Skip | Reaction::Retry | Reaction::Replan => true,
-    }
 }

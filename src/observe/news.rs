@@ -5,7 +5,7 @@
 //! twice does no harm, so a cursor may be kept in memory until there is something to write anyway.
 
 use super::walk::fit;
-use super::{Observer, RenamedThere, skip_of_entry};
+use super::{Observer, RenamedThere, see_gone, skip_of_entry};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, RemotePrint, Side, split_path};
 use crate::remote::{Change, Entry, Feed, Remote, Spot};
@@ -220,6 +220,7 @@ impl<'a> News<'a> {
             self.observer.progress.saw();
         }
         news |= record.see_remote(Some(entry.print));
+        let skip = skip.or_else(|| self.observer.names.check_limit(record.most_bytes()));
         let synced_folder = record.skip.is_none() && record.node != 0;
         if record.see_skip(skip, Side::Remote) {
             if synced_folder {
@@ -286,7 +287,7 @@ impl<'a> News<'a> {
     fn gone_row(&mut self, batch: &mut Batch<'_>, key: Key, mut record: Record) -> Result<bool> {
         let was = record.is_on(Side::Remote);
         if record.node == 0 {
-            if record.see_remote_gone() {
+            if see_gone(&mut record, Side::Remote, &self.observer.names) {
                 batch.put(key, record)?;
             }
         } else if was {

@@ -2,17 +2,20 @@
 
 use super::level::{Descent, Level};
 use super::sorter::{Sorted, Sorter};
-use super::{Look, Sighting, concerns_one_folder, skip_of_disk, skip_of_entry};
+use super::{Look, Sighting};
 use crate::error::{Error, Kind, Result};
 use crate::local::{Disk, Found};
 use crate::model::{ItemKind, LocalPrint, RemotePrint};
 use crate::remote::{Entry, Place, Remote};
-use crate::rules::{NameCheck, SkipReason, WORK_FOLDER, namesake};
+use crate::rules::{SkipReason, WORK_FOLDER, namesake};
 use crate::store::{Key, ROOT, Record};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::iter::Peekable;
 use std::path::Path;
+
+/// Fact: the version of the root that all that is in it was told in.
+pub(crate) const ROOT_VERSION: &str = "remote-root";
 
 /// Items of one name in one folder that are told apart.
 const MOST_NAMESAKES: usize = 1000;
@@ -21,6 +24,7 @@ const MOST_NAMESAKES: usize = 1000;
 #[derive(Serialize, Deserialize)]
 struct Told<P> {
     print: P,
+    /// Why it can't be synced, whatever it is called.
     skip: Option<SkipReason>,
 }
 
@@ -47,17 +51,27 @@ struct At<'a> {
 trait Print: Serialize + DeserializeOwned {
     /// What the service calls the item.
     fn id(&self) -> &str;
+    /// Bytes, as far as that is known.
+    fn size(&self) -> u64;
 }
 
 impl Print for LocalPrint {
     fn id(&self) -> &str {
         ""
     }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
 }
 
 impl Print for RemotePrint {
     fn id(&self) -> &str {
         &self.id
+    }
+
+    fn size(&self) -> u64 {
+        self.known_size().unwrap_or(0)
     }
 }
 
@@ -70,7 +84,7 @@ pub(super) fn local(
     deep: bool,
 ) -> Result<()> {
     let list = |look: &mut Look<'_, '_>, at: At<'_>| {
-        let listed = list_disk(&look.names, disk, spill, at.path);
+        let listed = list_disk(disk, spill, at.path);
         take_listed(look, &at, listed)
     };
     let (node, path) = start;
@@ -80,7 +94,6 @@ pub(super) fn local(
 /// Looks at a service with a listing for each folder, leaving out folders whose version says that
 /// nothing changed in them. Tells whether every folder could be listed.
 pub(super) fn remote(look: &mut Look<'_, '_>, remote: &dyn Remote, spill: &Path) -> Result<bool> {
-    const ROOT_VERSION: &str = "remote-root";
     let Some(root) = remote.stat(Place::default(), ItemKind::Folder)? else {
         return Err(Error::new(Kind::RootLost, "the remote folder", "it isn't there")
             .remedy("make it again or correct the task's remote folder"));
@@ -118,14 +131,13 @@ fn walk_remote(
     start: At<'_>,
 ) -> Result<bool> {
     let list = |look: &mut Look<'_, '_>, at: At<'_>| {
-        let names = look.names;
         let mut sorter = Sorter::new(spill);
         let place = Place { path: at.path, id: at.id, folder: "" };
         let listed = remote.list(place, &mut |name, entry: Entry| {
             let (name, misnamed) = fit(name);
-            let skip = skip_of_entry(&names, &join(at.path, &name), &entry);
+            let skip = misnamed.or(entry.special.map(SkipReason::from));
             let key = Key::new(0, &name, entry.kind);
-            sorter.push(key.name, Told { print: entry.print, skip: misnamed.or(skip) })
+            sorter.push(key.name, Told { print: entry.print, skip })
         });
         take_listed(look, &at, listed.and_then(|()| sorter.finish()))
     };
@@ -142,7 +154,7 @@ fn take_listed<P>(
         Ok(entries) => look.readable(at.node).map(|()| Some(entries)),
         // A folder that is gone by now is told by the one it was in.
         Err(error) if error.kind() == Kind::NotFound && at.node != ROOT => Ok(None),
-        Err(error) if concerns_one_folder(&error) => {
+        Err(error) if !error.kind().reaction().ends_cycle() => {
             look.unreadable(at.node, at.path, &error).map(|()| None)
         }
         Err(error) => Err(error),
@@ -166,9 +178,9 @@ where
     let mut all = true;
     let mut frames = vec![Frame::new(Level::open(look, node, None)?, entries, path)];
     while let Some(frame) = frames.last_mut() {
-        let (path, met) = if let Some(next) = frame.entries.next() {
-            let (name, told) = match frame.choose(look, next?) {
-                Err(error) if concerns_one_folder(&error) => {
+        let ((name, told), is_namesake) = if let Some(next) = frame.entries.next() {
+            let chosen = match frame.choose(look, next?) {
+                Err(error) if !error.kind().reaction().ends_cycle() => {
                     look.unreadable(frame.level.folder(), &frame.path, &error)?;
                     frames.pop();
                     all = false;
@@ -177,17 +189,22 @@ where
                 }
                 chosen => chosen?,
             };
-            let path = join(&frame.path, name.strip_suffix('/').unwrap_or(&name));
-            (path, frame.level.meet(look, name, sighting(told.print), told.skip)?)
-        } else if let Some((name, told)) = frame.namesakes.pop() {
-            let path = join(&frame.path, name.strip_suffix('/').unwrap_or(&name));
-            let skip = told.skip;
-            (path, frame.level.meet_namesake(look, &name, sighting(told.print), skip)?)
+            (chosen, false)
+        } else if let Some(namesake) = frame.namesakes.pop() {
+            (namesake, true)
         } else {
             if let Some(frame) = frames.pop() {
                 frame.level.finish(look)?;
             }
             continue;
+        };
+        let key = Key { folder: frame.level.folder(), name };
+        let path = join(&frame.path, key.plain());
+        let skip = look.names.check(&path, key.kind(), told.print.size()).or(told.skip);
+        let met = if is_namesake {
+            frame.level.meet_namesake(look, &key.name, sighting(told.print), skip)?
+        } else {
+            frame.level.meet(look, key.name, sighting(told.print), skip)?
         };
         let Some(descent) = met.filter(|descent| deep || descent.new) else { continue };
         let Descent { node, id, version, .. } = descent;
@@ -262,12 +279,7 @@ pub(super) fn fit(name: &str) -> (String, Option<SkipReason>) {
     }
 }
 
-fn list_disk(
-    names: &NameCheck,
-    disk: &Disk,
-    spill: &Path,
-    path: &str,
-) -> Result<Sorted<Told<LocalPrint>>> {
+fn list_disk(disk: &Disk, spill: &Path, path: &str) -> Result<Sorted<Told<LocalPrint>>> {
     let mut sorter = Sorter::new(spill);
     disk.list(path, &mut |entry| {
         let (name, valid) = match entry.name.to_str() {
@@ -277,17 +289,15 @@ fn list_disk(
         if path.is_empty() && name == WORK_FOLDER {
             return Ok(());
         }
-        let skip = if valid {
-            skip_of_disk(names, &join(path, &name), entry.found)
-        } else {
-            Some(SkipReason::NotUtf8)
+        let none = LocalPrint::default();
+        let (kind, print, skip) = match entry.found {
+            Found::File(print) => (ItemKind::File, print, None),
+            Found::Folder(print) => (ItemKind::Folder, print, None),
+            Found::Mount => (ItemKind::Folder, none, Some(SkipReason::MountPoint)),
+            Found::Link => (ItemKind::File, none, Some(SkipReason::SymbolicLink)),
+            Found::Special => (ItemKind::File, none, Some(SkipReason::SpecialFile)),
         };
-        let (kind, print) = match entry.found {
-            Found::File(print) => (ItemKind::File, print),
-            Found::Folder(print) => (ItemKind::Folder, print),
-            Found::Mount => (ItemKind::Folder, LocalPrint::default()),
-            Found::Link | Found::Special => (ItemKind::File, LocalPrint::default()),
-        };
+        let skip = if valid { skip } else { Some(SkipReason::NotUtf8) };
         sorter.push(Key::new(0, &name, kind).name, Told { print, skip })
     })?;
     sorter.finish()

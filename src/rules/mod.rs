@@ -1,13 +1,16 @@
-//! The rules that decide about names, conflicts, mass deletions and schedules: no I/O, no clock.
+//! The rules that decide about names, filters, conflicts, mass deletions and schedules: no I/O, no
+//! clock.
 
 mod brake;
 mod conflict;
+mod filter;
 mod names;
 mod namesake;
 mod schedule;
 
 pub use brake::{Brake, Toll};
 pub use conflict::conflict_name;
-pub use names::{NameCheck, SkipReason, WORK_FOLDER, dies_with_folder};
+pub use filter::{Filter, MB, is_closed};
+pub use names::{MAX_PATH, NameCheck, SkipReason, WORK_FOLDER, dies_with_folder};
 pub use namesake::namesake;
 pub use schedule::{Grid, Schedule, ScheduleChange, WeekHour};

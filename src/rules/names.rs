@@ -1,15 +1,17 @@
 //! Which items aren't synced because of their name, size or nature.
 
+use super::{Filter, MB};
 use crate::model::{ItemKind, split_path};
 use crate::remote::{Descriptor, Special};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// Our own folder in a local root: files on their way in. Never synced, gone when it is empty.
 pub const WORK_FOLDER: &str = ".mooring";
 
 /// Longest path of an item in characters, from the task's root on.
-const MAX_PATH: usize = 2048;
+pub const MAX_PATH: usize = 2048;
 /// Longest name of an item in characters.
 const MAX_NAME: usize = 255;
 
@@ -77,6 +79,12 @@ pub enum SkipReason {
     OnlineDocument,
     /// Its owner doesn't let it be downloaded.
     NotDownloadable,
+    /// A folder that the task excludes.
+    ExcludedFolder,
+    /// A file whose name is like this pattern, which the task excludes.
+    ExcludedName(Box<str>),
+    /// The file is larger, on either side, than this limit of the task in bytes.
+    OverLimit(u64),
 }
 
 impl SkipReason {
@@ -112,6 +120,15 @@ impl fmt::Display for SkipReason {
             SkipReason::Character(character) => {
                 return write!(f, "the character {character} isn't allowed in its path");
             }
+            SkipReason::ExcludedName(pattern) => {
+                return write!(f, "the task excludes files with names like {pattern}");
+            }
+            SkipReason::OverLimit(most) if most % MB == 0 => {
+                return write!(f, "it is larger than the task's limit of {} MB", most / MB);
+            }
+            SkipReason::OverLimit(most) => {
+                return write!(f, "it is larger than the task's limit of {most} bytes");
+            }
             SkipReason::ReservedName => "its name is reserved for the system",
             SkipReason::ReservedBeginning => "its name begins like a temporary or system file",
             SkipReason::ServiceName => "the service doesn't take its name",
@@ -125,24 +142,31 @@ impl fmt::Display for SkipReason {
             SkipReason::Shortcut => "it is a shortcut to another item",
             SkipReason::OnlineDocument => "it is an online document, not a file",
             SkipReason::NotDownloadable => "its owner doesn't let it be downloaded",
+            SkipReason::ExcludedFolder => "the task excludes this folder",
         };
         f.write_str(text)
     }
 }
 
-/// The name rules of one task: the general ones and those of its service.
-#[derive(Clone, Copy)]
+/// The name rules of one task: the general ones, what a person leaves out, and those of its service.
+#[derive(Clone)]
 pub struct NameCheck {
     descriptor: &'static Descriptor,
     /// Bytes of the remote root and the `/` after it, which count towards the service's limit.
     root_length: usize,
+    filter: Arc<Filter>,
 }
 
 impl NameCheck {
-    /// The rules for a task on this service under this remote root.
+    /// The rules for a task on this service under this remote root, without a filter.
     pub fn new(descriptor: &'static Descriptor, root: &str) -> Self {
         let root_length = if root.is_empty() { 0 } else { root.len() + 1 };
-        NameCheck { descriptor, root_length }
+        NameCheck { descriptor, root_length, filter: Arc::default() }
+    }
+
+    /// The same rules with what a person leaves out.
+    pub fn with_filter(self, filter: Filter) -> Self {
+        NameCheck { filter: Arc::new(filter), ..self }
     }
 
     /// Whether the service takes names for the same that differ only in the case of letters.
@@ -151,7 +175,7 @@ impl NameCheck {
     }
 
     /// The rule by which the item at `path` (relative to the root) isn't synced, if there is one.
-    /// The folders above it are taken to be fine.
+    /// The folders above it are taken to be fine, and so is [`NameCheck::check_limit`].
     pub fn check(&self, path: &str, kind: ItemKind, size: u64) -> Option<SkipReason> {
         let (_, name) = split_path(path);
         let lower = name.to_lowercase();
@@ -162,6 +186,9 @@ impl NameCheck {
         }
         if kind == ItemKind::File && RESERVED_BEGINNINGS.iter().any(begins) {
             return Some(SkipReason::ReservedBeginning);
+        }
+        if let Some(excluded) = self.check_filter(path, name, kind) {
+            return Some(excluded);
         }
         let refused = |character: &char| {
             RESERVED_CHARACTERS.contains(character)
@@ -192,6 +219,23 @@ impl NameCheck {
             return Some(SkipReason::TooLarge);
         }
         None
+    }
+
+    fn check_filter(&self, path: &str, name: &str, kind: ItemKind) -> Option<SkipReason> {
+        match kind {
+            ItemKind::Folder => {
+                self.filter.folders.contains(path).then_some(SkipReason::ExcludedFolder)
+            }
+            ItemKind::File => {
+                self.filter.pattern_of(name).map(|like| SkipReason::ExcludedName(like.into()))
+            }
+        }
+    }
+
+    /// Whether a file is beyond the task's limit. `size` has to be that of the side where the file
+    /// has more bytes: otherwise each look would deny what the one at the other side said.
+    pub fn check_limit(&self, size: u64) -> Option<SkipReason> {
+        self.filter.limit_below(size).map(SkipReason::OverLimit)
     }
 }
 

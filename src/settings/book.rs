@@ -6,7 +6,7 @@ use super::{Connection, Entered, Globals, NewTask, Scope, Task, TaskChange, chec
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http, Traffic};
 use crate::remote::{self, Descriptor, FieldKind, REFRESH_TOKEN, Service, SignIn};
-use crate::rules::Schedule;
+use crate::rules::{Filter, Schedule};
 use crate::services;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -274,8 +274,8 @@ impl Book {
     /// Adds a task.
     ///
     /// # Errors
-    /// `Usage` when the name is taken, the connection unknown, the local folder not there, or a
-    /// folder overlaps that of another task of the connection.
+    /// `Usage` when the name is taken, the connection unknown, the local folder not there, a folder
+    /// overlaps that of another task of the connection, or what is left out breaks a rule.
     pub fn add_task(&self, new: NewTask) -> Result<Task> {
         check::name("task", &new.name)?;
         if self.file.one::<Task>(TASKS, &new.name)?.is_some() {
@@ -290,6 +290,7 @@ impl Book {
             remote: check::remote_folder(&new.remote)?,
             direction: new.direction,
             keep_removed: new.keep_removed,
+            filter: new.filter.apply(&Filter::default())?,
             settings: Vec::new(),
             paused: false,
             revision: 0,
@@ -317,6 +318,7 @@ impl Book {
         }
         task.direction = change.direction.unwrap_or(task.direction);
         task.keep_removed = change.keep_removed.unwrap_or(task.keep_removed);
+        task.filter = change.filter.apply(&task.filter)?;
         let service = services::find(&self.connection(&task.connection)?.service)?;
         enter(&mut task, change.settings, service.descriptor())?;
         if task == before {
@@ -326,8 +328,10 @@ impl Book {
         if moved {
             self.check_apart(service.descriptor(), &task)?;
         }
-        let rules = |task: &Task| (task.direction, task.keep_removed, task.settings.clone());
-        if rules(&task) != rules(&before) {
+        let same_rules = (task.direction, task.keep_removed)
+            == (before.direction, before.keep_removed)
+            && (&task.filter, &task.settings) == (&before.filter, &before.settings);
+        if !same_rules {
             task.revision += 1;
         }
         self.file.write(|change| {

@@ -46,11 +46,16 @@ fn fits(rule: &Bucket, name: &str) -> bool {
     (rule.min..=rule.max).contains(&name.len()) && name.chars().all(allowed)
 }
 
+/// Whether a part of a path, without `/` at either end, can't be the name of a folder.
+pub(super) fn has_odd_part(bare: &str) -> bool {
+    let odd = |part: &str| matches!(part, "" | "." | "..") || part.contains(char::is_control);
+    bare.split('/').any(odd)
+}
+
 /// A remote folder as it is kept: without `/` at either end.
 pub(super) fn remote_folder(path: &str) -> Result<String> {
     let bare = path.trim_matches('/');
-    let odd = |part: &str| matches!(part, "" | "." | "..") || part.contains(char::is_control);
-    if !bare.is_empty() && bare.split('/').any(odd) {
+    if !bare.is_empty() && has_odd_part(bare) {
         let what = format!("remote folder {path:?}");
         return Err(Error::new(Kind::Usage, what, "a part of it is empty, dots or unprintable")
             .remedy("give it as /folder/folder; / is the root of the bucket or account"));

@@ -7,15 +7,18 @@
 mod book;
 mod check;
 mod file;
+mod filter;
 mod seal;
 mod sign_in;
 
 pub use book::Book;
+pub use filter::FilterChange;
 pub use seal::Secret;
 pub use sign_in::{Begun, SIGN_IN_PATIENCE};
 
 use crate::model::Direction;
-use crate::rules::{Schedule, ScheduleChange};
+use crate::remote::Descriptor;
+use crate::rules::{Filter, NameCheck, Schedule, ScheduleChange};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -53,6 +56,8 @@ pub struct Task {
     pub direction: Direction,
     /// Nothing is removed at the destination.
     pub keep_removed: bool,
+    /// What is left out on both sides.
+    pub filter: Filter,
     /// What its service can be told of a task, by key.
     pub settings: Vec<(String, String)>,
     /// It isn't synced until it is resumed.
@@ -65,6 +70,11 @@ impl Task {
     /// The file of the task's state in the state folder.
     pub fn state_file(&self, state: &Path) -> PathBuf {
         state.join("tasks").join(format!("{}.redb", self.id))
+    }
+
+    /// The rules by which its items are synced or not, on this service.
+    pub fn names(&self, descriptor: &'static Descriptor) -> NameCheck {
+        NameCheck::new(descriptor, &self.remote).with_filter(self.filter.clone())
     }
 }
 
@@ -96,6 +106,9 @@ pub struct NewTask {
     pub direction: Direction,
     /// Nothing is removed at the destination.
     pub keep_removed: bool,
+    /// What is left out on both sides; it takes nothing back.
+    #[serde(default)]
+    pub filter: FilterChange,
     /// What its service can be told of a task, by key.
     #[serde(default)]
     pub settings: Vec<(String, String)>,
@@ -112,6 +125,9 @@ pub struct TaskChange {
     pub direction: Option<Direction>,
     /// Whether nothing is removed at the destination.
     pub keep_removed: Option<bool>,
+    /// What is left out on both sides, and what isn't any more.
+    #[serde(default)]
+    pub filter: FilterChange,
     /// What its service can be told of a task, by key; an empty value takes a setting back.
     #[serde(default)]
     pub settings: Vec<(String, String)>,

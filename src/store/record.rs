@@ -2,7 +2,7 @@
 //! it was last looked at.
 
 use crate::error::{Error, Kind, Result};
-use crate::model::{Fingerprint, ItemKind, LocalPrint, RemotePrint, Side};
+use crate::model::{Fingerprint, ItemKind, LocalPrint, RemotePrint, Side, Version};
 use crate::rules::SkipReason;
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,12 @@ impl Record {
             Side::Local => self.local_print().is_some(),
             Side::Remote => self.remote_print().is_some(),
         }
+    }
+
+    /// Bytes of a file on the side where it has more, as far as that is known.
+    pub fn most_bytes(&self) -> u64 {
+        let local = self.local_print().map_or(0, |print| print.size);
+        local.max(self.remote_print().and_then(RemotePrint::known_size).unwrap_or(0))
     }
 
     /// Whether there is nothing to plan.
@@ -169,26 +175,32 @@ impl Record {
         true
     }
 
-    /// Takes over that the disk hasn't got the item any more, nor what only it could say of it.
+    /// Takes over that this side hasn't got the item any more, nor what only it could say of it.
     /// Tells whether that is news.
-    pub fn see_local_gone(&mut self) -> bool {
-        let news = self.see_local(None);
-        let freed = self.skip.as_ref().is_some_and(SkipReason::is_of_disk);
+    pub fn see_gone(&mut self, side: Side) -> bool {
+        let (news, of_side): (_, fn(&SkipReason) -> bool) = match side {
+            Side::Local => (self.see_local(None), SkipReason::is_of_disk),
+            Side::Remote => (self.see_remote(None), SkipReason::is_of_service),
+        };
+        let freed = self.skip.as_ref().is_some_and(of_side);
         if freed {
             self.skip = None;
         }
         news || freed
     }
 
-    /// Takes over that the service hasn't got the item any more, nor what only it could say of it.
-    /// Tells whether that is news.
-    pub fn see_remote_gone(&mut self) -> bool {
-        let news = self.see_remote(None);
-        let freed = self.skip.as_ref().is_some_and(SkipReason::is_of_service);
-        if freed {
-            self.skip = None;
-        }
-        news || freed
+    /// Forgets up to which version all that is in a folder of the service is known. Tells whether
+    /// that was known.
+    pub fn forget_version(&mut self) -> bool {
+        let agreed = self.synced.as_mut().map(|synced| &mut synced.remote);
+        let seen = match &mut self.remote {
+            Facet::Suspect(print) | Facet::Now(print) => Some(print),
+            Facet::AsSynced | Facet::Gone => None,
+        };
+        let known = agreed.into_iter().chain(seen).filter(|print| !print.version.is_empty());
+        // A file's version is what it was agreed on in.
+        let known = known.filter(|_| self.node != 0);
+        known.map(|print| print.version = Version::default()).count() > 0
     }
 
     /// Takes over that both sides agree.
@@ -256,7 +268,6 @@ fn replace<P: PartialEq>(facet: &mut Facet<P>, news: Facet<P>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Version;
 
     fn print(size: u64, ctime: i64) -> LocalPrint {
         LocalPrint { size, mtime: 5, ctime, inode: 7 }

@@ -644,13 +644,14 @@ impl Batch<'_> {
 
     /// Puts every item that isn't clean on the list of those that need planning, because the
     /// rules changed. What was left where it was removed from one side counts as never agreed on,
-    /// so that no change of the rules removes it; and what couldn't work may work now.
+    /// so that no change of the rules removes it; what couldn't work may work now; and what is in
+    /// a folder of the service may not be known any more, though the folder is as it was.
     pub fn reconsider(&mut self) -> Result<()> {
         let snapshot = self.trees.snapshot()?;
         for row in snapshot.items.iter().map_err(state_error)? {
             let (place, row) = row.map_err(state_error)?;
             let mut record = Record::decode(row.value())?;
-            if record.is_clean() {
+            if !record.forget_version() && record.is_clean() {
                 continue;
             }
             if record.is_on(Side::Local) != record.is_on(Side::Remote) {

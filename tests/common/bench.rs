@@ -63,6 +63,7 @@ pub fn task(local: &Path, direction: Direction) -> Task {
         remote: String::new(),
         direction,
         keep_removed: false,
+        filter: Default::default(),
         settings: Vec::new(),
         paused: false,
         revision: 0,

@@ -7,9 +7,9 @@
 
 mod clock;
 #[path = "../common/dice.rs"]
-pub mod dice;
+mod dice;
 mod common {
-    pub use crate::dice;
+    pub(crate) use crate::dice;
 }
 mod disk;
 mod ledger;
@@ -152,7 +152,7 @@ fn progress(played: u64, seeds: &Range<u64>, began: Instant) {
     if stderr().is_terminal() {
         eprint!("\r{line}");
         let _ = stderr().flush();
-    } else if played / CHUNK % (count / CHUNK / 10).max(1) == 0 {
+    } else if (played / CHUNK).is_multiple_of((count / CHUNK / 10).max(1)) {
         eprintln!("{line}");
     }
 }

@@ -105,6 +105,7 @@ impl Player {
             remote: String::new(),
             direction: world.direction,
             keep_removed: world.keep_removed,
+            filter: Default::default(),
             settings: Vec::new(),
             paused: false,
             revision: 0,
@@ -344,14 +345,13 @@ impl Player {
             _ => {}
         }
         match report {
-            Some(report) if self.task.keep_removed => {
-                if report.deleted_local + report.deleted_remote > 0 {
-                    return broken("P27", format!("what is to be kept is removed: {report:?}"));
-                }
+            Some(report)
+                if self.task.keep_removed && report.deleted_local + report.deleted_remote > 0 =>
+            {
+                broken("P27", format!("what is to be kept is removed: {report:?}"))
             }
-            _ => {}
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Everything is in order and nobody does anything, until nothing more happens.
@@ -382,7 +382,10 @@ impl Player {
     fn check_equal(&self, report: &Report) -> Played<()> {
         let told = self.told()?;
         let (local, remote) = (self.disk.tree(), tree_of(self.twin.items()));
-        self.check_copies(&local, &remote)?;
+        // Where what is removed is kept, what is moved is there twice.
+        if !self.task.keep_removed {
+            self.check_copies(&local, &remote)?;
+        }
         if self.task.direction != Direction::Both {
             return Ok(());
         }

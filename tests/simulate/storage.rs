@@ -43,11 +43,6 @@ impl Storage {
         Storage(Arc::new(Mutex::new(copy)))
     }
 
-    /// Whether nothing was ever written.
-    pub fn is_empty(&self) -> bool {
-        self.lock().length == 0
-    }
-
     /// From now on every call fails.
     pub fn power_off(&self) {
         self.lock().off = true;

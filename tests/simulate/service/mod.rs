@@ -107,7 +107,7 @@ impl Twin {
         account.knows_folders = false;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Account> {
+    pub fn lock(&self) -> MutexGuard<'_, Account> {
         lock(&self.account)
     }
 
