@@ -55,7 +55,7 @@ fn set_up(state: &Path, local: &Path, address: SocketAddr) -> Result<()> {
     let book = Book::open(state)?;
     let values = [("url", format!("http://{address}/")), ("poll", POLL.into())];
     let values = values.map(|(key, value)| (key.to_owned(), value)).into();
-    book.add_connection("demo", "webdav", Entered { values, secrets: Vec::new() })?;
+    book.add_connection("demo", "webdav", Entered { values, ..Entered::default() })?;
     book.add_task(NewTask {
         name: "demo".into(),
         connection: "demo".into(),

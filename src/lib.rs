@@ -20,11 +20,11 @@
 //! |---|---|---|
 //! | [`error`], [`model`], [`content`], [`hash`], [`progress`] | plain values: what went wrong, what was seen, what is sent and its hash, how far it is | nobody |
 //! | [`clock`] | what time it is, and waiting | values, a request to stop |
-//! | [`rules`] | names, filters, conflict names, times, the brake: pure | values, descriptors |
+//! | [`rules`] | names, filters, conflict names, times, the brake, schedules: pure | values, descriptors |
 //! | [`plan`] | the planner: pure | values, records |
 //! | [`store`] | redb: items with their facets, history | values, rules' reasons |
 //! | [`local`] | the disk; the only home of file mutation | values, rules |
-//! | [`http`] | connections, TLS, retries, signing schemes, OAuth; the only home of sockets to services | values |
+//! | [`http`] | connections, TLS, retries, limits, signing schemes, OAuth; the only home of sockets to services | values |
 //! | [`remote`] | what an adapter implements, descriptors, access tokens | values, http |
 //! | [`services`] | the registry, and one module per service | remote, http |
 //! | [`settings`] | connections, tasks, sealed secrets, sign-ins | values, http, remote, services |

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -143,6 +143,9 @@ fn services_tell_their_settings() {
     assert_eq!(field("secret-key")["kind"], "secret");
     assert_eq!(field("bucket")["needed"], true);
     assert_eq!(field("poll")["default"], "60");
+    for (key, range) in [("poll", [1, 86_400]), ("max-upload", [0, 10_485_760])] {
+        assert_eq!(field(key)["range"], json!(range));
+    }
     assert_eq!(service["bucket"]["min"], 3);
     let text = home.run("service show s3").done().out;
     assert!(text.contains("--secret secret-key") && text.contains("--set bucket"), "{text}");
@@ -158,6 +161,7 @@ fn connections_come_and_go() {
         "name": "cloud",
         "service": "s3",
         "paused": false,
+        "schedule": { "enabled": false, "grid": vec!["1".repeat(24); 7] },
         "settings": { "bucket": "photos", "access-key": "AKIA", "secret-key": "(sealed)" },
         "tasks": [],
     });
@@ -194,9 +198,12 @@ fn connections_are_checked() {
         ("--set colour=blue", "there is no such setting"),
         ("--set bucket=", "it is missing"),
         ("--set bucket=NotAName", "can't be the name of a bucket"),
-        ("--set poll=0", "out of range"),
-        ("--set poll=86401", "out of range"),
+        ("--set poll=0", "'0' is not a whole number from 1 to 86400"),
+        ("--set poll=86401", "whole number from 1 to 86400"),
         ("--set poll=often", "is not a whole number"),
+        ("--set timeout=0", "whole number from 1 to 3600"),
+        ("--set max-upload=-1", "whole number from 0 to 10485760"),
+        ("--set max-download=10485761", "whole number from 0 to 10485760"),
         ("--set endpoint=ftp://host", "is not an http(s) address"),
         ("--set ca=@bucket", "certificate"),
         ("--set part-size=1", "part-size"),
@@ -288,6 +295,37 @@ fn tasks_come_and_go() {
 }
 
 #[test]
+fn folders_that_the_service_takes_for_the_same_overlap() {
+    let home = Home::new("case");
+    home.run("connection add box --service dropbox --set client-id=app").done();
+    home.run("task add docs --connection box --local data --remote /Docs").done();
+    for remote in ["/docs", "/DOCS/inner"] {
+        let line = format!("task add more --connection box --local other --remote {remote}");
+        home.run(&line).wrong("overlaps the remote folder /Docs");
+    }
+    home.run("task add more --connection box --local other --remote /docs-2").done();
+}
+
+#[test]
+fn schedules_are_set_and_kept() {
+    let home = Home::new("schedules");
+    home.add_connection("cloud");
+    let schedule = || home.run("connection show cloud --json").done().json()["schedule"].clone();
+    let set = |text: &str| home.run_with(&["connection", "set", "cloud", "--schedule", text], "");
+    assert!(set("mon-fri 22-7").wrong("isn't days and hours").err.contains("mon-fri 0-7,22-24"));
+    let text = "mon-fri 0-7,22-24; sat-sun 0-24";
+    assert!(set(text).done().out.contains(text));
+    let (week, end) = (format!("1111111{}11", "0".repeat(15)), "1".repeat(24));
+    let rows = [&week, &week, &week, &week, &week, &end, &end];
+    assert_eq!(schedule(), json!({ "enabled": true, "grid": rows }));
+    assert!(set("off").done().out.contains(&format!("off ({text})")));
+    assert_eq!(schedule(), json!({ "enabled": false, "grid": rows }));
+    home.run("connection set cloud --set poll=5").done();
+    set("on").done();
+    assert_eq!(schedule(), json!({ "enabled": true, "grid": rows }));
+}
+
+#[test]
 fn what_a_task_leaves_out_is_set_told_and_taken_back() {
     let home = Home::new("filters");
     home.add_connection("cloud");
@@ -340,12 +378,15 @@ fn folders_of_tasks_do_not_overlap() {
     home.add_connection("cloud");
     home.add_connection("second");
     home.add_task("docs", "data", "/docs").done();
+    symlink("data", home.folder.join("link")).unwrap();
     for (local, remote) in [
         ("data", "/a"),
         ("data/inner", "/a"),
         ("data/../data", "/a"),
         ("other", "/docs/inner"),
         ("other", "/"),
+        ("link", "/a"),
+        ("link/inner", "/a"),
     ] {
         home.add_task("more", local, remote).wrong("overlaps");
     }
@@ -355,9 +396,20 @@ fn folders_of_tasks_do_not_overlap() {
     home.add_task("more", "other", "/a/../b").wrong("remote folder");
     home.add_task("docs", "other", "/a").wrong("the name is taken");
     home.add_task("more", "other", "/docs-2").done();
-    home.run("task set more --local data").wrong("overlaps");
-    home.run("task set more --remote /docs").wrong("overlaps");
+    for local in ["data", "data/inner", "link"] {
+        home.run(&format!("task set more --local {local}")).wrong("overlaps");
+    }
+    for remote in ["/docs", "/docs/inner", "/"] {
+        home.run(&format!("task set more --remote {remote}")).wrong("overlaps");
+    }
     home.run("task set docs --local data --remote /docs").done();
+    // What a folder was when it was entered may lead elsewhere by now.
+    let moved = home.folder.join("moved");
+    fs::rename(home.folder.join("other"), &moved).unwrap();
+    symlink(home.folder.join("data/inner"), home.folder.join("other")).unwrap();
+    home.run("task set docs --local data --remote /docs-3").wrong("local folder");
+    fs::remove_file(home.folder.join("other")).unwrap();
+    fs::rename(&moved, home.folder.join("other")).unwrap();
     home.run("task add third --connection second --local data --remote /").done();
     home.run("task add fourth --connection none --local data --remote /").wrong("connection");
 }

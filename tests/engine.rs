@@ -2,7 +2,7 @@
 
 use crate::common::bench::{APPROVED, Bench, EVERYTHING};
 use crate::common::memory::{DRIVE, FORGETFUL, Fault, How, STORE};
-use mooring::engine::{Intent, LocalLook, Look};
+use mooring::engine::{Engine, Intent, LocalLook, Look};
 use mooring::error::Kind;
 use mooring::model::Direction;
 use mooring::remote::Descriptor;
@@ -382,6 +382,26 @@ fn half_a_listing_removes_nothing() {
         assert!(!bench.sync(&EVERYTHING).unwrap().did_something());
         assert_eq!(bench.tree(), bench.memory.tree());
     });
+}
+
+#[test]
+fn the_history_keeps_to_its_number() {
+    let bench = Bench::new(&STORE, Direction::Both);
+    for number in 0..20 {
+        bench.write(&format!("{number:02}"), b"content");
+    }
+    let mut engine = bench.engine();
+    let lines = |engine: &Engine| {
+        let history = engine.trees().snapshot().unwrap().history().unwrap();
+        history.map(|event| event.unwrap().path).collect::<Vec<_>>()
+    };
+    engine.trees().keep_history(5);
+    assert_eq!(engine.cycle(&EVERYTHING).unwrap().uploaded, 20);
+    let newest = lines(&engine);
+    assert_eq!(newest.len(), 5);
+    engine.trees().keep_history(3);
+    engine.cycle(&EVERYTHING).unwrap();
+    assert_eq!(lines(&engine), newest[..3]);
 }
 
 #[test]

@@ -338,6 +338,7 @@ mod tests {
             r#"{"request":"connection_authorize","name":"cloud"}"#,
             r#"{"request":"connection_authorized","name":"cloud","answer":"code"}"#,
             r#"{"request":"connection_set","name":"cloud","entered":{"values":[["poll","9"]],"secrets":[["secret-key","s"]]}}"#,
+            r#"{"request":"connection_set","name":"cloud","entered":{"values":[],"secrets":[],"schedule":{"enabled":false}}}"#,
         ] {
             let request: Request = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&request).unwrap(), text);

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::hash::HashKind;
 use crate::model::{ConflictPolicy, Direction, Nanos, Side};
 use crate::remote::{Descriptor, Field, FieldKind, Listing, Moves, Needed};
-use crate::rules::Filter;
+use crate::rules::{Filter, Schedule};
 use crate::settings::{Begun, Book, Connection, Globals, Task};
 use crate::store::Trees;
 use serde::{Deserialize, Serialize};
@@ -129,6 +129,9 @@ pub struct FieldView {
     pub kind: String,
     /// The words to choose from; none for other kinds.
     pub choices: Vec<String>,
+    /// The smallest and the largest number; absent for other kinds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub range: Option<[u32; 2]>,
     /// Whether it has to be given.
     pub needed: bool,
     /// What is taken when it is left out.
@@ -141,7 +144,7 @@ impl FieldView {
             FieldKind::Text => ("text", [].as_slice()),
             FieldKind::Secret => ("secret", [].as_slice()),
             FieldKind::Url => ("url", [].as_slice()),
-            FieldKind::Number => ("number", [].as_slice()),
+            FieldKind::Number(..) => ("number", [].as_slice()),
             FieldKind::Choice(words) => ("choice", words),
         };
         FieldView {
@@ -150,6 +153,10 @@ impl FieldView {
             help: field.help.into(),
             kind: kind.into(),
             choices: choices.iter().map(ToString::to_string).collect(),
+            range: match field.kind {
+                FieldKind::Number(least, most) => Some([least, most]),
+                _ => None,
+            },
             needed: field.needed == Needed::Yes,
             default: match field.needed {
                 Needed::Default(value) => Some(value.into()),
@@ -168,6 +175,8 @@ pub struct ConnectionView {
     pub service: String,
     /// Whether it was paused of its own.
     pub paused: bool,
+    /// When its tasks run by themselves.
+    pub schedule: Schedule,
     /// Whether a person has signed in; absent where the settings are all there is to it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signed_in: Option<bool>,
@@ -187,6 +196,7 @@ impl ConnectionView {
             name: connection.name.clone(),
             service: connection.service.clone(),
             paused: connection.paused,
+            schedule: connection.schedule,
             signed_in: connection.is_signed_in(),
             settings,
             tasks: tasks.into_iter().map(|task| task.name).collect(),

@@ -5,7 +5,7 @@ use super::help;
 use crate::admin::Request;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ConflictPolicy, Direction};
-use crate::rules::MB;
+use crate::rules::{MB, ScheduleChange};
 use crate::settings::{FilterChange, NewTask, Scope, TaskChange};
 use lexopt::Arg;
 use std::ffi::OsString;
@@ -59,6 +59,8 @@ pub enum Command {
         values: Vec<(String, Source)>,
         /// Secrets by key.
         secrets: Vec<(String, Source)>,
+        /// When it runs by itself.
+        schedule: Option<ScheduleChange>,
     },
     /// Sign in to the service of a connection.
     Authorize {
@@ -103,6 +105,7 @@ enum Opt {
     Service,
     Set,
     Secret,
+    Schedule,
     Connection,
     Local,
     Remote,
@@ -128,6 +131,7 @@ const OPTIONS: &[(Opt, &str, bool)] = &[
     (Opt::Service, "service", true),
     (Opt::Set, "set", true),
     (Opt::Secret, "secret", true),
+    (Opt::Schedule, "schedule", true),
     (Opt::Connection, "connection", true),
     (Opt::Local, "local", true),
     (Opt::Remote, "remote", true),
@@ -268,14 +272,16 @@ impl Given {
     fn enter(&mut self, name: &str, service: Option<String>) -> Result<Command> {
         let values = self.sources(Opt::Set)?;
         let secrets = self.sources(Opt::Secret)?;
-        if values.is_empty() && secrets.is_empty() && service.is_none() {
+        let schedule = self.take_one(Opt::Schedule)?;
+        let schedule = schedule.as_deref().map(ScheduleChange::parse).transpose()?;
+        if values.is_empty() && secrets.is_empty() && schedule.is_none() && service.is_none() {
             return Err(self.wrong("there is nothing to change"));
         }
         let all = values.iter().chain(&secrets);
         if all.filter(|(_, source)| *source == Source::Input).count() > 1 {
             return Err(self.wrong("only one value can come from standard input"));
         }
-        Ok(Command::Enter { name: name.to_owned(), service, values, secrets })
+        Ok(Command::Enter { name: name.to_owned(), service, values, secrets, schedule })
     }
 
     /// The `KEY=VALUE`s of an option. Whatever isn't `@FILE`, `-` or nothing is no source of a
@@ -567,6 +573,10 @@ mod tests {
             "connection add c --service s3 --set novalue",
             "connection set c --secret a=- --secret b=-",
             "connection set c",
+            "connection set c --schedule",
+            "connection set c --schedule=sometimes",
+            "connection set c --schedule on --schedule off",
+            "task set x --schedule on",
             "pause a --connection b",
             "pause a b",
             "log --limit many",

@@ -15,6 +15,11 @@ pub struct Topic {
 const ENTERED: &[(&str, &str)] = &[
     ("--set KEY=VALUE", "a setting; KEY=@FILE takes it from a file, KEY= takes it back"),
     ("--secret KEY=@FILE", "a secret from a file; KEY=- from standard input; KEY= takes it back"),
+    (
+        "--schedule HOURS",
+        "sync only then, by local time: \"mon-fri 0-7,22-24; sat-sun 0-24\", never",
+    ),
+    ("--schedule off|on", "sync at any time, or by the schedule that was set"),
 ];
 
 const CONFLICT: &str = "which content keeps its name when both sides of a two-way task changed a file: local, remote, \
@@ -40,14 +45,14 @@ pub const TOPICS: &[Topic] = &[
         options: &[],
     },
     Topic {
-        usage: "connection add NAME --service SERVICE [--set KEY=VALUE]… [--secret KEY=@FILE|KEY=-]…",
+        usage: "connection add NAME --service SERVICE [--set KEY=VALUE]… [--secret KEY=@FILE|KEY=-]… [--schedule TEXT]",
         about: "add an account or bucket on a service",
         options: ENTERED,
     },
     Topic { usage: "connection list", about: "all connections", options: &[] },
     Topic { usage: "connection show NAME", about: "all about a connection", options: &[] },
     Topic {
-        usage: "connection set NAME [--set KEY=VALUE]… [--secret KEY=@FILE|KEY=-]…",
+        usage: "connection set NAME [--set KEY=VALUE]… [--secret KEY=@FILE|KEY=-]… [--schedule TEXT]",
         about: "change settings of a connection",
         options: ENTERED,
     },
@@ -106,7 +111,7 @@ pub const TOPICS: &[Topic] = &[
     Topic { usage: "plan TASK", about: "what a sync would do, doing nothing", options: &[] },
     Topic {
         usage: "sync TASK",
-        about: "sync once, with progress",
+        about: "sync once, with progress; also while a schedule suspends the connection",
         options: &[("--approve-deletions", "go ahead with removals that wait for a person's word")],
     },
     Topic { usage: "daemon", about: "sync everything, until told to stop", options: &[] },

@@ -79,8 +79,8 @@ fn run(invocation: Invocation, out: &mut dyn Write) -> Result<End> {
             writeln!(out, "mooring {}", env!("CARGO_PKG_VERSION")).map_err(unprinted)?;
         }
         Command::Ask(request) => ask(&folder()?, request, json, out)?,
-        Command::Enter { name, service, values, secrets } => {
-            let entered = values::read(values, secrets)?;
+        Command::Enter { name, service, values, secrets, schedule } => {
+            let entered = values::read(values, secrets, schedule)?;
             let request = match service {
                 Some(service) => Request::ConnectionAdd { name, service, entered },
                 None => Request::ConnectionSet { name, entered },

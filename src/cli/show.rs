@@ -8,7 +8,7 @@ use crate::admin::view::{
 };
 use crate::engine::Report;
 use crate::error::{Error, Kind, Result};
-use crate::rules::Filter;
+use crate::rules::{Filter, Grid, Schedule};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -130,6 +130,13 @@ fn connection(out: &mut dyn Write, connection: ConnectionView) -> io::Result<()>
         let word = if signed_in { "yes" } else { "no; see mooring connection authorize" };
         rows.push(["  signed in", word].map(str::to_owned));
     }
+    let Schedule { enabled, grid } = connection.schedule;
+    let schedule = match enabled {
+        true => grid.to_string(),
+        false if grid == Grid::ALWAYS => "off".to_owned(),
+        false => format!("off ({grid})"),
+    };
+    rows.push(["  schedule".to_owned(), schedule]);
     for (key, value) in connection.settings {
         let lines = value.lines().count();
         let short = if lines > 1 { format!("({lines} lines)") } else { units::plain(&value) };

@@ -2,6 +2,7 @@
 
 use super::args::Source;
 use crate::error::{Error, Kind, Result};
+use crate::rules::ScheduleChange;
 use crate::settings::{Entered, Secret};
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,11 +10,15 @@ use std::io::{self, Read};
 /// Far more than any key, token or chain of certificates takes.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// Reads all settings and secrets.
+/// Reads all settings and secrets; a schedule comes as it is.
 ///
 /// # Errors
 /// `Usage` when a file isn't text, is huge or is empty, or a disk error.
-pub fn read(values: Vec<(String, Source)>, secrets: Vec<(String, Source)>) -> Result<Entered> {
+pub fn read(
+    values: Vec<(String, Source)>,
+    secrets: Vec<(String, Source)>,
+    schedule: Option<ScheduleChange>,
+) -> Result<Entered> {
     let values = values.into_iter().map(|(key, source)| {
         let text = value(&key, source)?;
         Ok((key, text))
@@ -24,7 +29,7 @@ pub fn read(values: Vec<(String, Source)>, secrets: Vec<(String, Source)>) -> Re
     });
     let values = values.collect::<Result<_>>()?;
     let secrets = secrets.collect::<Result<_>>()?;
-    Ok(Entered { values, secrets })
+    Ok(Entered { values, secrets, schedule })
 }
 
 /// Reads what a person brought back from a sign-in.

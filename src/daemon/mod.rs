@@ -7,30 +7,35 @@
 
 mod api;
 pub mod client;
+mod hours;
 mod listen;
 mod schedule;
 mod status;
 mod task;
+#[cfg(test)]
+mod tests;
 mod wake;
 mod worker;
 
 use crate::admin::{self, Request};
 use crate::error::{Error, Kind, Result};
 use crate::logs;
+use crate::rules::Schedule;
 use crate::services;
 use crate::settings::{Book, Scope, Task};
 use api::{Asked, Reply, Socket};
+use hours::{Local, Rest};
 use schedule::Windows;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use task::TaskRun;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
-use wake::Alarm;
+use wake::{Alarm, Calendar};
 use worker::{News, Workplace};
 
 /// Pieces of work done at the same time.
@@ -54,6 +59,8 @@ enum Event {
     Stirred(u64),
     /// A time has come.
     Due,
+    /// An hour has come in which schedules say something else, or the clock was set.
+    Hour,
     /// A task's worker has something to tell.
     News(u64, News),
     /// A task's service was listened to: which time it was, and whether something changed.
@@ -107,6 +114,14 @@ struct Daemon {
     tasks: BTreeMap<u64, TaskRun>,
     started: Instant,
     windows: Windows,
+    /// Tells the local time.
+    local: Box<dyn Fn() -> Local>,
+    /// The schedules of connections that count, by connection.
+    schedules: BTreeMap<String, Schedule>,
+    /// What they have suspended, by connection.
+    rests: BTreeMap<String, Rest>,
+    /// When the first of them says something else.
+    turn: Option<SystemTime>,
     events: mpsc::Sender<Event>,
     /// Requests that wait for their task's work to end.
     deferred: Vec<Asked>,
@@ -129,23 +144,14 @@ impl Daemon {
             }
         });
         let mut alarm = Alarm::new(events.clone())?;
-        let started = Instant::now();
-        let mut daemon = Daemon {
-            book: Arc::new(book),
-            state: state.to_owned(),
-            tasks: BTreeMap::new(),
-            started,
-            windows: Windows::new(started, std::iter::empty()),
-            events,
-            deferred: Vec::new(),
-            ending: None,
-        };
-        daemon.reload(started)?;
+        let mut calendar = Calendar::new(events.clone())?;
+        let mut daemon = Daemon::new(book, state, events, Box::new(Local::now))?;
         tracing::info!("the daemon runs, with {} tasks", daemon.tasks.len());
         while !daemon.is_over(Instant::now()) {
             let now = Instant::now();
             let wake = daemon.advance(now);
             alarm.set(wake, now)?;
+            calendar.set(daemon.turn)?;
             if let Some(event) = inbox.recv().await {
                 daemon.take(event, Instant::now());
             }
@@ -155,6 +161,31 @@ impl Daemon {
         // For the last answers to be written.
         sleep(STIR_PAUSE).await;
         Ok(())
+    }
+
+    fn new(
+        book: Book,
+        state: &Path,
+        events: mpsc::Sender<Event>,
+        local: Box<dyn Fn() -> Local>,
+    ) -> Result<Daemon> {
+        let started = Instant::now();
+        let mut daemon = Daemon {
+            book: Arc::new(book),
+            state: state.to_owned(),
+            tasks: BTreeMap::new(),
+            started,
+            windows: Windows::new(started, std::iter::empty()),
+            local,
+            schedules: BTreeMap::new(),
+            rests: BTreeMap::new(),
+            turn: None,
+            events,
+            deferred: Vec::new(),
+            ending: None,
+        };
+        daemon.reload(started)?;
+        Ok(daemon)
     }
 
     fn is_over(&self, now: Instant) -> bool {
@@ -205,6 +236,7 @@ impl Daemon {
                 }
             }
             Event::Due => {}
+            Event::Hour => self.follow_schedules(now),
             Event::News(id, news) => self.hear(id, news, now),
             Event::Heard(id, number, result) => {
                 if let Some(task) = self.tasks.get_mut(&id) {
@@ -376,12 +408,29 @@ impl Daemon {
                 run.hold(error, now);
             }
         }
+        let schedules = self.book.connections()?.into_iter();
+        let schedules = schedules.filter(|connection| connection.schedule.enabled);
+        self.schedules = schedules.map(|each| (each.name, each.schedule)).collect();
+        self.follow_schedules(now);
+        Ok(())
+    }
+
+    /// Suspends what its schedule suspends in this hour, and lets the rest run.
+    fn follow_schedules(&mut self, now: Instant) {
+        let local = (self.local)();
+        let schedules = || self.schedules.iter();
+        let rest = |(name, schedule): (&String, _)| Some((name.clone(), local.rest(schedule)?));
+        self.rests = schedules().filter_map(rest).collect();
+        self.turn = schedules().filter_map(|(_, schedule)| local.next_change(schedule)).min();
+        for task in self.tasks.values_mut() {
+            let rest = self.rests.get(&task.place().task.connection).copied();
+            task.suspend(rest, now);
+        }
         let active = self.tasks.values().filter(|task| task.is_active());
         self.windows = Windows::new(self.started, active.map(TaskRun::period));
         for task in self.tasks.values_mut() {
             task.plan_poll(&self.windows, now);
         }
-        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 //! what only a running daemon knows.
 
 use super::Daemon;
+use super::hours::Rest;
 use super::task::TaskRun;
 use crate::admin::view::{LogLine, TaskDetails, TaskStatus, TaskView};
 use crate::admin::{self, Request};
@@ -27,6 +28,10 @@ struct ConnectionStatus {
     name: String,
     service: String,
     paused: bool,
+    /// Whether its schedule suspends it in this hour.
+    suspended: bool,
+    /// When its schedule lets it run again: RFC 3339, UTC; absent while it runs.
+    runs_again: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -38,6 +43,8 @@ struct LiveTask {
     last: Option<LastCycle>,
     /// Seconds until the service is asked again; absent while it isn't.
     next_poll: Option<f64>,
+    /// When its connection's schedule lets it run again: RFC 3339, UTC; absent while it runs.
+    runs_again: Option<String>,
     /// Whether changes in some folders are found only by looking every few minutes.
     watch_limited: bool,
 }
@@ -62,6 +69,7 @@ impl LiveTask {
                 .last()
                 .map(|(time, report)| LastCycle { time: rfc3339(*time), report: report.clone() }),
             next_poll: run.next_poll().map(|at| at.saturating_duration_since(now).as_secs_f64()),
+            runs_again: run.rest().and_then(|rest| rest.until()).map(rfc3339),
             watch_limited: run.is_limited(),
         }
     }
@@ -70,10 +78,15 @@ impl LiveTask {
 impl Daemon {
     /// How all connections and tasks are.
     pub(super) fn status(&mut self, now: Instant) -> Result<Value> {
-        let connections = self.book.connections()?.into_iter().map(|each| ConnectionStatus {
-            name: each.name,
-            service: each.service,
-            paused: each.paused,
+        let connections = self.book.connections()?.into_iter().map(|each| {
+            let rest = self.rests.get(&each.name);
+            ConnectionStatus {
+                name: each.name,
+                service: each.service,
+                paused: each.paused,
+                suspended: rest.is_some(),
+                runs_again: rest.and_then(Rest::until).map(rfc3339),
+            }
         });
         let mut tasks: Vec<_> =
             self.tasks.values_mut().map(|task| LiveTask::of(task, now)).collect();

@@ -3,6 +3,7 @@
 //! Lives on the control plane and never blocks it: the work is done by [`worker`](super::worker)s.
 
 use super::api::Reply;
+use super::hours::Rest;
 use super::listen::Listening;
 use super::schedule::{
     Backoff, Patrol, Windows, full_look, merge, next_full_look, no_look, read_on,
@@ -31,6 +32,8 @@ pub struct TaskRun {
     place: Workplace,
     period: Duration,
     paused: bool,
+    /// What its connection's schedule keeps it from now.
+    rest: Option<Rest>,
     engine: Option<Box<Engine>>,
     /// Stops the engine, for good.
     cancel: Cancel,
@@ -94,6 +97,7 @@ impl TaskRun {
             place,
             period: KEPT_OPEN,
             paused: false,
+            rest: None,
             engine: None,
             cancel: Cancel::default(),
             running: None,
@@ -124,9 +128,9 @@ impl TaskRun {
         self.period
     }
 
-    /// Whether it takes part in the polling windows.
+    /// Whether it works by itself.
     pub fn is_active(&self) -> bool {
-        !self.paused && self.hold.is_none()
+        !self.paused && self.rest.is_none() && self.hold.is_none()
     }
 
     /// Whether work is being done.
@@ -148,12 +152,12 @@ impl TaskRun {
             && place.values == self.place.values
             && place.transfers == self.place.transfers
             && place.history == self.place.history;
-        if !same {
+        if place.task.filter != self.place.task.filter {
             // It leaves out what the task does.
-            if place.task.filter != self.place.task.filter {
-                self.watch = None;
-            }
-            self.place = place;
+            self.watch = None;
+        }
+        self.place = place;
+        if !same {
             self.close();
             self.begin_anew(now);
         }
@@ -165,6 +169,30 @@ impl TaskRun {
             self.begin_anew(now);
         }
         self.paused = paused;
+    }
+
+    /// Takes over what its connection's schedule says for this hour. What a person asked for goes
+    /// on.
+    pub fn suspend(&mut self, rest: Option<Rest>, now: Instant) {
+        if self.rest.is_none() && rest.is_some() {
+            self.watch = None;
+            if !self.is_asked() {
+                self.close();
+            }
+        } else if self.rest.is_some() && rest.is_none() {
+            self.want(full_look(), now);
+        }
+        self.rest = rest;
+    }
+
+    /// What its connection's schedule keeps it from, unless it works because a person asks.
+    pub fn rest(&self) -> Option<Rest> {
+        self.rest.filter(|_| self.syncs.is_empty() && !self.is_asked())
+    }
+
+    /// Whether the running work is what a person asked for.
+    fn is_asked(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| !running.replies.is_empty())
     }
 
     /// A person acted: whatever stopped or delayed it may be solved.
@@ -228,7 +256,7 @@ impl TaskRun {
 
     /// Takes note of all that is due by now.
     pub fn tick(&mut self, windows: &Windows, now: Instant) {
-        if self.paused {
+        if self.paused || self.rest.is_some() {
             return;
         }
         if let Some(Hold { root: Some(root), .. }) = &mut self.hold
@@ -324,12 +352,14 @@ impl TaskRun {
     }
 
     fn may_cycle(&self, now: Instant) -> bool {
-        self.is_active() && self.backoff.until().is_none_or(|until| until <= now)
+        let delayed = self.backoff.until().is_some_and(|until| until > now);
+        let by_itself = self.rest.is_none() && !delayed;
+        !self.paused && self.hold.is_none() && (by_itself || !self.syncs.is_empty())
     }
 
     /// When something is due next, after [`TaskRun::tick`] and apart from what is ready now.
     pub fn wake(&self, now: Instant) -> Option<Instant> {
-        if self.paused {
+        if self.paused || self.rest.is_some() {
             return None;
         }
         if let Some(hold) = &self.hold {
@@ -353,7 +383,8 @@ impl TaskRun {
                 (None, std::mem::take(&mut self.previews))
             }
         };
-        let watch = self.watch.is_none()
+        let watch = self.is_active()
+            && self.watch.is_none()
             && look.as_ref().is_some_and(|look| matches!(look.local, LocalLook::All));
         let cancel = self.cancel.clone();
         self.running = Some(Running { look: look.clone(), replies, cancel, opened: None });
@@ -410,7 +441,8 @@ impl TaskRun {
         let was_stopped = cancel.is_cancelled();
         if let Some(engine) = engine {
             self.counts = Counts::of(engine.trees()).ok().or(self.counts);
-            self.ear = engine.ear().filter(|_| result.is_ok() && !was_stopped);
+            let listens = self.is_active() && result.is_ok() && !was_stopped;
+            self.ear = engine.ear().filter(|_| listens);
             self.engine = Some(engine).filter(|_| keep && !was_stopped);
         }
         match (&result, look) {
@@ -499,13 +531,15 @@ impl TaskRun {
         });
     }
 
-    /// In a word: paused, held, syncing, waiting or idle.
+    /// In a word: paused, held, suspended, syncing, waiting or idle.
     pub fn word(&self) -> &'static str {
         let asks = self.last.as_ref().is_some_and(|(_, report)| report.held > 0);
         if self.paused {
             "paused"
         } else if self.hold.is_some() {
             "held"
+        } else if self.rest().is_some() {
+            "suspended"
         } else if self.running.is_some() {
             "syncing"
         } else if self.trouble.is_some() || self.pending.is_some() {
@@ -517,9 +551,12 @@ impl TaskRun {
         }
     }
 
-    /// What a person should know: why it is on hold or waits.
+    /// What a person should know: why it is on hold, suspended or waits.
     pub fn message(&self) -> Option<String> {
         let hold = self.hold.as_ref().map(|hold| &hold.reason);
+        if let Some(rest) = self.rest().filter(|_| hold.is_none() && !self.paused) {
+            return Some(rest.to_string());
+        }
         hold.or(self.trouble.as_ref()).map(Error::to_string).or_else(|| {
             let (_, report) = self.last.as_ref().filter(|(_, report)| report.held > 0)?;
             let trouble = report.problems.iter().find(|trouble| trouble.kind == "approval")?;

@@ -2,10 +2,11 @@
 
 use super::Event;
 use crate::error::{Error, Kind, Result};
+use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::Sender;
@@ -50,10 +51,7 @@ pub struct Alarm {
 impl Alarm {
     /// Sends [`Event::Due`] at the times that will be set.
     pub fn new(events: Sender<Event>) -> Result<Alarm> {
-        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).map_err(failed)?;
-        on_readable(&timer, || Event::Due, Duration::ZERO, events)?;
-        Ok(Alarm { timer, at: None })
+        Ok(Alarm { timer: timer(ClockId::CLOCK_MONOTONIC, || Event::Due, events)?, at: None })
     }
 
     /// Sets the one time at which it goes off.
@@ -72,6 +70,46 @@ impl Alarm {
             None => self.timer.unset().map_err(failed),
         }
     }
+}
+
+/// The kernel's alarm by the clock on the wall, which also goes off when that clock is set, and
+/// in time when the machine has slept.
+pub struct Calendar {
+    timer: TimerFd,
+    at: Option<SystemTime>,
+}
+
+impl Calendar {
+    /// Sends [`Event::Hour`] at the times that will be set.
+    pub fn new(events: Sender<Event>) -> Result<Calendar> {
+        Ok(Calendar { timer: timer(ClockId::CLOCK_REALTIME, || Event::Hour, events)?, at: None })
+    }
+
+    /// Sets the one time at which it goes off.
+    pub fn set(&mut self, at: Option<SystemTime>) -> Result<()> {
+        if at == self.at {
+            return Ok(());
+        }
+        self.at = at;
+        let Some(at) = at else { return self.timer.unset().map_err(failed) };
+        let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        // No time at all would turn it off.
+        let once = Expiration::OneShot(TimeSpec::from_duration(since.max(Duration::from_secs(1))));
+        let flags =
+            TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
+        match self.timer.set(once, flags) {
+            // It is on all the same: this tells that the clock was set, as the event does.
+            Err(Errno::ECANCELED) => Ok(()),
+            set => set.map_err(failed),
+        }
+    }
+}
+
+fn timer(clock: ClockId, event: fn() -> Event, events: Sender<Event>) -> Result<TimerFd> {
+    let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+    let timer = TimerFd::new(clock, flags).map_err(failed)?;
+    on_readable(&timer, event, Duration::ZERO, events)?;
+    Ok(timer)
 }
 
 fn failed(errno: nix::Error) -> Error {

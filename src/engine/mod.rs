@@ -70,7 +70,6 @@ pub struct Engine {
     task: Task,
     workers: Workers,
     clock: Arc<dyn Clock>,
-    history: u64,
     state: PathBuf,
     counters: Arc<Counters>,
     progress: Arc<Progress>,
@@ -183,6 +182,7 @@ impl Engine {
     /// An engine of these parts.
     pub fn with(task: &Task, parts: Parts) -> Engine {
         let Parts { trees, disk, remote, descriptor, counters, workers, .. } = parts;
+        trees.keep_history(parts.history);
         let up = || Up { disk: disk.clone(), remote: remote.clone() };
         let down = || Down {
             disk: disk.clone(),
@@ -203,7 +203,6 @@ impl Engine {
             task: task.clone(),
             workers,
             clock: parts.clock,
-            history: parts.history,
             state: parts.state,
             counters,
             progress: Arc::default(),
@@ -310,7 +309,7 @@ impl Engine {
         if report.did_something() || self.trees.is_loose() {
             self.write_cursor(&mut batch)?;
         }
-        batch.trim_history(self.history)?;
+        batch.trim_history()?;
         batch.commit()
     }
 

@@ -1,5 +1,5 @@
-//! The one HTTP layer under every adapter: connections, TLS, timeouts, retries, counting and
-//! cancelling.
+//! The one HTTP layer under every adapter: connections, TLS, timeouts, retries, limits, counting
+//! and cancelling.
 //!
 //! An adapter describes a [`Call`] anew for each attempt (a signature carries the time), and gets
 //! a [`Reply`] for every status that isn't a matter of waiting. Nothing here knows a service.
@@ -8,9 +8,11 @@ mod cancel;
 pub mod oauth;
 mod resolver;
 pub mod sigv4;
+mod traffic;
 mod userauth;
 
 pub use cancel::Cancel;
+pub use traffic::Traffic;
 pub use userauth::{Shown, UserAuth};
 
 use self::resolver::Remembering;
@@ -51,11 +53,19 @@ pub struct HttpOptions {
     pub proxy: Option<String>,
     /// Most connections kept open for the next request.
     pub connections: usize,
+    /// How fast bodies may go, together with all others that have the same.
+    pub traffic: Arc<Traffic>,
 }
 
 impl Default for HttpOptions {
     fn default() -> Self {
-        HttpOptions { idle: Duration::from_secs(60), ca_pem: None, proxy: None, connections: 4 }
+        HttpOptions {
+            idle: Duration::from_secs(60),
+            ca_pem: None,
+            proxy: None,
+            connections: 4,
+            traffic: Arc::default(),
+        }
     }
 }
 
@@ -75,6 +85,7 @@ pub struct Counters {
 pub struct Http {
     agent: Agent,
     cancel: Cancel,
+    traffic: Arc<Traffic>,
     counters: Arc<Counters>,
     /// What to add to our clock to get the service's, in seconds.
     skew: Arc<AtomicI64>,
@@ -173,6 +184,7 @@ pub struct Reply {
     headers: HeaderMap,
     body: ureq::Body,
     cancel: Cancel,
+    traffic: Arc<Traffic>,
     counters: Arc<Counters>,
 }
 
@@ -199,9 +211,9 @@ impl Reply {
 
     /// The body as a stream. Ends with an error when fewer bytes come than announced.
     pub fn into_reader(self) -> impl Read + Send + 'static {
-        let Reply { body, cancel, counters, .. } = self;
-        let limit = u64::MAX;
-        CountingReader { inner: body.into_with_config().limit(limit).reader(), cancel, counters }
+        let Reply { body, cancel, traffic, counters, .. } = self;
+        let inner = body.into_with_config().limit(u64::MAX).reader();
+        ReplyReader { inner, cancel, traffic, counters }
     }
 
     /// The whole body of a small reply.
@@ -279,7 +291,8 @@ impl Http {
         let agent = Agent::with_parts(config, DefaultConnector::new(), Remembering::default());
         let of_agent = agent.clone();
         cancel.on_cancel(move || of_agent.clone().shutdown());
-        Ok(Http { agent, cancel, counters: Arc::default(), skew: Arc::default() })
+        let traffic = options.traffic.clone();
+        Ok(Http { agent, cancel, traffic, counters: Arc::default(), skew: Arc::default() })
     }
 
     /// What went over the wire so far.
@@ -364,21 +377,26 @@ impl Http {
             request = request.header(CONTENT_LENGTH, length);
         }
         self.counters.requests.fetch_add(1, Relaxed);
-        let invalid = |error| Error::new(Kind::Usage, what, error);
+        let mut failed = None;
         let sent = match call.payload {
-            Payload::None => self.exchange(request.body(()).map_err(invalid)?, call.patience),
-            Payload::Bytes(bytes) => {
-                self.counters.bytes_up.fetch_add(bytes.len() as u64, Relaxed);
-                self.exchange(request.body(bytes).map_err(invalid)?, call.patience)
+            Payload::None => {
+                let request = request.body(()).map_err(|error| invalid(what, error))?;
+                self.exchange(request, call.patience)
             }
+            Payload::Bytes(bytes) => self.run(what, request, call.patience, bytes)?,
             Payload::Part { content, from, length } => {
                 let slice = Slice::new(content, from, length);
-                self.run(what, request, call.patience, (b"", slice, b""))?
+                let part = FileReader { slice, failed: &mut failed };
+                self.run(what, request, call.patience, part)?
             }
             Payload::Framed { head, content, tail } => {
-                self.run(what, request, call.patience, (head, Slice::whole(content), tail))?
+                let file = FileReader { slice: Slice::whole(content), failed: &mut failed };
+                self.run(what, request, call.patience, head.chain(file).chain(tail))?
             }
         };
+        if let Some(error) = failed {
+            return Err(error);
+        }
         let response = sent.map_err(|error| transport_error(what, &call.url, error))?;
         let (parts, body) = response.into_parts();
         Ok(Reply {
@@ -386,30 +404,23 @@ impl Http {
             headers: parts.headers,
             body,
             cancel: self.cancel.clone(),
+            traffic: self.traffic.clone(),
             counters: self.counters.clone(),
         })
     }
 
-    /// Sends a request whose body holds a part of a file. The outer error is the file's.
+    /// Sends a request with a body. The outer error is the request's own.
     fn run(
         &self,
         what: &str,
         request: Builder,
         patience: Option<Duration>,
-        (head, slice, tail): (&[u8], Slice<'_>, &[u8]),
+        body: impl Read,
     ) -> Result<Result<Response<ureq::Body>, ureq::Error>> {
-        self.counters.bytes_up.fetch_add((head.len() + tail.len()) as u64, Relaxed);
-        let mut failed = None;
-        let file = UploadReader { slice, http: self, failed: &mut failed };
-        let mut reader = head.chain(file).chain(tail);
-        let request = request
-            .body(SendBody::from_reader(&mut reader))
-            .map_err(|error| Error::new(Kind::Usage, what, error))?;
-        let sent = self.exchange(request, patience);
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(sent),
-        }
+        let mut body = RequestReader { inner: body, http: self };
+        let request = request.body(SendBody::from_reader(&mut body));
+        let request = request.map_err(|error| invalid(what, error))?;
+        Ok(self.exchange(request, patience))
     }
 
     fn exchange<B: AsSendBody>(
@@ -434,44 +445,55 @@ impl fmt::Debug for Http {
 }
 
 /// Reads a file for an upload, remembering the file's own error: it isn't the network's.
-struct UploadReader<'a, 'b> {
+struct FileReader<'a, 'b> {
     slice: Slice<'a>,
-    http: &'b Http,
     failed: &'b mut Option<Error>,
 }
 
-impl Read for UploadReader<'_, '_> {
+impl Read for FileReader<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if let Err(error) = self.http.cancel.check() {
-            *self.failed = Some(error);
-            return Err(io::Error::other("cancelled"));
-        }
-        match self.slice.read(buffer) {
-            Ok(count) => {
-                self.http.counters.bytes_up.fetch_add(count as u64, Relaxed);
-                Ok(count)
-            }
-            Err(error) => {
-                *self.failed = Some(match error.downcast::<Error>() {
-                    Ok(own) => own,
-                    Err(other) => Error::new(Kind::Changed, "reading the file", other),
-                });
-                Err(io::Error::other("the file can't be read"))
-            }
-        }
+        self.slice.read(buffer).map_err(|error| {
+            *self.failed = Some(match error.downcast::<Error>() {
+                Ok(own) => own,
+                Err(other) => Error::new(Kind::Changed, "reading the file", other),
+            });
+            io::Error::other("the file can't be read")
+        })
     }
 }
 
-struct CountingReader<R> {
+/// A request's body on its way.
+struct RequestReader<'a, R> {
+    inner: R,
+    http: &'a Http,
+}
+
+impl<R: Read> Read for RequestReader<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Http { cancel, traffic, counters, .. } = self.http;
+        cancel.check().map_err(io::Error::other)?;
+        let most = buffer.len().min(traffic.up.chunk());
+        let count = self.inner.read(&mut buffer[..most])?;
+        traffic.up.pass(count, cancel).map_err(io::Error::other)?;
+        counters.bytes_up.fetch_add(count as u64, Relaxed);
+        Ok(count)
+    }
+}
+
+/// A reply's body as it comes.
+struct ReplyReader<R> {
     inner: R,
     cancel: Cancel,
+    traffic: Arc<Traffic>,
     counters: Arc<Counters>,
 }
 
-impl<R: Read> Read for CountingReader<R> {
+impl<R: Read> Read for ReplyReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.cancel.check().map_err(io::Error::other)?;
-        let count = self.inner.read(buffer)?;
+        let most = buffer.len().min(self.traffic.down.chunk());
+        let count = self.inner.read(&mut buffer[..most])?;
+        self.traffic.down.pass(count, &self.cancel).map_err(io::Error::other)?;
         self.counters.bytes_down.fetch_add(count as u64, Relaxed);
         Ok(count)
     }
@@ -574,6 +596,10 @@ fn transport_error(what: &str, url: &str, error: ureq::Error) -> Error {
         }
         other => offline(format!("{host}: {other}")),
     }
+}
+
+fn invalid(what: &str, error: ureq::http::Error) -> Error {
+    Error::new(Kind::Usage, what, error)
 }
 
 fn tls_cause(error: &io::Error) -> Option<&rustls::Error> {

@@ -144,8 +144,8 @@ pub enum FieldKind {
     Secret,
     /// An `http://` or `https://` address.
     Url,
-    /// A whole number.
-    Number,
+    /// A whole number from the first to the second.
+    Number(u32, u32),
     /// One of these words.
     Choice(&'static [&'static str]),
 }
@@ -166,17 +166,33 @@ pub const COMMON_FIELDS: &[Field] = &[
     Field {
         key: "poll",
         label: "Polling period",
-        help: "seconds between two looks at the service, at most 86400",
-        kind: FieldKind::Number,
+        help: "seconds between two looks at the service, 1 to 86400",
+        kind: FieldKind::Number(1, 86_400),
         needed: Needed::Default("60"),
         place: false,
     },
     Field {
         key: "timeout",
         label: "Timeout",
-        help: "seconds without a byte after which a request is given up",
-        kind: FieldKind::Number,
+        help: "seconds without a byte after which a request is given up, 1 to 3600",
+        kind: FieldKind::Number(1, 3600),
         needed: Needed::Default("60"),
+        place: false,
+    },
+    Field {
+        key: "max-upload",
+        label: "Maximum upload rate",
+        help: "KiB a second for all transfers together, up to 10485760; 0 is no limit",
+        kind: FieldKind::Number(0, 10 << 20),
+        needed: Needed::Default("0"),
+        place: false,
+    },
+    Field {
+        key: "max-download",
+        label: "Maximum download rate",
+        help: "KiB a second for all transfers together, up to 10485760; 0 is no limit",
+        kind: FieldKind::Number(0, 10 << 20),
+        needed: Needed::Default("0"),
         place: false,
     },
     Field {
@@ -255,8 +271,11 @@ impl Descriptor {
                 continue;
             };
             match field.kind {
-                FieldKind::Number if value.parse::<u32>().is_err() => {
-                    return wrong(field.key, format!("'{value}' is not a whole number"));
+                FieldKind::Number(least, most)
+                    if !value.parse().is_ok_and(|number| (least..=most).contains(&number)) =>
+                {
+                    let cause = format!("'{value}' is not a whole number from {least} to {most}");
+                    return wrong(field.key, cause);
                 }
                 FieldKind::Url
                     if !(value.starts_with("http://") || value.starts_with("https://")) =>

@@ -2,16 +2,20 @@
 
 use super::{Descriptor, Grant, Needed};
 use crate::error::{Error, Kind, Result};
-use crate::http::HttpOptions;
+use crate::http::{HttpOptions, Traffic};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The settings of a connection by key, secrets included, and its sign-in where its service has
-/// one. Two are equal when an adapter opened with one would do as the other wants.
+/// Settings that take effect without anything being opened anew.
+const LIVE: [&str; 3] = ["poll", "max-upload", "max-download"];
+
+/// The settings of a connection by key, secrets included, its limits, and its sign-in where its
+/// service has one. Two are equal when an adapter opened with one would do as the other wants.
 #[derive(Clone, Default)]
 pub struct Settings {
     values: BTreeMap<String, String>,
+    traffic: Arc<Traffic>,
     grant: Option<Arc<dyn Grant>>,
 }
 
@@ -19,6 +23,11 @@ impl Settings {
     /// The same with a sign-in.
     pub fn with_grant(self, grant: Arc<dyn Grant>) -> Self {
         Settings { grant: Some(grant), ..self }
+    }
+
+    /// The same within these limits, which all that is opened with it shares.
+    pub fn with_traffic(self, traffic: Arc<Traffic>) -> Self {
+        Settings { traffic, ..self }
     }
 
     /// What gives the access tokens of the connection.
@@ -61,7 +70,13 @@ impl Settings {
             ca_pem: self.given("ca").map(|pem| pem.as_bytes().to_vec()),
             proxy: self.given("proxy").map(Into::into),
             connections,
+            traffic: self.traffic.clone(),
         }
+    }
+
+    /// How fast bodies may go: bytes a second up and down, 0 for no limit.
+    pub fn limits(&self, descriptor: &Descriptor) -> [u64; 2] {
+        ["max-upload", "max-download"].map(|key| u64::from(self.number(descriptor, key)) << 10)
     }
 
     /// The number given for `key`, or its default.
@@ -76,19 +91,23 @@ impl PartialEq for Settings {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),
             (one, other) => one.is_none() && other.is_none(),
         };
-        same_grant && self.values == other.values
+        let lasting = |(key, _): &(&String, &String)| !LIVE.contains(&key.as_str());
+        let same_traffic = Arc::ptr_eq(&self.traffic, &other.traffic);
+        same_grant
+            && same_traffic
+            && self.values.iter().filter(lasting).eq(other.values.iter().filter(lasting))
     }
 }
 
 impl From<BTreeMap<String, String>> for Settings {
     fn from(values: BTreeMap<String, String>) -> Self {
-        Settings { values, grant: None }
+        Settings { values, ..Settings::default() }
     }
 }
 
 impl FromIterator<(String, String)> for Settings {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(values: I) -> Self {
-        Settings { values: values.into_iter().collect(), grant: None }
+        values.into_iter().collect::<BTreeMap<_, _>>().into()
     }
 }
 

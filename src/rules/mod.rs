@@ -1,10 +1,12 @@
-//! The rules that decide about names, filters, conflicts, times and mass deletions: no I/O, no clock.
+//! The rules that decide about names, filters, conflicts, times, mass deletions and schedules: no
+//! I/O, no clock.
 
 mod brake;
 mod conflict;
 mod filter;
 mod names;
 mod namesake;
+mod schedule;
 mod times;
 
 pub use brake::{Brake, Toll};
@@ -12,4 +14,5 @@ pub use conflict::conflict_name;
 pub use filter::{Filter, MB, is_closed};
 pub use names::{MAX_PATH, NameCheck, SkipReason, WORK_FOLDER, dies_with_folder};
 pub use namesake::namesake;
+pub use schedule::{Grid, Schedule, ScheduleChange, WeekHour};
 pub use times::{is_newer, is_same_time};

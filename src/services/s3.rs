@@ -101,7 +101,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             "part-size",
             "Part size",
             "MiB of each part of a large file, 5 to 5120",
-            FieldKind::Number,
+            FieldKind::Number(5, 5120),
             Needed::Default("8"),
         ),
         field(

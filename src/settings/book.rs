@@ -4,9 +4,9 @@ use super::file::{CONNECTIONS, File, GLOBALS, TASKS};
 use super::sign_in::{ATTEMPT, Signed};
 use super::{Connection, Entered, Globals, NewTask, Scope, Task, TaskChange, check};
 use crate::error::{Error, Kind, Result};
-use crate::http::{Cancel, Http};
+use crate::http::{Cancel, Http, Traffic};
 use crate::remote::{self, Descriptor, FieldKind, REFRESH_TOKEN, Service, SignIn};
-use crate::rules::Filter;
+use crate::rules::{Filter, Schedule};
 use crate::services;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -34,6 +34,8 @@ pub struct Book {
     turn: Mutex<()>,
     /// What gives access to the services that people signed in to, by connection.
     grants: Mutex<BTreeMap<String, Arc<Signed>>>,
+    /// The limits that all transfers of a connection share, by connection.
+    traffic: Mutex<BTreeMap<String, Arc<Traffic>>>,
 }
 
 impl Book {
@@ -47,6 +49,7 @@ impl Book {
             state: state.to_owned(),
             turn: Mutex::default(),
             grants: Mutex::default(),
+            traffic: Mutex::default(),
         })
     }
 
@@ -84,6 +87,7 @@ impl Book {
             values: Vec::new(),
             secrets: Vec::new(),
             paused: false,
+            schedule: Schedule::default(),
         };
         self.enter(services::find(service)?, connection, entered)
     }
@@ -140,6 +144,7 @@ impl Book {
             all.extend([(key.clone(), text)]);
         }
         check::values(descriptor, &all)?;
+        let limits = all.limits(descriptor);
         // A lost key file must not stop a person from entering the secrets again, one by one.
         if known.is_ok() {
             let http = Http::new(&all.http_options(descriptor, 1), Cancel::default())?;
@@ -149,6 +154,7 @@ impl Book {
             service.open(&all, http, "")?;
         }
         connection.secrets = secrets.into_iter().collect();
+        connection.schedule = entered.schedule.unwrap_or_default().apply(connection.schedule);
         let mut lost = Vec::new();
         if place(descriptor, &connection) != place(descriptor, &before) {
             lost = self.tasks_of(&connection.name)?;
@@ -167,6 +173,9 @@ impl Book {
                 .iter()
                 .try_for_each(|(key, secret)| change.put_secret(&connection.name, key, secret))
         })?;
+        // Those that run keep to it too.
+        let traffic = self.traffic().entry(connection.name.clone()).or_default().clone();
+        traffic.limit(limits);
         self.forget_access(&connection.name);
         lost.iter().try_for_each(|task| self.forget_state(task))?;
         Ok(connection)
@@ -192,20 +201,31 @@ impl Book {
         })?;
         self.forget_access(name);
         self.grants().remove(name);
+        self.traffic().remove(name);
         Ok(())
     }
 
-    /// A connection's values with its secrets unsealed, to open it with. Where its service is
-    /// signed in to, what gives access is with them, the same for all who ask.
+    /// A connection's values with its secrets unsealed, to open it with. Its limits are with them,
+    /// and what gives access where its service is signed in to, the same for all who ask.
     ///
     /// # Errors
     /// `SignIn` when the key file is lost or is another one.
     pub fn values(&self, connection: &Connection) -> Result<remote::Settings> {
+        let descriptor = services::find(&connection.service)?.descriptor();
         let settings = self.file.settings(connection)?;
-        let Some(sign_in) = &services::find(&connection.service)?.descriptor().sign_in else {
-            return Ok(settings);
-        };
+        let mut traffic = self.traffic();
+        let traffic = traffic.entry(connection.name.clone()).or_insert_with(|| {
+            let traffic = Traffic::default();
+            traffic.limit(settings.limits(descriptor));
+            Arc::new(traffic)
+        });
+        let settings = settings.with_traffic(traffic.clone());
+        let Some(sign_in) = &descriptor.sign_in else { return Ok(settings) };
         Ok(settings.with_grant(self.grant(&connection.name, sign_in)))
+    }
+
+    fn traffic(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Traffic>>> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What gives access to a connection's service, one for all who ask.
@@ -277,8 +297,9 @@ impl Book {
             paused: false,
             revision: 0,
         };
-        enter(&mut task, new.settings, services::find(&connection.service)?.descriptor())?;
-        self.check_apart(&task)?;
+        let descriptor = services::find(&connection.service)?.descriptor();
+        enter(&mut task, new.settings, descriptor)?;
+        self.check_apart(descriptor, &task)?;
         self.file.write(|change| change.put_anew(&mut task))?;
         Ok(task)
     }
@@ -309,7 +330,7 @@ impl Book {
         }
         let moved = task.local != before.local || task.remote != before.remote;
         if moved {
-            self.check_apart(&task)?;
+            self.check_apart(service.descriptor(), &task)?;
         }
         let same_rules = (task.direction, task.keep_removed)
             == (before.direction, before.keep_removed)
@@ -333,12 +354,12 @@ impl Book {
         self.forget_state(&task)
     }
 
-    fn check_apart(&self, task: &Task) -> Result<()> {
+    fn check_apart(&self, descriptor: &Descriptor, task: &Task) -> Result<()> {
         let others = self.tasks_of(&task.connection)?;
         others
             .iter()
             .filter(|other| other.name != task.name)
-            .try_for_each(|other| check::apart(task, other))
+            .try_for_each(|other| check::apart(descriptor, task, other))
     }
 
     fn forget_state(&self, task: &Task) -> Result<()> {

@@ -3,14 +3,11 @@
 use super::Task;
 use crate::error::{Error, Kind, Result};
 use crate::remote::{Bucket, Descriptor, Settings};
-use std::ops::RangeInclusive;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Most characters of a connection's or task's name.
 const NAME_LENGTH: usize = 64;
-
-/// Numbers that make no sense outside a range, in settings that every service has.
-const RANGES: &[(&str, RangeInclusive<u32>)] = &[("poll", 1..=86_400), ("timeout", 1..=3_600)];
 
 /// A name that can stand in a command line, a path and a list.
 pub(super) fn name(thing: &str, name: &str) -> Result<()> {
@@ -31,28 +28,15 @@ pub(super) fn name(thing: &str, name: &str) -> Result<()> {
 /// The values of a connection, whose secrets need only be present.
 pub(super) fn values(descriptor: &Descriptor, values: &Settings) -> Result<()> {
     descriptor.check(values)?;
-    let wrong = |key: &str, cause: String, remedy: String| {
-        let what = format!("setting {key} of {}", descriptor.label);
-        Err(Error::new(Kind::Usage, what, cause).remedy(remedy))
-    };
-    for (key, range) in RANGES {
-        let number = values.number(descriptor, key);
-        if !range.contains(&number) {
-            let remedy = format!("choose a number from {} to {}", range.start(), range.end());
-            return wrong(key, format!("{number} is out of range"), remedy);
-        }
-    }
     if let (Some(rule), Some(bucket)) = (&descriptor.bucket, values.given("bucket"))
         && !fits(rule, bucket)
     {
-        return wrong(
-            "bucket",
-            format!("'{bucket}' can't be the name of a bucket"),
-            format!(
-                "give the name as the service shows it: {} to {} of a-z, 0-9 and {}",
-                rule.min, rule.max, rule.extra
-            ),
-        );
+        let what = format!("setting bucket of {}", descriptor.label);
+        let cause = format!("'{bucket}' can't be the name of a bucket");
+        return Err(Error::new(Kind::Usage, what, cause).remedy(format!(
+            "give the name as the service shows it: {} to {} of a-z, 0-9 and {}",
+            rule.min, rule.max, rule.extra
+        )));
     }
     Ok(())
 }
@@ -108,18 +92,37 @@ pub(super) fn local_folder(path: &Path, state: &Path) -> Result<PathBuf> {
 
 /// Two tasks of a connection must not share an item, on either side: each would see the other's
 /// work as a person's.
-pub(super) fn apart(task: &Task, other: &Task) -> Result<()> {
-    let nested = |a: &Path, b: &Path| a.starts_with(b) || b.starts_with(a);
-    let place = if nested(&task.local, &other.local) {
-        format!("local folder {}", other.local.display())
-    } else if nested(Path::new(&task.remote), Path::new(&other.remote)) {
-        format!("remote folder /{}", other.remote)
-    } else {
-        return Ok(());
-    };
+pub(super) fn apart(descriptor: &Descriptor, task: &Task, other: &Task) -> Result<()> {
+    let place =
+        if same_or_inside(&task.local, &other.local) || same_or_inside(&other.local, &task.local) {
+            format!("local folder {}", other.local.display())
+        } else if share_remote(descriptor, &task.remote, &other.remote) {
+            format!("remote folder /{}", other.remote)
+        } else {
+            return Ok(());
+        };
     let cause = format!("it overlaps the {place} of task {}", other.name);
     Err(Error::new(Kind::Usage, format!("task {}", task.name), cause)
         .remedy("choose folders that aren't inside one another"))
+}
+
+/// Whether a local folder is another one or in it, whatever links and mounts lead there by now.
+fn same_or_inside(inner: &Path, outer: &Path) -> bool {
+    let id = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+    let inner = inner.canonicalize().unwrap_or_else(|_| inner.to_owned());
+    let of_outer = id(outer);
+    inner.starts_with(outer)
+        || of_outer.is_some() && inner.ancestors().any(|folder| id(folder) == of_outer)
+}
+
+/// Whether one of two remote folders is the other or in it, as the service sees them.
+fn share_remote(descriptor: &Descriptor, one: &str, other: &str) -> bool {
+    let [one, other] = [one, other].map(|path| match descriptor.folds_case {
+        true => path.to_lowercase(),
+        false => path.to_owned(),
+    });
+    let (one, other) = (Path::new(&one), Path::new(&other));
+    one.starts_with(other) || other.starts_with(one)
 }
 
 #[cfg(test)]

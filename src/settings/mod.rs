@@ -18,7 +18,7 @@ pub use sign_in::{Begun, SIGN_IN_PATIENCE};
 
 use crate::model::{ConflictPolicy, Direction};
 use crate::remote::Descriptor;
-use crate::rules::{Filter, NameCheck};
+use crate::rules::{Filter, NameCheck, Schedule, ScheduleChange};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -35,6 +35,8 @@ pub struct Connection {
     pub secrets: Vec<String>,
     /// Nothing of it is synced until it is resumed.
     pub paused: bool,
+    /// When its tasks run by themselves.
+    pub schedule: Schedule,
 }
 
 /// A local folder kept with a remote folder.
@@ -82,11 +84,15 @@ impl Task {
 
 /// What a person entered for a connection. An empty value takes a setting back.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Entered {
     /// Settings by key, secrets apart.
     pub values: Vec<(String, String)>,
     /// Secrets by key.
     pub secrets: Vec<(String, Secret)>,
+    /// When its tasks run by themselves; what is left out stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleChange>,
 }
 
 /// What a person entered for a new task.

@@ -131,6 +131,8 @@ pub struct Trees {
     loose: AtomicBool,
     /// The next folder's node, whichever batch it is made in.
     next_node: AtomicU64,
+    /// Lines of history that are kept.
+    history: AtomicU64,
 }
 
 impl Trees {
@@ -158,7 +160,7 @@ impl Trees {
 
     fn of(db: Database, identity: u64) -> Result<Self> {
         let (loose, next_node) = (AtomicBool::new(false), AtomicU64::new(0));
-        let trees = Trees { db, identity, loose, next_node };
+        let trees = Trees { db, identity, loose, next_node, history: AtomicU64::new(u64::MAX) };
         trees.batch()?.open_tables()?;
         let next = trees.snapshot()?.fact(NEXT_NODE)?.map_or(ROOT + 1, |bytes| number(&bytes));
         trees.next_node.store(next, Relaxed);
@@ -197,6 +199,20 @@ impl Trees {
     /// Whether something was written that isn't durable yet.
     pub fn is_loose(&self) -> bool {
         self.loose.load(Relaxed)
+    }
+
+    /// Keeps so many lines of history from now on, the newest.
+    pub fn keep_history(&self, lines: u64) {
+        self.history.store(lines, Relaxed);
+    }
+
+    fn drop_oldest(&self, history: &mut redb::Table<'_, u64, &'static [u8]>) -> Result<()> {
+        let keep = self.history.load(Relaxed);
+        if history.len().map_err(state_error)? <= keep {
+            return Ok(());
+        }
+        let last = history.last().map_err(state_error)?.map_or(0, |row| row.0.value());
+        history.retain_in(..=last.saturating_sub(keep), |_, _| false).map_err(state_error)
     }
 
     /// What is committed now, unchanged by later commits.
@@ -799,6 +815,9 @@ impl Batch<'_> {
             line += 1;
             history.insert(line, encode(EVENT_FORMAT, event)?.as_slice()).map_err(state_error)?;
         }
+        if !self.events.is_empty() {
+            self.trees.drop_oldest(&mut history)?;
+        }
         for (name, value) in &self.facts {
             // Another batch may have taken nodes since, and written so.
             let next = self.trees.next_node.load(Relaxed).to_le_bytes().to_vec();
@@ -817,18 +836,15 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Drops the oldest lines of the history beyond `keep`.
-    pub fn trim_history(&mut self, keep: u64) -> Result<()> {
-        let history = self.trees.snapshot()?.history;
-        let last = history.last().map_err(state_error)?.map_or(0, |row| row.0.value());
-        let too_many = history.len().map_err(state_error)? > keep;
-        if !too_many {
+    /// Drops the oldest lines of the history if fewer are to be kept than there are.
+    pub fn trim_history(&mut self) -> Result<()> {
+        let lines = self.trees.snapshot()?.history.len().map_err(state_error)?;
+        if lines <= self.trees.history.load(Relaxed) {
             return Ok(());
         }
+        let trees = self.trees;
         self.transact(Durability::None, |tx| {
-            let mut history = tx.open_table(HISTORY).map_err(state_error)?;
-            let oldest = last.saturating_sub(keep) + 1;
-            history.retain_in(..oldest, |_, _| false).map_err(state_error)
+            trees.drop_oldest(&mut tx.open_table(HISTORY).map_err(state_error)?)
         })
     }
 }

@@ -78,6 +78,7 @@ impl State {
             values: pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             secrets: Vec::new(),
             paused: false,
+            schedule: Default::default(),
         };
         let file = state.book().file;
         file.write(|change| change.put(CONNECTIONS, "c", &connection)).unwrap();
@@ -110,7 +111,8 @@ impl State {
         let values = values.iter().map(|(key, value)| (key.to_string(), value.to_string()));
         let secrets =
             secrets.iter().map(|(key, value)| (key.to_string(), Secret::new(value.to_string())));
-        let entered = Entered { values: values.collect(), secrets: secrets.collect() };
+        let (values, secrets) = (values.collect(), secrets.collect());
+        let entered = Entered { values, secrets, ..Entered::default() };
         book.enter(&Cloud, book.connection("c").unwrap(), entered).unwrap()
     }
 }
