@@ -5,8 +5,9 @@ mod conflict;
 mod filter;
 mod names;
 mod namesake;
+mod skip;
 
-pub use brake::{Brake, Toll};
+pub use brake::{Brake, Sweep, Toll};
 pub use conflict::conflict_name;
 pub use filter::{Filter, MB, is_closed};
 pub use names::{MAX_PATH, NameCheck, SkipReason, WORK_FOLDER, dies_with_folder};
