@@ -34,6 +34,8 @@ pub enum Kind {
     BadName,
     /// Another item has this name, as the service compares names.
     NameTaken,
+    /// One side has a file and the other a folder of this name.
+    NameClash,
     /// The service refuses a file of this size.
     TooLarge,
     /// The other end said something that makes no sense.
@@ -85,7 +87,7 @@ impl Reaction {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 22] = [
+    pub const ALL: [Kind; 23] = [
         Kind::Offline,
         Kind::Busy,
         Kind::SignIn,
@@ -97,6 +99,7 @@ impl Kind {
         Kind::QuotaFull,
         Kind::BadName,
         Kind::NameTaken,
+        Kind::NameClash,
         Kind::TooLarge,
         Kind::Protocol,
         Kind::Integrity,
@@ -116,7 +119,9 @@ impl Kind {
             Kind::Changed | Kind::Exists | Kind::NotFound => Reaction::Replan,
             Kind::Protocol | Kind::Integrity | Kind::Disk | Kind::InUse => Reaction::Retry,
             Kind::Offline | Kind::Busy | Kind::DiskFull | Kind::QuotaFull => Reaction::Wait,
-            Kind::Denied | Kind::BadName | Kind::NameTaken | Kind::TooLarge => Reaction::Skip,
+            Kind::Denied | Kind::BadName | Kind::NameTaken | Kind::NameClash | Kind::TooLarge => {
+                Reaction::Skip
+            }
             Kind::SignIn | Kind::Untrusted | Kind::RootLost | Kind::Approval | Kind::Usage => {
                 Reaction::Ask
             }
@@ -138,6 +143,7 @@ impl Kind {
             Kind::QuotaFull => "quota-full",
             Kind::BadName => "bad-name",
             Kind::NameTaken => "name-taken",
+            Kind::NameClash => "name-clash",
             Kind::TooLarge => "too-large",
             Kind::Protocol => "protocol",
             Kind::Integrity => "integrity",
@@ -157,6 +163,11 @@ impl Kind {
         Kind::ALL.into_iter().find(|kind| kind.word() == word)
     }
 
+    /// Whether what failed so waits for a person, and not only for time.
+    pub fn waits_for_person(self) -> bool {
+        matches!(self.reaction(), Reaction::Ask | Reaction::Skip)
+    }
+
     /// What a person can do about it when nothing more precise is known.
     fn remedy(self) -> &'static str {
         match self {
@@ -168,7 +179,7 @@ impl Kind {
             Kind::DiskFull => "free space on the volume; Mooring goes on by itself",
             Kind::QuotaFull => "free space in the account; Mooring goes on by itself",
             Kind::BadName => "rename it",
-            Kind::NameTaken => "rename one of them",
+            Kind::NameTaken | Kind::NameClash => "rename one of them",
             Kind::TooLarge => "split it or leave it out",
             Kind::Protocol => "check that the address is that of the service",
             Kind::Integrity => "nothing to do; Mooring tries again by itself",

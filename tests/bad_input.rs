@@ -252,7 +252,7 @@ fn a_bucket_or_folder_that_was_deleted_is_no_empty_one() {
 
         // Made again, but empty: the plan waits for a person.
         world.place.remake(&Files::new());
-        world.home.sync().ended(3).said(&["--approve-deletions"]);
+        world.home.sync().ended(3).said(&["--approve"]);
         assert!(world.home.files() == before.local, "local files are gone");
 
         world.place.remake(&before.remote);
@@ -499,6 +499,7 @@ fn a_full_disk_takes_what_fits_and_the_rest_once_there_is_room() {
             "No space left on device",
             "free space on the volume",
         ]);
+        home.run("status task").ended(0).said(&["disk-full since 2", "a large one", "1 waits"]);
         let names: Vec<Vec<u8>> = home.files().into_keys().collect();
         assert_eq!(names, [&b"ballast"[..], b"small", b"up"]);
         assert_eq!(place.files().len(), 4);

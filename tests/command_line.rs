@@ -124,7 +124,7 @@ fn wrong_usage_ends_with_2() {
 fn help_and_version_need_no_state() {
     let home = Home::new("help");
     assert!(home.run("--help").done().out.contains("mooring sync TASK"));
-    assert!(home.run("sync --help").done().out.contains("--approve-deletions"));
+    assert!(home.run("sync --help").done().out.contains("--approve"));
     assert!(home.run("task -h").done().out.contains("mooring task add"));
     assert!(home.run("--version").done().out.starts_with("mooring "));
     assert!(!home.state().exists());

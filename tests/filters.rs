@@ -79,9 +79,9 @@ fn names(files: Files, expected: &[&str]) {
 fn reasons(bench: &Bench) -> BTreeMap<String, SkipReason> {
     let engine = bench.engine();
     let snapshot = engine.trees().snapshot().unwrap();
-    let keys = snapshot.skipped().unwrap().map(|key| key.unwrap());
+    let keys = snapshot.skipped(None).unwrap().map(|key| key.unwrap());
     keys.map(|key| {
-        let reason = snapshot.get(&key).unwrap().unwrap().skip.unwrap();
+        let reason = snapshot.get(&key).unwrap().unwrap().skip.unwrap().reason;
         (snapshot.path(&key).unwrap(), reason)
     })
     .collect()

@@ -172,7 +172,7 @@ impl Story<'_> {
     fn run_and_kill(&mut self) {
         let mut running = match self.stage.daemon {
             true => self.pair.start(&["daemon"]),
-            false => self.pair.start(&["sync", "docs", "--approve-deletions"]),
+            false => self.pair.start(&["sync", "docs", "--approve"]),
         };
         let busy = self.dice.roll(3);
         for _ in 0..busy {
@@ -208,7 +208,7 @@ impl Story<'_> {
 
     fn comes_to_rest(&mut self) {
         for _ in 0..MOST_SYNCS {
-            let line = ["sync", "docs", "--approve-deletions", "--json"];
+            let line = ["sync", "docs", "--approve", "--json"];
             let output = self.pair.run(&line);
             assert!(output.status.success(), "{output:?}");
             let report: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -394,7 +394,7 @@ fn a_forgotten_folder_leaves_no_rows_behind() {
     eprintln!("{:?}", bench.sync(&APPROVED));
     let engine = bench.engine();
     let snapshot = engine.trees().snapshot().unwrap();
-    for key in snapshot.skipped().unwrap() {
+    for key in snapshot.skipped(None).unwrap() {
         let key = key.unwrap();
         snapshot.path(&key).unwrap();
     }

@@ -22,4 +22,5 @@ mod peers_sync;
 mod s3;
 mod sign_in;
 mod twins;
+mod visible;
 mod webdav;

@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
 use view::{
-    Authorization, ConnectionView, LogLine, Paused, Removed, ServiceName, ServiceView,
-    SettingsView, SignedIn, StatusView, TaskDetails, TaskStatus, TaskView, Tested,
+    Authorization, ConnectionView, ItemsPage, LogLine, Overview, Paused, Removed, ServiceName,
+    ServiceView, SettingsView, SignedIn, StatusView, TaskDetails, TaskItems, TaskStatus, TaskView,
+    Tested,
 };
 
 /// Something asked of Mooring. Each variant is named like the command that asks it.
@@ -133,6 +134,16 @@ pub enum Request {
     },
     /// How all tasks are: a [`StatusView`].
     Status,
+    /// How a task is and which of its items aren't in sync, a page at a time: [`TaskItems`].
+    TaskStatus {
+        /// Its name.
+        name: String,
+        /// The `next` of the page before; the first page without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+        /// At most so many items, up to 1,000.
+        limit: usize,
+    },
     /// What a sync would do: `intents` and a `report`.
     Preview {
         /// The task.
@@ -142,14 +153,15 @@ pub enum Request {
     Sync {
         /// The task.
         task: String,
-        /// Whether removals that wait for a person's word go ahead.
+        /// Whether mass removals and overwrites that wait for a person's word go ahead.
         approve: bool,
     },
 }
 
 /// Does what is asked with the settings alone, where no daemon runs or where it doesn't matter.
 ///
-/// A daemon answers [`Request::TaskShow`], [`Request::Log`] and [`Request::Status`] itself, from
+/// A daemon answers [`Request::TaskShow`], [`Request::TaskStatus`], [`Request::Log`] and
+/// [`Request::Status`] itself, from
 /// the states it has open; who has an [`Engine`] does [`Request::Preview`] and [`Request::Sync`].
 ///
 /// # Errors
@@ -215,6 +227,12 @@ pub fn perform(book: &Book, state: &Path, request: Request) -> Result<Value> {
             document(&SettingsView::of(&book.set_global(&key, &value)?))
         }
         Request::Status => document(&status(book, state)?),
+        Request::TaskStatus { name, after, limit } => {
+            let task = book.task(&name)?;
+            let status = task_status(book, state, &task)?;
+            let page = items(state, &task, after.as_deref(), limit)?;
+            document(&TaskItems { status, page })
+        }
         Request::Preview { task } | Request::Sync { task, .. } => {
             let what = format!("task {}", book.task(&task)?.name);
             Err(Error::new(Kind::Usage, what, "only who has opened it can look or sync")
@@ -296,16 +314,41 @@ fn log(book: &Book, state: &Path, task: Option<&str>, limit: usize) -> Result<Ve
 fn status(book: &Book, state: &Path) -> Result<StatusView> {
     let mut tasks = Vec::new();
     for task in book.tasks()? {
-        let word = if book.is_paused(&task)? { "paused" } else { "stopped" };
-        let mut status = TaskStatus::of(&task, word);
-        // One damaged state mustn't hide how the other tasks are.
-        match with_trees(state, &task, |trees| status.count(trees)) {
-            Ok(_) => {}
-            Err(error) => status.message = Some(error.to_string()),
-        }
-        tasks.push(status);
+        tasks.push(task_status(book, state, &task)?);
     }
     Ok(StatusView { daemon: false, paused: book.globals()?.paused, tasks })
+}
+
+fn task_status(book: &Book, state: &Path, task: &Task) -> Result<TaskStatus> {
+    let word = if book.is_paused(task)? { "paused" } else { "stopped" };
+    let mut status = TaskStatus::of(task, word);
+    // One damaged state mustn't hide how the other tasks are.
+    if let Err(error) = with_trees(state, task, |trees| status.read(trees)) {
+        status.message = Some(error.to_string());
+    }
+    if status.message.is_none()
+        && let Err(error) = book.values(&book.connection(&task.connection)?)
+    {
+        status.message = Some(error.to_string());
+    }
+    Ok(status)
+}
+
+/// What the state of a task that nobody has open tells; `None` when it was never synced.
+///
+/// # Errors
+/// `State` when it is damaged or open, or a disk error.
+pub fn overview(state: &Path, task: &Task) -> Result<Option<Overview>> {
+    with_trees(state, task, Overview::of)
+}
+
+/// The items of a task that nobody has open, as [`ItemsPage::of`]; none when it was never synced.
+///
+/// # Errors
+/// Those of [`overview`] and [`ItemsPage::of`].
+pub fn items(state: &Path, task: &Task, after: Option<&str>, limit: usize) -> Result<ItemsPage> {
+    let page = with_trees(state, task, |trees| ItemsPage::of(trees, after, limit))?;
+    Ok(page.unwrap_or_default())
 }
 
 /// Reads a task's state; `None` when it was never synced.
@@ -334,6 +377,8 @@ mod tests {
             r#"{"request":"pause","scope":"everything"}"#,
             r#"{"request":"resume","scope":{"connection":"cloud"}}"#,
             r#"{"request":"log","task":null,"limit":100}"#,
+            r#"{"request":"task_status","name":"docs","after":"p1-61","limit":100}"#,
+            r#"{"request":"task_status","name":"docs","limit":100}"#,
             r#"{"request":"sync","task":"docs","approve":true}"#,
             r#"{"request":"connection_authorize","name":"cloud"}"#,
             r#"{"request":"connection_authorized","name":"cloud","answer":"code"}"#,

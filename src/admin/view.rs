@@ -2,13 +2,14 @@
 //!
 //! Scripts rely on the names here. Fields may be added, not renamed.
 
-use crate::error::Result;
+use crate::engine::has_looked;
+use crate::error::{Error, Kind, Result};
 use crate::hash::HashKind;
-use crate::model::{ConflictPolicy, Direction, Nanos, Side};
+use crate::model::{ConflictPolicy, Direction, ItemKind, Nanos, Side, from_hex, to_hex};
 use crate::remote::{Descriptor, Field, FieldKind, Listing, Moves, Needed};
 use crate::rules::{Filter, Schedule};
 use crate::settings::{Begun, Book, Connection, Globals, Task};
-use crate::store::Trees;
+use crate::store::{Hold, Key, Problem, Skip, Snapshot, Trees};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// Problems and skipped items that a document lists; it always tells how many there are.
 const LISTED: usize = 100;
+/// Most items of a page.
+const MOST_ITEMS: usize = 1000;
 /// What stands for a secret that is set.
 const SEALED: &str = "(sealed)";
 
@@ -326,34 +329,26 @@ pub struct TaskDetails {
     /// How many of what.
     pub counts: Counts,
     /// The first items that failed or wait for a person.
-    pub problems: Vec<ProblemLine>,
+    pub problems: Vec<ItemLine>,
     /// The first items that a rule leaves out.
-    pub skipped: Vec<SkipLine>,
+    pub skipped: Vec<ItemLine>,
 }
 
 impl TaskDetails {
     /// What this state tells.
     pub fn of(trees: &Trees) -> Result<Self> {
         let snapshot = trees.snapshot()?;
-        let mut details = TaskDetails { counts: Counts::of(trees)?, ..TaskDetails::default() };
-        for problem in snapshot.problems()?.take(LISTED) {
-            let (key, problem) = problem?;
-            details.problems.push(ProblemLine {
-                path: snapshot.path(&key)?,
-                kind: problem.kind,
-                reason: problem.reason,
-                remedy: problem.remedy,
-            });
-        }
-        for key in snapshot.skipped()?.take(LISTED) {
-            let key = key?;
-            let reason = snapshot.get(&key)?.and_then(|record| record.skip);
-            details.skipped.push(SkipLine {
-                path: snapshot.path(&key)?,
-                reason: reason.map_or_else(String::new, |reason| reason.to_string()),
-            });
-        }
-        Ok(details)
+        let problems = snapshot.problems(None)?.take(LISTED).map(|row| {
+            let (key, problem) = row?;
+            ItemLine::of_problem(&snapshot, &key, problem)
+        });
+        let skipped =
+            snapshot.skipped(None)?.take(LISTED).map(|key| ItemLine::of_skipped(&snapshot, &key?));
+        Ok(TaskDetails {
+            counts: Counts::of(&snapshot)?,
+            problems: problems.collect::<Result<_>>()?,
+            skipped: skipped.collect::<Result<_>>()?,
+        })
     }
 }
 
@@ -364,7 +359,7 @@ pub struct Counts {
     pub local_files: u64,
     /// Files known on the service.
     pub remote_files: u64,
-    /// Items that wait to be synced.
+    /// Items that are to be synced and have nothing wrong with them.
     pub pending: u64,
     /// Items that a rule leaves out.
     pub skipped: u64,
@@ -374,38 +369,194 @@ pub struct Counts {
 
 impl Counts {
     /// The counts of this state.
-    pub fn of(trees: &Trees) -> Result<Self> {
-        let snapshot = trees.snapshot()?;
+    pub fn of(snapshot: &Snapshot) -> Result<Self> {
+        let mut pending = snapshot.dirty_count()?;
+        for hold in snapshot.holds()? {
+            pending = pending.saturating_sub(hold.items);
+        }
+        for row in snapshot.problems(None)? {
+            if pending == 0 {
+                break;
+            }
+            // A folder that can't be listed may be in sync itself.
+            pending -= u64::from(snapshot.is_dirty(&row?.0)?);
+        }
         Ok(Counts {
             local_files: snapshot.known_files(Side::Local)?,
             remote_files: snapshot.known_files(Side::Remote)?,
-            pending: snapshot.dirty_count()?,
+            pending,
             skipped: snapshot.skipped_count()?,
             problems: snapshot.problem_count()?,
         })
     }
 }
 
-/// An item that failed or waits for a person.
+/// What holds up a task, or one side of it, as a whole.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ProblemLine {
-    /// The item; empty for the task as a whole.
-    pub path: String,
-    /// The error's word.
-    pub kind: String,
-    /// What failed and why.
+pub struct HoldLine {
+    /// Why, in a word that doesn't change: mass-removal, mass-overwrite, disk-full, quota-full,
+    /// sign-in, root-lost, offline or another error's word.
+    pub code: String,
+    /// local or remote: the side that isn't written to, while the other goes on; null when the
+    /// whole task waits.
+    pub side: Option<Side>,
+    /// What happened and why.
     pub reason: String,
     /// What to do.
     pub remedy: String,
+    /// When it began: RFC 3339, UTC.
+    pub since: String,
+    /// Items that wait because of it; 0 where they aren't counted.
+    pub items: u64,
+    /// Files known on the side, for mass-removal and mass-overwrite; else 0.
+    pub known: u64,
+    /// Paths of some of the items, at most 10.
+    pub sample: Vec<String>,
 }
 
-/// An item that a rule leaves out.
+impl HoldLine {
+    fn of(hold: Hold) -> Self {
+        let Hold { code, side, reason, remedy, since, items, known, sample } = hold;
+        HoldLine { code, side, reason, remedy, since: rfc3339(since), items, known, sample }
+    }
+}
+
+/// An item that isn't in sync, and the one reason for it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SkipLine {
+pub struct ItemLine {
     /// The item.
     pub path: String,
-    /// The rule, for a person.
+    /// file or folder.
+    pub kind: ItemKind,
+    /// `skipped`: a rule leaves it out; `held`: it waits for a person; `failed`: it is tried again
+    /// by itself.
+    pub state: String,
+    /// The rule's or the error's word, which doesn't change.
+    pub code: String,
+    /// The same for a person.
     pub reason: String,
+    /// What to do.
+    pub remedy: String,
+    /// Since when: RFC 3339, UTC.
+    pub since: String,
+}
+
+impl ItemLine {
+    fn of_problem(snapshot: &Snapshot, key: &Key, problem: Problem) -> Result<Self> {
+        Ok(ItemLine {
+            path: snapshot.path(key)?,
+            kind: key.kind(),
+            state: if problem.waits_for_person() { "held" } else { "failed" }.into(),
+            code: problem.kind,
+            reason: problem.reason,
+            remedy: problem.remedy,
+            since: rfc3339(problem.since),
+        })
+    }
+
+    fn of_skipped(snapshot: &Snapshot, key: &Key) -> Result<Self> {
+        let skip = snapshot.get(key)?.and_then(|record| record.skip);
+        let Some(Skip { reason, since }) = skip else {
+            return Err(Error::new(Kind::State, key.plain(), "it is listed as skipped and isn't"));
+        };
+        Ok(ItemLine {
+            path: snapshot.path(key)?,
+            kind: key.kind(),
+            state: "skipped".into(),
+            code: reason.word().into(),
+            reason: reason.to_string(),
+            remedy: reason.remedy().into(),
+            since: rfc3339(since),
+        })
+    }
+}
+
+/// A page of the items that aren't in sync: first those that failed or wait for a person, then
+/// those that a rule leaves out.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ItemsPage {
+    /// The items, each once.
+    pub items: Vec<ItemLine>,
+    /// What to give as `after` for the next page; null when this is the last one.
+    pub next: Option<String>,
+}
+
+impl ItemsPage {
+    /// The items after the place that `after` stands for, at most `limit` (which is taken as one
+    /// of 1 to 1,000).
+    ///
+    /// # Errors
+    /// `Usage` when `after` isn't from an earlier page.
+    pub fn of(trees: &Trees, after: Option<&str>, limit: usize) -> Result<Self> {
+        let snapshot = trees.snapshot()?;
+        let limit = limit.clamp(1, MOST_ITEMS);
+        let (mut list, mut at) = match after {
+            Some(after) => {
+                let (list, key) = place_of(after).ok_or_else(|| wrong_place(after))?;
+                (list, Some(key))
+            }
+            None => (List::Problems, None),
+        };
+        let mut page = ItemsPage::default();
+        let mut last = None;
+        if list == List::Problems {
+            for row in snapshot.problems(at.as_ref())?.take(limit) {
+                let (key, problem) = row?;
+                page.items.push(ItemLine::of_problem(&snapshot, &key, problem)?);
+                last = Some((list, key));
+            }
+            if page.items.len() < limit {
+                (list, at) = (List::Skipped, None);
+            }
+        }
+        if list == List::Skipped {
+            for key in snapshot.skipped(at.as_ref())?.take(limit - page.items.len()) {
+                let key = key?;
+                page.items.push(ItemLine::of_skipped(&snapshot, &key)?);
+                last = Some((list, key));
+            }
+        }
+        if let Some((list, key)) = last
+            && page.items.len() == limit
+        {
+            let more = match list {
+                List::Problems => {
+                    snapshot.problems(Some(&key))?.next().is_some()
+                        || snapshot.skipped(None)?.next().is_some()
+                }
+                List::Skipped => snapshot.skipped(Some(&key))?.next().is_some(),
+            };
+            page.next = more.then(|| place_to(list, &key));
+        }
+        Ok(page)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum List {
+    Problems,
+    Skipped,
+}
+
+/// A place in the lists as one word without characters that mean something to a shell.
+fn place_to(list: List, key: &Key) -> String {
+    let letter = if list == List::Problems { 'p' } else { 's' };
+    format!("{letter}{}-{}", key.folder, to_hex(key.name.as_bytes()))
+}
+
+fn place_of(text: &str) -> Option<(List, Key)> {
+    let (list, rest) = match text.strip_prefix('p') {
+        Some(rest) => (List::Problems, rest),
+        None => (List::Skipped, text.strip_prefix('s')?),
+    };
+    let (folder, name) = rest.split_once('-')?;
+    let name = String::from_utf8(from_hex(name)?).ok()?;
+    Some((list, Key { folder: folder.parse().ok()?, name }))
+}
+
+fn wrong_place(after: &str) -> Error {
+    Error::new(Kind::Usage, format!("the place {after}"), "it is none that was told as next")
+        .remedy("begin without one")
 }
 
 /// What is paused after pausing or resuming.
@@ -513,10 +664,39 @@ pub struct TaskStatus {
     pub connection: String,
     /// In a word: stopped (no daemon runs), paused, or what the daemon says.
     pub state: String,
-    /// How many of what; absent before the first sync.
-    pub counts: Option<Counts>,
-    /// What a person should know: an error and its remedy.
+    /// What its state tells; its fields stand beside these, and are absent before the first sync.
+    #[serde(flatten)]
+    pub overview: Option<Overview>,
+    /// What a person should know first: an error or a hold, and what to do.
     pub message: Option<String>,
+}
+
+/// What a task's state tells of it as a whole.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Overview {
+    /// Both sides were the same when they were last looked at, apart from what is skipped, held or
+    /// failed and counted as such.
+    pub up_to_date: bool,
+    /// How many of what.
+    pub counts: Counts,
+    /// What holds up the task, or one side of it, as a whole.
+    pub holds: Vec<HoldLine>,
+}
+
+impl Overview {
+    /// What this state tells.
+    pub fn of(trees: &Trees) -> Result<Self> {
+        let snapshot = trees.snapshot()?;
+        let counts = Counts::of(&snapshot)?;
+        let holds: Vec<_> = snapshot.holds()?.into_iter().map(HoldLine::of).collect();
+        let up_to_date = counts.pending == 0 && holds.is_empty() && has_looked(&snapshot)?;
+        Ok(Overview { up_to_date, counts, holds })
+    }
+
+    /// The first of what holds it up, with what to do.
+    pub fn message(&self) -> Option<String> {
+        self.holds.first().map(|hold| format!("{}; {}", hold.reason, hold.remedy))
+    }
 }
 
 impl TaskStatus {
@@ -526,16 +706,29 @@ impl TaskStatus {
             name: task.name.clone(),
             connection: task.connection.clone(),
             state: state.to_owned(),
-            counts: None,
+            overview: None,
             message: None,
         }
     }
 
-    /// Counts what its state tells.
-    pub fn count(&mut self, trees: &Trees) -> Result<()> {
-        self.counts = Some(Counts::of(trees)?);
+    /// Takes in what its state tells.
+    pub fn read(&mut self, trees: &Trees) -> Result<()> {
+        let overview = Overview::of(trees)?;
+        self.message = overview.message();
+        self.overview = Some(overview);
         Ok(())
     }
+}
+
+/// How a task is, and which of its items aren't in sync.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskItems {
+    /// How it is; its fields stand beside these.
+    #[serde(flatten)]
+    pub status: TaskStatus,
+    /// A page of the items; its fields stand beside these.
+    #[serde(flatten)]
+    pub page: ItemsPage,
 }
 
 fn rfc3339(time: Nanos) -> String {
@@ -547,6 +740,19 @@ fn rfc3339(time: Nanos) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_are_understood_again() {
+        for (list, name) in [(List::Problems, "a-b/"), (List::Skipped, "ü\n")] {
+            let key = Key { folder: 7, name: name.into() };
+            let text = place_to(list, &key);
+            assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'), "{text}");
+            assert!(place_of(&text) == Some((list, key)));
+        }
+        for wrong in ["", "p", "p1", "p1-", "p1-f", "p1-ff", "x1-61", "p-61", "s1-61-61"] {
+            assert!(place_of(wrong).is_none(), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_last_lines_of_all_tasks_come_oldest_first() {

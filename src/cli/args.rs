@@ -11,8 +11,8 @@ use lexopt::Arg;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Lines of history that are shown when nobody says how many.
-const LOG_LIMIT: usize = 100;
+/// Lines of history, or items, that are shown when nobody says how many.
+const LIMIT: usize = 100;
 
 /// The words for directions.
 pub const DIRECTIONS: [(&str, Direction); 3] =
@@ -75,7 +75,7 @@ pub enum Command {
     Sync {
         /// The task.
         task: String,
-        /// Whether removals that wait for a person's word go ahead.
+        /// Whether mass removals and overwrites that wait for a person's word go ahead.
         approve: bool,
     },
     /// Run until told to stop.
@@ -119,7 +119,8 @@ enum Opt {
     Exclude,
     Include,
     MaxSize,
-    ApproveDeletions,
+    Approve,
+    After,
     Limit,
     Listen,
     Redirect,
@@ -145,7 +146,8 @@ const OPTIONS: &[(Opt, &str, bool)] = &[
     (Opt::Exclude, "exclude", true),
     (Opt::Include, "include", true),
     (Opt::MaxSize, "max-size", true),
-    (Opt::ApproveDeletions, "approve-deletions", false),
+    (Opt::Approve, "approve", false),
+    (Opt::After, "after", true),
     (Opt::Limit, "limit", true),
     (Opt::Listen, "listen", false),
     (Opt::Redirect, "redirect", true),
@@ -243,14 +245,18 @@ impl Given {
             }
             ["task", "remove", name] => ask(Request::TaskRemove { name: name.to_string() }),
             ["plan", task] => Ok(Command::Plan(task.to_string())),
-            ["sync", task] => Ok(Command::Sync {
-                task: task.to_string(),
-                approve: self.flag(Opt::ApproveDeletions)?,
-            }),
+            ["sync", task] => {
+                Ok(Command::Sync { task: task.to_string(), approve: self.flag(Opt::Approve)? })
+            }
             ["daemon"] => Ok(Command::Daemon),
             #[cfg(feature = "demo")]
             ["demo"] => Ok(Command::Demo { local: self.local()? }),
             ["status"] => ask(Request::Status),
+            ["status", task] => ask(Request::TaskStatus {
+                name: task.to_string(),
+                after: self.take_one(Opt::After)?,
+                limit: self.limit()?,
+            }),
             ["pause", rest @ ..] => ask(Request::Pause { scope: self.scope(rest)? }),
             ["resume", rest @ ..] => ask(Request::Resume { scope: self.scope(rest)? }),
             ["log"] => ask(Request::Log { task: None, limit: self.limit()? }),
@@ -427,7 +433,7 @@ impl Given {
     }
 
     fn limit(&mut self) -> Result<usize> {
-        let Some(number) = self.take_one(Opt::Limit)? else { return Ok(LOG_LIMIT) };
+        let Some(number) = self.take_one(Opt::Limit)? else { return Ok(LIMIT) };
         number.parse().map_err(|_| self.wrong(format!("'{number}' is not a whole number")))
     }
 
@@ -584,7 +590,9 @@ mod tests {
             "connection authorize c --answer x --listen",
             "connection authorize c --answer",
             "sync",
-            "sync a --approve-deletions=yes",
+            "sync a --approve=yes",
+            "status --after p1-61",
+            "status a --limit many",
             "sync a --unknown",
             "sync a -x",
             "--state",

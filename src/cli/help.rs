@@ -112,7 +112,10 @@ pub const TOPICS: &[Topic] = &[
     Topic {
         usage: "sync TASK",
         about: "sync once, with progress; also while a schedule suspends the connection",
-        options: &[("--approve-deletions", "go ahead with removals that wait for a person's word")],
+        options: &[(
+            "--approve",
+            "go ahead with mass removals and overwrites that wait for a person's word",
+        )],
     },
     Topic { usage: "daemon", about: "sync everything, until told to stop", options: &[] },
     #[cfg(feature = "demo")]
@@ -121,7 +124,14 @@ pub const TOPICS: &[Topic] = &[
         about: "try it: a daemon with a task, and a server in the process",
         options: &[("--local DIR", "the local folder; it is kept (default: one for the moment)")],
     },
-    Topic { usage: "status", about: "how all tasks are", options: &[] },
+    Topic {
+        usage: "status [TASK]",
+        about: "how all tasks are; of one, also which items aren't in sync, and why",
+        options: &[
+            ("--limit N", "so many items, up to 1000 (default 100)"),
+            ("--after PLACE", "go on after the items that ended with this place"),
+        ],
+    },
     Topic {
         usage: "pause [TASK | --connection CONNECTION]",
         about: "pause a task, a connection, or everything",

@@ -3,10 +3,11 @@
 use super::{args, units, unprinted};
 use crate::admin::Request;
 use crate::admin::view::{
-    Authorization, ConnectionView, Counts, FieldView, LogLine, Paused, ProblemLine, Removed,
-    ServiceName, ServiceView, SettingsView, SignedIn, StatusView, TaskView, Tested,
+    Authorization, ConnectionView, Counts, FieldView, HoldLine, ItemLine, LogLine, Overview,
+    Paused, Removed, ServiceName, ServiceView, SettingsView, SignedIn, StatusView, TaskItems,
+    TaskStatus, TaskView, Tested,
 };
-use crate::engine::Report;
+use crate::engine::{Report, Trouble};
 use crate::error::{Error, Kind, Result};
 use crate::rules::{Filter, Grid, Schedule};
 use serde::Deserialize;
@@ -43,6 +44,7 @@ pub fn printer(request: &Request) -> Printer {
             |out, answer| show(out, answer, settings)
         }
         Request::Status => |out, answer| show(out, answer, status),
+        Request::TaskStatus { .. } => |out, answer| show(out, answer, task_items),
         // Their commands print as they go; what a daemon answers is a document.
         Request::Preview { .. } | Request::Sync { .. } => {
             |out, answer| writeln!(out, "{answer:#}").map_err(unprinted)
@@ -224,13 +226,7 @@ fn task(out: &mut dyn Write, task: TaskView) -> io::Result<()> {
     let Some(details) = task.details else { return columns(out, rows) };
     rows.push(["  items".to_owned(), counts(&details.counts)]);
     columns(out, rows)?;
-    for line in &details.problems {
-        problem(out, line)?;
-    }
-    for line in &details.skipped {
-        writeln!(out, "  skipped {}: {}", units::plain(&line.path), units::plain(&line.reason))?;
-    }
-    Ok(())
+    details.problems.iter().chain(&details.skipped).try_for_each(|line| item(out, line))
 }
 
 fn paused(out: &mut dyn Write, paused: Paused) -> io::Result<()> {
@@ -271,14 +267,66 @@ fn status(out: &mut dyn Write, status: StatusView) -> io::Result<()> {
     if status.paused {
         writeln!(out, "Everything is paused.")?;
     }
-    for task in status.tasks {
-        let counts = task.counts.as_ref().map_or("never synced".to_owned(), counts);
-        writeln!(out, "{} ({}): {}; {counts}", task.name, task.connection, task.state)?;
-        if let Some(message) = task.message {
-            writeln!(out, "  {}", units::plain(&message))?;
-        }
+    for task in &status.tasks {
+        task_status(out, task)?;
     }
     Ok(())
+}
+
+fn task_status(out: &mut dyn Write, task: &TaskStatus) -> io::Result<()> {
+    let is_live = !matches!(task.state.as_str(), "stopped" | "paused");
+    let summary = match &task.overview {
+        None => "never synced".to_owned(),
+        Some(Overview { up_to_date: true, counts: each, .. }) if is_live => {
+            format!("up to date; {}", counts(each))
+        }
+        Some(Overview { up_to_date: true, counts: each, .. }) => {
+            format!("up to date when last looked at; {}", counts(each))
+        }
+        Some(overview) => counts(&overview.counts),
+    };
+    writeln!(out, "{} ({}): {}; {summary}", task.name, task.connection, task.state)?;
+    let holds = task.overview.as_ref().map_or(&[][..], |overview| &overview.holds);
+    let told = |message: &String| {
+        holds.iter().any(|hold| *message == format!("{}; {}", hold.reason, hold.remedy))
+    };
+    if let Some(message) = task.message.as_ref().filter(|message| !told(message)) {
+        writeln!(out, "  {}", units::plain(message))?;
+    }
+    holds.iter().try_for_each(|line| hold(out, line))
+}
+
+fn hold(out: &mut dyn Write, line: &HoldLine) -> io::Result<()> {
+    let [reason, remedy] = [&line.reason, &line.remedy].map(|text| units::plain(text));
+    let waiting = match line.items {
+        0 => String::new(),
+        1 => ", 1 waits".to_owned(),
+        items => format!(", {items} wait"),
+    };
+    writeln!(out, "  {} since {}{waiting}: {reason}\n    → {remedy}", line.code, line.since)?;
+    line.sample.iter().try_for_each(|path| writeln!(out, "      {}", units::plain(path)))?;
+    let more = line.items.saturating_sub(line.sample.len() as u64);
+    if more > 0 && !line.sample.is_empty() {
+        writeln!(out, "      and {more} more")?;
+    }
+    Ok(())
+}
+
+fn task_items(out: &mut dyn Write, answer: TaskItems) -> io::Result<()> {
+    let TaskItems { status, page } = answer;
+    task_status(out, &status)?;
+    page.items.iter().try_for_each(|line| item(out, line))?;
+    match page.next {
+        Some(next) => writeln!(out, "More: mooring status \"{}\" --after {next}", status.name),
+        None => Ok(()),
+    }
+}
+
+fn item(out: &mut dyn Write, line: &ItemLine) -> io::Result<()> {
+    let [path, reason, remedy] =
+        [&line.path, &line.reason, &line.remedy].map(|text| units::plain(text));
+    let ItemLine { state, code, since, .. } = line;
+    writeln!(out, "  {path}: {state} since {since} ({code}): {reason}\n    → {remedy}")
 }
 
 /// Prints what a sync did.
@@ -314,26 +362,26 @@ pub fn report(out: &mut dyn Write, report: &Report) -> io::Result<()> {
 pub fn problems(out: &mut dyn Write, report: &Value) -> io::Result<()> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
-    struct Trouble {
+    struct Troubles {
         skipped: u64,
         held: u64,
         errors: u64,
-        problems: Vec<ProblemLine>,
+        problems: Vec<Trouble>,
     }
-    let trouble = Trouble::deserialize(report).unwrap_or_default();
+    let troubles = Troubles::deserialize(report).unwrap_or_default();
     for (number, what) in [
-        (trouble.skipped, "left out by a rule; see mooring task show"),
-        (trouble.held, "waiting for you"),
-        (trouble.errors, "failed"),
+        (troubles.skipped, "left out by a rule; see mooring status TASK"),
+        (troubles.held, "waiting for you"),
+        (troubles.errors, "failed"),
     ] {
         if number > 0 {
             writeln!(out, "{} {what}.", units::count(number, "item"))?;
         }
     }
-    trouble.problems.iter().try_for_each(|line| problem(out, line))
+    troubles.problems.iter().try_for_each(|line| trouble(out, line))
 }
 
-fn problem(out: &mut dyn Write, line: &ProblemLine) -> io::Result<()> {
+fn trouble(out: &mut dyn Write, line: &Trouble) -> io::Result<()> {
     let [path, reason, remedy] =
         [&line.path, &line.reason, &line.remedy].map(|text| units::plain(text));
     let colon = if path.is_empty() { "" } else { ": " };

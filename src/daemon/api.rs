@@ -1,8 +1,10 @@
 //! The daemon's socket: HTTP/1.1 with JSON, one request on each connection.
 //!
 //! - `POST /v1/request` with a [`Request`] answers with its document.
-//! - `POST /v1/tasks/NAME/sync` (`?approve=true`) syncs once and answers with the report.
-//! - `GET /v1/status` tells how all tasks are.
+//! - `POST /v1/tasks/NAME/sync` (`?approve=true`: mass removals and overwrites go
+//!   ahead) syncs once and answers with the report.
+//! - `GET /v1/status` tells how all tasks are. What holds one up is in its `holds`; which of its
+//!   items aren't in sync, and why, [`Request::TaskStatus`] tells a page at a time.
 //! - `GET /v1/log` tells the last log lines.
 //!
 //! A failure is `{"error": {"kind", "reason", "remedy"}}`. Who may open the socket may do

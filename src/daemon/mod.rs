@@ -311,6 +311,9 @@ impl Daemon {
         let resumed = match &request {
             Request::Status => return self.status(now),
             Request::TaskShow { name } => return self.show(name),
+            Request::TaskStatus { name, after, limit } => {
+                return self.task_status(name, after.as_deref(), *limit);
+            }
             Request::Log { task, limit } => return self.history(task.as_deref(), *limit),
             Request::Resume { scope } => Some(scope.clone()),
             // It may be what a task on hold was waiting for, even if its other settings stay.

@@ -4,7 +4,7 @@
 use super::Daemon;
 use super::hours::Rest;
 use super::task::TaskRun;
-use crate::admin::view::{LogLine, TaskDetails, TaskStatus, TaskView};
+use crate::admin::view::{ItemsPage, LogLine, TaskDetails, TaskItems, TaskStatus, TaskView};
 use crate::admin::{self, Request};
 use crate::engine::Report;
 use crate::error::{Error, Kind, Result};
@@ -59,11 +59,8 @@ struct LastCycle {
 
 impl LiveTask {
     fn of(run: &mut TaskRun, now: Instant) -> Self {
-        let mut task = TaskStatus::of(&run.place().task, run.word());
-        task.message = run.message();
-        task.counts = run.counts();
         LiveTask {
-            task,
+            task: status_of(run),
             progress: run.progress(),
             last: run
                 .last()
@@ -111,6 +108,26 @@ impl Daemon {
         }
     }
 
+    /// How a task is and which of its items aren't in sync.
+    pub(super) fn task_status(
+        &mut self,
+        name: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Value> {
+        let task = self.book.task(name)?;
+        let Some(run) = self.tasks.get_mut(&task.id) else {
+            let after = after.map(str::to_owned);
+            return self.closed(Request::TaskStatus { name: name.into(), after, limit });
+        };
+        let status = status_of(run);
+        let page = match run.trees() {
+            Some(trees) => ItemsPage::of(trees, after, limit)?,
+            None => admin::items(&self.state, &task, after, limit)?,
+        };
+        document(&TaskItems { status, page })
+    }
+
     /// The last lines of the history, oldest first.
     pub(super) fn history(&self, name: Option<&str>, limit: usize) -> Result<Value> {
         let tasks = match name {
@@ -140,6 +157,15 @@ impl Daemon {
     fn closed(&self, request: Request) -> Result<Value> {
         admin::perform(&self.book, &self.state, request)
     }
+}
+
+fn status_of(run: &mut TaskRun) -> TaskStatus {
+    // What the state tells decides about the word and the message, too.
+    let overview = run.overview();
+    let mut status = TaskStatus::of(&run.place().task, run.word());
+    status.message = run.message();
+    status.overview = overview;
+    status
 }
 
 fn rfc3339(time: SystemTime) -> String {

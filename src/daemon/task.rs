@@ -9,7 +9,8 @@ use super::schedule::{
     Backoff, Patrol, Windows, full_look, merge, next_full_look, no_look, read_on,
 };
 use super::worker::{Done, Job, News, Work, Workplace};
-use crate::admin::view::Counts;
+use crate::admin;
+use crate::admin::view::Overview;
 use crate::engine::{Ear, Engine, LocalLook, Look, Report};
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::http::Cancel;
@@ -54,7 +55,7 @@ pub struct TaskRun {
     next_full: Instant,
     patrol: Option<Patrol>,
     last: Option<(SystemTime, Report)>,
-    counts: Option<Counts>,
+    overview: Option<Overview>,
 }
 
 /// Work that is being done.
@@ -114,7 +115,7 @@ impl TaskRun {
             next_full: next_full_look(now, chance()),
             patrol: None,
             last: None,
-            counts: None,
+            overview: None,
         }
     }
 
@@ -440,7 +441,7 @@ impl TaskRun {
         let keep = self.is_active() && self.period < KEPT_OPEN;
         let was_stopped = cancel.is_cancelled();
         if let Some(engine) = engine {
-            self.counts = Counts::of(engine.trees()).ok().or(self.counts);
+            self.overview = Overview::of(engine.trees()).ok().or(self.overview.take());
             let listens = self.is_active() && result.is_ok() && !was_stopped;
             self.ear = engine.ear().filter(|_| listens);
             self.engine = Some(engine).filter(|_| keep && !was_stopped);
@@ -533,7 +534,9 @@ impl TaskRun {
 
     /// In a word: paused, held, suspended, syncing, waiting or idle.
     pub fn word(&self) -> &'static str {
-        let asks = self.last.as_ref().is_some_and(|(_, report)| report.held > 0);
+        let report = self.last.as_ref().map(|(_, report)| report);
+        let asks = report.is_some_and(|report| report.held > 0)
+            || self.overview.as_ref().is_some_and(|overview| !overview.holds.is_empty());
         if self.paused {
             "paused"
         } else if self.hold.is_some() {
@@ -557,11 +560,8 @@ impl TaskRun {
         if let Some(rest) = self.rest().filter(|_| hold.is_none() && !self.paused) {
             return Some(rest.to_string());
         }
-        hold.or(self.trouble.as_ref()).map(Error::to_string).or_else(|| {
-            let (_, report) = self.last.as_ref().filter(|(_, report)| report.held > 0)?;
-            let trouble = report.problems.iter().find(|trouble| trouble.kind == "approval")?;
-            Some(format!("{}; {}", trouble.reason, trouble.remedy))
-        })
+        let live = hold.or(self.trouble.as_ref()).map(Error::to_string);
+        live.or_else(|| self.overview.as_ref().and_then(Overview::message))
     }
 
     /// How far the running work is.
@@ -584,12 +584,22 @@ impl TaskRun {
         self.patrol.is_some()
     }
 
-    /// How many items are in which state, as far as that is known without opening it.
-    pub fn counts(&mut self) -> Option<Counts> {
-        if let Some(trees) = self.trees() {
-            self.counts = Counts::of(trees).ok().or(self.counts);
-        }
-        self.counts
+    /// What its state tells; it is opened for that only if nothing is known of it yet.
+    pub fn overview(&mut self) -> Option<Overview> {
+        let read = match self.trees() {
+            Some(trees) => Overview::of(trees).ok(),
+            None if self.overview.is_none() && self.running.is_none() => {
+                admin::overview(&self.place.state, &self.place.task).ok().flatten()
+            }
+            None => None,
+        };
+        self.overview = read.or(self.overview.take());
+        let at_rest = self.paused || self.running.is_none() && self.pending.is_none();
+        let well = self.hold.is_none() && self.trouble.is_none();
+        self.overview.clone().map(|overview| Overview {
+            up_to_date: overview.up_to_date && at_rest && well,
+            ..overview
+        })
     }
 }
 

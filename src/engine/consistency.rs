@@ -26,7 +26,7 @@ impl Engine {
             report.unverified = self.reread(look.verify)?;
         }
         let snapshot = self.trees.snapshot()?;
-        for problem in snapshot.problems()? {
+        for problem in snapshot.problems(None)? {
             let (key, problem) = problem?;
             let clean = snapshot.get(&key)?.is_some_and(|record| is_checked(&record));
             if clean && is_damage(&problem) {
@@ -120,6 +120,7 @@ fn problem(since: Nanos, error: &Error) -> Problem {
         remedy: error.advice().into(),
         since,
         settled: true,
+        unread: None,
     }
 }
 

@@ -25,7 +25,7 @@ impl Engine {
             return Ok(true);
         }
         let Some(up) = self.ways.up() else { return Ok(false) };
-        if batch.problem(&key)?.is_some() {
+        if batch.problem(&key)?.is_some_and(|problem| problem.is_of_step()) {
             return Ok(false);
         }
         let path = self.trees.snapshot()?.path(&key)?;
@@ -49,7 +49,7 @@ impl Engine {
             return Ok(false);
         }
         let Some(down) = self.ways.down() else { return Ok(false) };
-        if batch.problem(&key)?.is_some() {
+        if batch.problem(&key)?.is_some_and(|problem| problem.is_of_step()) {
             return Ok(false);
         }
         let print = down.writer.make_folder(&self.trees.snapshot()?.path(&key)?)?;

@@ -2,27 +2,34 @@
 //!
 //! A cycle costs what changed, not what there is. It looks at what it is told to look at, then
 //! makes passes over the items that aren't clean: folders and transfers first, in as many passes
-//! as it takes for nothing more to come of it, removals last and only past the brake.
+//! as it takes for nothing more to come of it, removals last. Mass removals and overwrites
+//! wait for a person.
 //!
 //! In memory at any time: one batch of changed rows, the buffers of the running transfers, and
 //! counters. Nothing else grows with what there is to do.
 
 mod consistency;
 mod folders;
+mod full;
 mod lookout;
 mod moves;
+mod notices;
 mod pass;
 mod planning;
 mod preview;
 mod removals;
 mod report;
+mod sweeps;
 
 pub use crate::execute::{Turns, Workers};
 pub use lookout::Ear;
 pub use report::{Intent, Report, Trouble};
 
+use full::Full;
 use pass::Pass;
+use planning::Load;
 use report::clash;
+use sweeps::Recent;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Kind, Reaction, Result};
@@ -36,14 +43,13 @@ use crate::progress::Progress;
 use crate::remote::{self, Descriptor, Place, Remote, Service};
 use crate::rules::NameCheck;
 use crate::settings::Task;
-use crate::store::{Batch, Event, Facet, Key, Snapshot, Trees, decode, encode};
+use crate::store::{Batch, Facet, Hold, Key, Snapshot, Trees, decode, encode};
 use std::cell::RefCell;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 /// Passes in one cycle. Each deals with what the one before brought up; three are usual.
 const MOST_PASSES: u32 = 6;
@@ -57,8 +63,8 @@ const LOCAL_ROOT: &str = "local-root";
 const REMOTE_ROOT: &str = "remote-root-seen";
 /// Fact: the revision of the task's settings that the items were planned by.
 const REVISION: &str = "revision";
-/// Time in which removals of several cycles count as one plan.
-const TOLL_WINDOW: Duration = Duration::from_secs(3600);
+/// Fact: a cycle under these settings has looked at all of both sides.
+const LOOKED: &str = "looked";
 
 /// A task, opened to be synced.
 pub struct Engine {
@@ -83,7 +89,8 @@ pub struct Engine {
     followed: RefCell<Vec<(String, String)>>,
     /// The remote root proved to be the one that was linked.
     proved: bool,
-    recent: removals::Recent,
+    recent: RefCell<Recent>,
+    full: RefCell<Full>,
 }
 
 /// What a cycle looks at.
@@ -93,7 +100,7 @@ pub struct Look {
     pub local: LocalLook,
     /// Whether to ask the service.
     pub remote: bool,
-    /// Whether removals that wait for a person's word go ahead.
+    /// Whether mass removals and overwrites that wait for a person's word go ahead.
     pub approve: bool,
     /// Whether to try again what can't work until it changes, because a person asks.
     pub retry: bool,
@@ -194,6 +201,7 @@ impl Engine {
             Direction::Upload => Ways::Upload(up()),
             Direction::Download => Ways::Download(down()),
         };
+        let holds = trees.snapshot().and_then(|snapshot| snapshot.holds());
         Engine {
             trees: Arc::new(trees),
             ways,
@@ -207,11 +215,12 @@ impl Engine {
             counters,
             progress: Arc::default(),
             cancel: parts.cancel,
-            unsure: false,
+            unsure: holds.is_ok_and(|holds| holds.iter().any(Hold::stops_all)),
             cursor: None,
             followed: RefCell::default(),
             proved: false,
-            recent: removals::Recent::default(),
+            recent: RefCell::default(),
+            full: RefCell::default(),
         }
     }
 
@@ -299,13 +308,21 @@ impl Engine {
             self.observe_remote(report)?;
         }
         self.rename_folders(renamed, report)?;
+        self.full.borrow_mut().begin(self.clock.running(), look.retry);
         if self.trees.snapshot()?.dirty_count()? > 0 {
             self.move_files(report)?;
             self.passes(look, report)?;
         }
+        self.full.borrow_mut().end(report);
         self.check_consistency(look, report)?;
         self.tidy()?;
         let mut batch = self.trees.batch()?;
+        self.note_holds(&mut batch, report)?;
+        self.tell(&mut batch)?;
+        let all = self.unsure || matches!(look.local, LocalLook::All);
+        if all && asked && self.trees.snapshot()?.fact(LOOKED)?.is_none() {
+            batch.set_fact(LOOKED, Some(Vec::new()));
+        }
         if report.did_something() || self.trees.is_loose() {
             self.write_cursor(&mut batch)?;
         }
@@ -315,16 +332,20 @@ impl Engine {
 
     /// Makes passes until nothing more comes of them.
     pub(super) fn passes(&mut self, look: &Look, report: &mut Report) -> Result<()> {
+        if look.approve {
+            // What was approved doesn't count against what comes next.
+            self.recent.take();
+        }
         for number in 0..MOST_PASSES {
             self.progress.phase("planning");
-            let load = self.load()?;
-            self.progress.expect(load.files, load.bytes);
-            // Only the first pass judges removals: later ones see fewer of the same.
-            let mut pass = Pass::new(self, look, report, number)?;
+            let Load { files, bytes, census } = self.load()?;
+            self.progress.expect(files, bytes);
+            let brakes = self.brake(census, look.approve, report)?;
+            self.full.borrow_mut().begin_pass();
+            let mut pass = Pass::new(self, look, brakes, report, number)?;
             pass.transfer()?;
-            let taken = pass.remove(&load)?;
+            pass.remove()?;
             let progress = pass.end()?;
-            self.recent.add(taken, self.clock.running());
             if !progress {
                 break;
             }
@@ -335,6 +356,7 @@ impl Engine {
     /// Tells a person of what still waits for an item of its name to go: it doesn't.
     fn hold_waiting(&self, report: &mut Report) -> Result<()> {
         let snapshot = self.trees.snapshot()?;
+        let mut batch = self.trees.batch()?;
         for key in snapshot.dirty(None)? {
             let key = key?;
             if let Some((_, Step::Wait)) = self.plan(&snapshot, &key)?
@@ -342,9 +364,10 @@ impl Engine {
             {
                 let path = snapshot.path(&key)?;
                 report.hold(1, &path, &clash(&path));
+                self.note_clash(&snapshot, &mut batch, &key)?;
             }
         }
-        Ok(())
+        batch.flush()
     }
 
     /// Looks at both sides of one item again, because it isn't what it was planned against.
@@ -369,7 +392,8 @@ impl Engine {
             ItemKind::File => {
                 record.see_local(found);
                 record.see_remote(entry.map(|entry| entry.print));
-                record.see_skip(self.names.check_limit(record.most_bytes()), Side::Local);
+                let rule = self.names.check_limit(record.most_bytes());
+                record.see_skip(rule, Side::Local, self.clock.now());
             }
             // That a folder is gone concerns all that is in it, and a new version would stand for
             // what nobody has looked at: both are for the next look to tell. So is, with a feed,
@@ -517,6 +541,7 @@ impl Engine {
         }
         let mut batch = self.trees.batch()?;
         batch.set_fact(REVISION, Some(revision));
+        batch.set_fact(LOOKED, None);
         // What was told by the old rules may be told differently now.
         batch.set_fact(CURSOR, None);
         batch.set_fact(ROOT_VERSION, None);
@@ -542,27 +567,6 @@ impl Engine {
         let Some(down) = self.ways.down() else { return Ok(()) };
         let unfinished = self.trees.snapshot()?.transfers()?.next().is_some();
         if unfinished { Ok(()) } else { down.writer.tidy(&|_| false) }
-    }
-
-    /// Writes why a cycle ended early, with what it had done, unless it is the same as last time.
-    fn note_end(&self, error: &Error) -> Result<()> {
-        let mut batch = self.trees.batch()?;
-        if error.kind() == Kind::State {
-            return Ok(());
-        }
-        let event = Event {
-            time: self.clock.now(),
-            action: if error.kind() == Kind::Cancelled { "stopped" } else { "error" }.into(),
-            path: String::new(),
-            bytes: 0,
-            detail: error.to_string(),
-        };
-        let last = self.trees.snapshot()?.history()?.next().transpose()?;
-        let known = last.is_some_and(|last| last.detail == event.detail);
-        if error.kind() != Kind::Cancelled && !known {
-            batch.event(event)?;
-        }
-        batch.commit()
     }
 
     fn counts(&self) -> [u64; 3] {
@@ -599,6 +603,11 @@ pub fn open_trees(state: &Path, id: u64) -> Result<Trees> {
         .map_err(|error| Error::disk(format!("folder {}", folder.display()), error))?;
     let file = trees_file(state, id);
     Trees::open(&file).map_err(|error| about_state(&file, error))
+}
+
+/// Whether both sides have been looked at as a whole since the task's settings changed.
+pub fn has_looked(snapshot: &Snapshot) -> Result<bool> {
+    Ok(snapshot.fact(LOOKED)?.is_some())
 }
 
 fn trees_file(state: &Path, id: u64) -> PathBuf {

@@ -3,10 +3,11 @@
 use super::folders::settle_folder;
 use super::planning::bytes_of;
 use super::report::clash;
+use super::sweeps::Brakes;
 use super::{Engine, Look, Report};
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::execute::{Done, Job, Outcome, Sent, Work, with_pool};
-use crate::model::{ItemKind, Side, split_path};
+use crate::model::{ItemKind, RemotePrint, Side, split_path};
 use crate::plan::{Downward, Op, Step, Upward};
 use crate::store::{Batch, Event, Facet, Key, Problem, Record, Snapshot, Synced};
 use std::time::Duration;
@@ -38,9 +39,8 @@ pub(super) struct Pass<'e> {
     pub progress: bool,
     /// Ends the cycle once the running transfers are in.
     halt: Option<Error>,
-    no_up: bool,
-    /// The disk has no room for downloads of this size or more.
-    no_room: Option<u64>,
+    /// What waits for a person's word.
+    pub brakes: Brakes,
     leave: Vec<Key>,
     /// The folder that was last seen to be there, which most items share with the next.
     ensured: Option<(Side, u64)>,
@@ -52,6 +52,7 @@ impl<'e> Pass<'e> {
     pub fn new(
         engine: &'e Engine,
         look: &'e Look,
+        brakes: Brakes,
         report: &'e mut Report,
         number: u32,
     ) -> Result<Self> {
@@ -65,8 +66,7 @@ impl<'e> Pass<'e> {
             commits: 0,
             progress: false,
             halt: None,
-            no_up: false,
-            no_room: None,
+            brakes,
             leave: Vec::new(),
             ensured: None,
             folder: Default::default(),
@@ -153,17 +153,19 @@ impl<'e> Pass<'e> {
                 if self.number == 0 {
                     self.report.hold(1, &path, &clash(&path));
                 }
-                self.note(key, &clash(&path))?;
+                self.engine.note_clash(snapshot, &mut self.batch, &key)?;
                 return Ok(None);
             }
+            Step::Do(op) if !self.brakes.frees(op, &record) => return Ok(None),
             Step::Examine | Step::Do(_) => {}
         }
-        if let Some(problem) = snapshot.problem(&key)? {
-            if self.number > 0 {
+        if let Some(problem) = snapshot.problem(&key)?.filter(Problem::is_of_step) {
+            if problem.kind == Kind::NameClash.word() {
+                self.batch.set_problem(key.clone(), None)?;
+            } else if self.number > 0 {
                 // It failed in this cycle already.
                 return Ok(None);
-            }
-            if self.is_hopeless(snapshot, &key, &problem)? {
+            } else if self.is_hopeless(snapshot, &key, &problem)? {
                 self.report.known(&path, problem);
                 return Ok(None);
             }
@@ -222,12 +224,7 @@ impl<'e> Pass<'e> {
     ) -> Result<bool> {
         let engine = self.engine;
         match step {
-            Step::Do(Op::Up(_)) if self.no_up => Ok(false),
-            Step::Do(op @ Op::Down(_))
-                if self.no_room.is_some_and(|size| bytes_of(op, record) >= size) =>
-            {
-                Ok(false)
-            }
+            Step::Do(op) if self.waits_for_room(op, record) => Ok(false),
             Step::Do(Op::Up(Upward::MakeFolder)) => {
                 if !engine.ensure_remote_folder(&mut self.batch, key.folder)? {
                     return Ok(false);
@@ -267,6 +264,19 @@ impl<'e> Pass<'e> {
         }
     }
 
+    /// Whether a side that the step needs room on is full.
+    fn waits_for_room(&self, op: Op, record: &Record) -> bool {
+        let mut full = self.engine.full.borrow_mut();
+        let bytes = bytes_of(op, record);
+        match op {
+            Op::Up(_) => full.stops(Side::Remote, bytes),
+            Op::Down(_) => full.stops(Side::Local, bytes),
+            // What was never agreed on may well be the same.
+            Op::Merge(_) if record.synced.is_none() => false,
+            Op::Merge(_) => full.stops(Side::Remote, bytes) || full.stops(Side::Local, bytes),
+        }
+    }
+
     /// Takes in what became of a job.
     pub fn take(&mut self, outcome: Outcome) -> Result<()> {
         let Outcome { key, path, result } = outcome;
@@ -293,6 +303,7 @@ impl<'e> Pass<'e> {
         match done {
             Done::Uploaded(Sent { synced, overtook }) => {
                 self.report.uploaded += 1;
+                self.count_overwrite(&key, &record, Side::Remote);
                 self.event("uploaded", path, synced.local.size, "")?;
                 if overtook {
                     self.report.conflicts += 1;
@@ -305,6 +316,7 @@ impl<'e> Pass<'e> {
             }
             Done::Downloaded(synced) => {
                 self.report.downloaded += 1;
+                self.count_overwrite(&key, &record, Side::Local);
                 self.event("downloaded", path, synced.local.size, "")?;
                 self.agree(key, record, synced)
             }
@@ -336,7 +348,7 @@ impl<'e> Pass<'e> {
                     let mut kept_record = known.unwrap_or_else(|| Record::new(0));
                     kept_record.see_local(Some(print));
                     let skip = self.engine.names.check(&kept, ItemKind::File, print.size);
-                    kept_record.see_skip(skip, Side::Local);
+                    kept_record.see_skip(skip, Side::Local, self.engine.clock.now());
                     self.batch.put(kept_key, kept_record)?;
                 }
                 match *then {
@@ -366,6 +378,14 @@ impl<'e> Pass<'e> {
             Done::MovedUp(..) | Done::MovedDown(..) => {
                 Err(Error::new(Kind::State, path, "a move was told where none was asked for"))
             }
+        }
+    }
+
+    /// Counts a file that took the place of one that had been agreed on.
+    fn count_overwrite(&self, key: &Key, record: &Record, side: Side) {
+        if record.synced.is_some() && record.is_on(side) && !self.look.approve {
+            let now = self.engine.clock.running();
+            self.engine.recent.borrow_mut().overwrote(side, key, now);
         }
     }
 
@@ -429,13 +449,7 @@ impl<'e> Pass<'e> {
 
     fn fail_for_good(&mut self, key: Key, path: &str, error: Error) -> Result<()> {
         match (error.kind(), error.kind().reaction()) {
-            (Kind::DiskFull, _) => {
-                // What is smaller may still find room.
-                let record = self.batch.get(&key)?;
-                let size = record.as_ref().and_then(Record::remote_print).map_or(0, |it| it.size);
-                self.no_room = Some(self.no_room.map_or(size, |least| least.min(size)));
-            }
-            (Kind::QuotaFull, _) => self.no_up = true,
+            (Kind::DiskFull | Kind::QuotaFull, _) => return self.hit_full(key, path, error),
             // One file's trouble if the service answers otherwise.
             (Kind::Offline | Kind::Busy, _) if self.engine.is_reachable() => {}
             (_, reaction) if reaction.ends_cycle() => {
@@ -447,23 +461,22 @@ impl<'e> Pass<'e> {
         }
         tracing::warn!(path, reason = error.reason(), "not synced");
         self.report.fail(path, &error);
-        self.event("error", path, 0, &error.to_string())?;
-        self.note(key, &error)
+        let settled = error.kind().reaction() == Reaction::Skip;
+        self.engine.note_problem(&mut self.batch, &key, &error, settled)
     }
 
-    fn note(&mut self, key: Key, error: &Error) -> Result<()> {
-        let known = self.engine.trees.snapshot()?.problem(&key)?;
-        let problem = Problem {
-            kind: error.kind().word().into(),
-            reason: error.reason(),
-            remedy: error.advice().into(),
-            since: known.as_ref().map_or_else(|| self.engine.clock.now(), |known| known.since),
-            settled: error.kind().reaction() == Reaction::Skip,
-        };
-        if self.batch.problem(&key)?.as_ref() == Some(&problem) {
-            return Ok(());
+    /// What waits for room has nothing wrong of its own.
+    fn hit_full(&mut self, key: Key, path: &str, error: Error) -> Result<()> {
+        tracing::warn!(path, reason = error.reason(), "no room");
+        let record = self.batch.get(&key)?;
+        let print = record.as_ref().and_then(Record::remote_print);
+        let size = print.and_then(RemotePrint::known_size).unwrap_or(0);
+        let now = self.engine.clock.running();
+        self.engine.full.borrow_mut().hit(error, size, now);
+        match self.engine.trees.snapshot()?.problem(&key)? {
+            Some(_) => self.batch.set_problem(key, None),
+            None => Ok(()),
         }
-        self.batch.set_problem(key, Some(problem))
     }
 
     pub fn event(&mut self, action: &str, path: &str, bytes: u64, detail: &str) -> Result<()> {

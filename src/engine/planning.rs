@@ -1,46 +1,39 @@
 //! What is to do about each item: the planner given what it has to know.
 
 use super::Engine;
+use super::sweeps::Census;
 use crate::error::Result;
 use crate::execute::Ways;
 use crate::model::{RemotePrint, Side};
 use crate::plan::{self, Downward, Op, Step, Upward, View};
-use crate::rules::Toll;
 use crate::store::{Key, Record, Snapshot};
 
 /// What a pass is to do, counted before it begins.
-#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Load {
     pub files: u64,
     pub bytes: u64,
-    pub local: Toll,
-    pub remote: Toll,
+    pub census: Census,
 }
 
 impl Engine {
     /// Counts what is to do.
     pub(super) fn load(&self) -> Result<Load> {
         let snapshot = self.trees.snapshot()?;
-        let mut load = Load::default();
+        let mut load = Load { files: 0, bytes: 0, census: self.census() };
         for key in snapshot.dirty(None)? {
             self.cancel.check()?;
-            let Some((record, step)) = self.plan(&snapshot, &key?)? else { continue };
-            if record.node != 0 {
-                continue;
-            }
-            match step {
-                Step::Do(Op::Up(Upward::Remove)) => load.remote.removals += 1,
-                Step::Do(Op::Down(Downward::Remove)) => load.local.removals += 1,
-                Step::Do(op) => {
+            let key = key?;
+            let Some((record, step)) = self.plan(&snapshot, &key)? else { continue };
+            if let Step::Do(op) = step
+                && record.node == 0
+            {
+                load.census.add(&snapshot, &key, &record, op)?;
+                if !op.removes() {
                     load.files += 1;
                     load.bytes += bytes_of(op, &record);
                 }
-                _ => {}
             }
         }
-        load.local.known = snapshot.known_files(Side::Local)?;
-        load.remote.known = snapshot.known_files(Side::Remote)?;
-        // What is to be removed on one side is gone from the other, and known to both before.
         Ok(load)
     }
 

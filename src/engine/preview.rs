@@ -2,13 +2,11 @@
 
 use super::moves::{Way, moved_from};
 use super::planning::bytes_of;
-use super::report::{approval, clash};
+use super::report::clash;
 use super::{Engine, Intent, Report};
 use crate::error::Result;
-use crate::model::Side;
 use crate::observe::RenamedHere;
 use crate::plan::{Downward, Op, Step, Upward};
-use crate::rules::Brake;
 
 impl Engine {
     /// Tells the moves that a cycle would make.
@@ -49,12 +47,7 @@ impl Engine {
         report: &mut Report,
     ) -> Result<()> {
         self.progress.phase("planning");
-        let load = self.load()?;
-        for (side, toll) in [(Side::Local, load.local), (Side::Remote, load.remote)] {
-            if toll.brake() == Brake::Held {
-                report.hold(toll.removals, "", &approval(side, toll));
-            }
-        }
+        self.brake(self.load()?.census, false, report)?;
         let snapshot = self.trees.snapshot()?;
         for key in snapshot.dirty(None)? {
             let key = key?;

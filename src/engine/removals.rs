@@ -1,86 +1,45 @@
 //! Removals: last of all, only what was planned as such with the whole side seen, and only past
 //! the brake.
 
-use super::TOLL_WINDOW;
 use super::pass::Pass;
-use super::planning::Load;
-use super::report::{approval, clash};
+use super::report::clash;
 use crate::error::Result;
 use crate::execute::{Doomed, Job, Work, with_pool};
 use crate::model::{ItemKind, Side, Version};
 use crate::plan::{Downward, Op, Step, Upward};
 use crate::remote::{Listing, Place, Removal};
-use crate::rules::{Brake, Toll, dies_with_folder};
-use crate::store::{Key, Record, Snapshot};
-use std::time::Duration;
+use crate::rules::{Sweep, dies_with_folder};
+use crate::store::{Key, Problem, Record, Snapshot};
 
 /// Files removed with one call, where the service takes many at once.
 const MANY_AT_ONCE: usize = 500;
 /// Files removed with one call, where each is a request of its own.
 const FEW_AT_ONCE: usize = 16;
 
-/// Removals of the last while: many small plans are judged as the large one that they are.
-#[derive(Debug, Default)]
-pub(super) struct Recent {
-    /// When the first of them went, by the clock that only runs on.
-    since: Option<Duration>,
-    taken: Taken,
-}
-
-/// Files removed.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Taken {
-    local: u64,
-    remote: u64,
-}
-
-impl Recent {
-    pub fn add(&mut self, taken: Taken, now: Duration) {
-        if !self.is_fresh(now) {
-            *self = Recent { since: Some(now), taken: Taken::default() };
-        }
-        self.taken.local += taken.local;
-        self.taken.remote += taken.remote;
-    }
-
-    fn is_fresh(&self, now: Duration) -> bool {
-        self.since.is_some_and(|since| now.saturating_sub(since) <= TOLL_WINDOW)
-    }
-
-    fn on(&self, toll: Toll, side: Side, now: Duration) -> Toll {
-        let before = match side {
-            _ if !self.is_fresh(now) => 0,
-            Side::Local => self.taken.local,
-            Side::Remote => self.taken.remote,
-        };
-        Toll { removals: toll.removals + before, known: toll.known + before }
-    }
-}
-
 impl Pass<'_> {
     /// Removes what the plan says, on each side that the brake leaves free.
-    pub(super) fn remove(&mut self, load: &Load) -> Result<Taken> {
-        self.engine.progress.phase("removing");
-        let before = (self.report.deleted_local, self.report.deleted_remote);
+    pub(super) fn remove(&mut self) -> Result<()> {
+        let engine = self.engine;
+        engine.progress.phase("removing");
         self.batch.flush()?;
-        let free = |pass: &mut Self, side, toll: Toll| {
-            let toll_now = pass.engine.recent.on(toll, side, pass.engine.clock.running());
-            let held = toll.removals > 0 && toll_now.brake() == Brake::Held && !pass.look.approve;
-            if held && (pass.number == 0 || pass.report.held == 0) {
-                pass.report.hold(toll.removals, "", &approval(side, toll));
-            }
-            !held
-        };
-        let local = free(self, Side::Local, load.local);
-        let remote = free(self, Side::Remote, load.remote);
+        let local = self.brakes.free(Side::Local, Sweep::Removal);
+        let remote = self.brakes.free(Side::Remote, Sweep::Removal);
+        let before = [self.report.deleted_local, self.report.deleted_remote];
         self.remove_files(local, remote)?;
+        let after = [self.report.deleted_local, self.report.deleted_remote];
+        for (number, side) in [Side::Local, Side::Remote].into_iter().enumerate() {
+            let removed = after[number] - before[number];
+            if removed > 0 {
+                engine.full.borrow_mut().has_room(side);
+            }
+            if !self.look.approve {
+                let now = engine.clock.running();
+                engine.recent.borrow_mut().removed(side, removed, now);
+            }
+        }
         self.stop_if_halted()?;
-        let taken = Taken {
-            local: self.report.deleted_local - before.0,
-            remote: self.report.deleted_remote - before.1,
-        };
         while self.remove_folders(local, remote)? {}
-        Ok(taken)
+        Ok(())
     }
 
     fn remove_files(&mut self, local: bool, remote: bool) -> Result<()> {
@@ -279,9 +238,10 @@ impl Pass<'_> {
         if snapshot.get(&key.twin())?.is_some_and(|twin| twin.is_on(other)) {
             let path = snapshot.path(key)?;
             self.report.hold(1, &path, &clash(&path));
+            engine.note_clash(snapshot, &mut self.batch, key)?;
             return Ok(false);
         }
-        if let Some(problem) = snapshot.problem(key)? {
+        if let Some(problem) = snapshot.problem(key)?.filter(Problem::is_of_step) {
             if self.is_hopeless(snapshot, key, &problem)? {
                 self.report.known(&snapshot.path(key)?, problem);
                 return Ok(false);

@@ -1,10 +1,8 @@
 //! What a cycle did, or would do.
 
 use crate::error::{Error, Kind};
-use crate::model::Side;
 use crate::observe::Observer;
-use crate::rules::Toll;
-use crate::store::Problem;
+use crate::store::{Hold, Problem};
 use serde::{Deserialize, Serialize};
 
 /// Troubles that a report lists; the rest is only counted, and can be looked up in the state.
@@ -44,6 +42,9 @@ pub struct Report {
     /// Whether the consistency check has files left to read.
     #[serde(skip)]
     pub unverified: bool,
+    /// What holds up a side as a whole.
+    #[serde(skip)]
+    pub(crate) holds: Vec<Hold>,
 }
 
 /// An item that failed or waits, and what to do about it.
@@ -51,7 +52,7 @@ pub struct Report {
 pub struct Trouble {
     /// The item; empty for the task as a whole.
     pub path: String,
-    /// The error's word.
+    /// The error's word, or mass-removal or mass-overwrite.
     pub kind: String,
     /// What failed and why.
     pub reason: String,
@@ -117,6 +118,36 @@ impl Report {
         }
     }
 
+    /// Counts and lists files that wait for a person, in place of what an earlier pass held.
+    pub(crate) fn hold_side(&mut self, hold: Hold) {
+        self.held += hold.items;
+        if let Some(earlier) = self.list_side(hold) {
+            self.held -= earlier.items;
+        }
+    }
+
+    /// Counts and lists that a side can't be written to; the items it concerns only wait.
+    pub(crate) fn fail_side(&mut self, hold: Hold) {
+        if self.list_side(hold).is_none() {
+            self.errors += 1;
+        }
+    }
+
+    fn list_side(&mut self, hold: Hold) -> Option<Hold> {
+        if let Some(known) = self.holds.iter_mut().find(|known| known.is_like(&hold)) {
+            for told in self.problems.iter_mut().filter(|told| told.reason == known.reason) {
+                told.reason.clone_from(&hold.reason);
+            }
+            return Some(std::mem::replace(known, hold));
+        }
+        let Hold { code, reason, remedy, .. } = hold.clone();
+        // Told before all items, and whatever their number.
+        let trouble = Trouble { path: String::new(), kind: code, reason, remedy };
+        self.problems.insert(0, trouble);
+        self.holds.push(hold);
+        None
+    }
+
     fn list(&mut self, path: &str, error: &Error) {
         if self.problems.len() < MOST_TROUBLES {
             self.problems.push(Trouble {
@@ -140,23 +171,7 @@ impl Report {
     }
 }
 
-/// Why removals wait.
-pub(super) fn approval(side: Side, toll: Toll) -> Error {
-    let Toll { removals, known } = toll;
-    let (side, other) = match side {
-        Side::Local => ("local", "remote"),
-        Side::Remote => ("remote", "local"),
-    };
-    let what = format!("removing {removals} of {known} {side} files");
-    let cause = format!("so many are gone from the {other} folder at once");
-    Error::new(Kind::Approval, what, cause).remedy(
-        "if they were meant to be removed, sync the task with --approve-deletions; \
-         if not, bring them back",
-    )
-}
-
 /// Why a file and a folder of one name wait.
 pub(super) fn clash(path: &str) -> Error {
-    Error::new(Kind::Approval, path, "one side has a file and the other a folder of this name")
-        .remedy("rename one of them")
+    Error::new(Kind::NameClash, path, "one side has a file and the other a folder of this name")
 }

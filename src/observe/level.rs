@@ -181,7 +181,7 @@ fn met(
     news |= seen;
     let skip = skip.or_else(|| look.names.check_limit(record.most_bytes()));
     let synced_folder = record.skip.is_none() && record.node != 0;
-    if record.see_skip(skip, look.side) {
+    if record.see_skip(skip, look.side, look.now) {
         if synced_folder {
             look.forget_below(record.node)?;
         }
@@ -213,7 +213,7 @@ fn miss(look: &mut Look<'_, '_>, key: &Key, mut record: Record) -> Result<()> {
         }
         (ItemKind::Folder, _) => look.gone(key),
         (ItemKind::File, side) => {
-            let news = see_gone(&mut record, side, look.names);
+            let news = see_gone(&mut record, side, look.names, look.now);
             if news { look.batch.put(key.clone(), record) } else { Ok(()) }
         }
     }

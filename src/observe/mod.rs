@@ -16,7 +16,7 @@ mod walk;
 pub(crate) use news::{CURSOR, Follow, News};
 pub(crate) use walk::ROOT_VERSION;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::http::Cancel;
 use crate::local::{self, Disk};
 use crate::model::{ItemKind, LocalPrint, Nanos, RemotePrint, Side};
@@ -392,7 +392,7 @@ impl Look<'_, '_> {
             folders.push(record.node);
         }
         let was_skipped = record.skip.is_some();
-        let news = see_gone(&mut record, self.side, self.names);
+        let news = see_gone(&mut record, self.side, self.names, self.now);
         if was_skipped {
             self.reveal(&key, &mut record)?;
         }
@@ -456,18 +456,15 @@ impl Look<'_, '_> {
         if unread.len() < MOST_UNREAD {
             unread.push((path.into(), error.clone()));
         }
-        // A folder that is new has no row yet: the next look notes it.
-        let Some(key) = self.snapshot.folder_key(node)? else { return Ok(()) };
-        let problem = Problem {
-            kind: error.kind().word().into(),
-            reason: error.reason(),
-            remedy: error.advice().into(),
-            since: self.now,
-            settled: false,
-        };
+        let Some(key) = self.batch.folder_key(node)? else { return Ok(()) };
         let known = self.snapshot.problem(&key)?;
-        let same = known.is_some_and(|known| Problem { since: self.now, ..known } == problem);
-        if same { Ok(()) } else { self.batch.set_problem(key, Some(problem)) }
+        let known = known.filter(|known| known.kind == error.kind().word());
+        let since = known.map_or(self.now, |known| known.since);
+        let problem = Problem { unread: Some(self.side), ..Problem::new(error, since) };
+        if self.batch.problem(&key)?.as_ref() == Some(&problem) {
+            return Ok(());
+        }
+        self.batch.set_problem(key, Some(problem))
     }
 
     /// Notes that a folder could be read, if it couldn't before.
@@ -475,9 +472,7 @@ impl Look<'_, '_> {
         if self.problems
             && let Some(key) = self.snapshot.folder_key(node)?
             && let Some(problem) = self.snapshot.problem(&key)?
-            // A clash of names isn't about reading, nor what stays wrong until the folder changes.
-            && problem.kind != Kind::Approval.word()
-            && !problem.settled
+            && problem.unread == Some(self.side)
         {
             self.batch.set_problem(key, None)?;
         }
@@ -499,11 +494,12 @@ impl Look<'_, '_> {
 }
 
 /// Notes that an item isn't on this side any more. Tells whether that is news.
-fn see_gone(record: &mut Record, side: Side, names: &NameCheck) -> bool {
+fn see_gone(record: &mut Record, side: Side, names: &NameCheck, now: Nanos) -> bool {
     let news = record.see_gone(side);
     // It may be beyond the task's limit on this side only, or on the other one as well.
-    let judged = matches!(record.skip, None | Some(SkipReason::OverLimit(_)))
-        && record.see_skip(names.check_limit(record.most_bytes()), side);
+    let rule = record.skip.as_ref().map(|skip| &skip.reason);
+    let judged = matches!(rule, None | Some(SkipReason::OverLimit(_)))
+        && record.see_skip(names.check_limit(record.most_bytes()), side, now);
     news || judged
 }
 

@@ -230,7 +230,7 @@ impl<'a> News<'a> {
         news |= record.see_remote(Some(entry.print));
         let skip = skip.or_else(|| self.observer.names.check_limit(record.most_bytes()));
         let synced_folder = record.skip.is_none() && record.node != 0;
-        if record.see_skip(skip, Side::Remote) {
+        if record.see_skip(skip, Side::Remote, self.observer.now) {
             if synced_folder {
                 batch.flush()?;
                 let snapshot = self.observer.trees.snapshot()?;
@@ -295,7 +295,7 @@ impl<'a> News<'a> {
     fn gone_row(&mut self, batch: &mut Batch<'_>, key: Key, mut record: Record) -> Result<bool> {
         let was = record.is_on(Side::Remote);
         if record.node == 0 {
-            if see_gone(&mut record, Side::Remote, &self.observer.names) {
+            if see_gone(&mut record, Side::Remote, &self.observer.names, self.observer.now) {
                 batch.put(key, record)?;
             }
         } else if was {
@@ -364,7 +364,7 @@ impl<'a> News<'a> {
                     let skip = self.observer.names.check(&path, ItemKind::Folder, 0);
                     let skipped = skip.is_some();
                     row.see_remote(Some(RemotePrint::default()));
-                    row.see_skip(skip, Side::Remote);
+                    row.see_skip(skip, Side::Remote, self.observer.now);
                     batch.put(key, row)?;
                     batch.flush()?;
                     if skipped {

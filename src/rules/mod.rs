@@ -7,9 +7,10 @@ mod filter;
 mod names;
 mod namesake;
 mod schedule;
+mod skip;
 mod times;
 
-pub use brake::{Brake, Toll};
+pub use brake::{Brake, Sweep, Toll};
 pub use conflict::conflict_name;
 pub use filter::{Filter, MB, is_closed};
 pub use names::{MAX_PATH, NameCheck, SkipReason, WORK_FOLDER, dies_with_folder};

@@ -5,12 +5,14 @@
 //! task's file costs a comparison of both sides, never data.
 
 mod file;
+mod hold;
 mod record;
 mod trees;
 
 pub(crate) use file::open_database;
-pub use record::{Facet, Record, Synced, decode, encode};
-pub use trees::{Batch, Children, Event, Key, Problem, ROOT, Snapshot, Trees};
+pub use hold::{Hold, Mark, Problem};
+pub use record::{Facet, Record, Skip, Synced, decode, encode};
+pub use trees::{Batch, Children, Event, Key, ROOT, Snapshot, Trees};
 
 use crate::error::{Error, Kind};
 use std::io::ErrorKind;

@@ -2,12 +2,12 @@
 //! it was last looked at.
 
 use crate::error::{Error, Kind, Result};
-use crate::model::{Fingerprint, ItemKind, LocalPrint, RemotePrint, Side, Version};
+use crate::model::{Fingerprint, ItemKind, LocalPrint, Nanos, RemotePrint, Side, Version};
 use crate::rules::SkipReason;
 use serde::{Deserialize, Serialize};
 
 /// First byte of every stored record.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// One side of an item, told as its difference from what was agreed on. Most items are as agreed,
 /// which costs a byte.
@@ -34,13 +34,22 @@ pub struct Synced {
     pub content: Option<Fingerprint>,
 }
 
+/// Why an item isn't synced, and since when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skip {
+    /// The rule that leaves it out.
+    pub reason: SkipReason,
+    /// When a look first told so.
+    pub since: Nanos,
+}
+
 /// The three facets of one item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// A folder's node, under which its children are kept; 0 for a file.
     pub node: u64,
     /// The rule by which this item isn't synced.
-    pub skip: Option<SkipReason>,
+    pub skip: Option<Skip>,
     /// What both sides last agreed on.
     pub synced: Option<Synced>,
     /// The local side.
@@ -159,19 +168,21 @@ impl Record {
         replace(&mut self.remote, news)
     }
 
-    /// Takes over which rule leaves the item out, by a look at this side. Tells whether that is
-    /// news: the item then leaves the agreement, and both copies stay.
-    pub fn see_skip(&mut self, skip: Option<SkipReason>, side: Side) -> bool {
+    /// Takes over which rule leaves the item out, by a look at this side at the time `now`. Tells
+    /// whether that is news: the item then leaves the agreement, and both copies stay. The same
+    /// rule keeps its time.
+    pub fn see_skip(&mut self, rule: Option<SkipReason>, side: Side, now: Nanos) -> bool {
+        let known = self.skip.as_ref().map(|skip| &skip.reason);
         // What one side says of an item's nature, a look at the other can't deny.
-        let by_other = self.skip.as_ref().is_some_and(|skip| match side {
-            Side::Local => skip.is_of_service() && self.is_on(Side::Remote),
-            Side::Remote => skip.is_of_disk() && self.is_on(Side::Local),
+        let by_other = known.is_some_and(|reason| match side {
+            Side::Local => reason.is_of_service() && self.is_on(Side::Remote),
+            Side::Remote => reason.is_of_disk() && self.is_on(Side::Local),
         });
-        if self.skip == skip || by_other {
+        if known == rule.as_ref() || by_other {
             return false;
         }
         self.forget_agreement();
-        self.skip = skip;
+        self.skip = rule.map(|reason| Skip { reason, since: now });
         true
     }
 
@@ -182,7 +193,7 @@ impl Record {
             Side::Local => (self.see_local(None), SkipReason::is_of_disk),
             Side::Remote => (self.see_remote(None), SkipReason::is_of_service),
         };
-        let freed = self.skip.as_ref().is_some_and(of_side);
+        let freed = self.skip.as_ref().is_some_and(|skip| of_side(&skip.reason));
         if freed {
             self.skip = None;
         }
@@ -303,6 +314,21 @@ mod tests {
         record.local = Facet::Now(print(3, 2));
         assert!(!record.see_local(Some(print(3, 2))));
         assert_eq!(record.local, Facet::Now(print(3, 2)));
+    }
+
+    #[test]
+    fn a_skip_keeps_its_time_until_another_rule_has_it() {
+        let mut record = agreed();
+        let since = |record: &Record| record.skip.as_ref().map(|skip| skip.since);
+        assert!(record.see_skip(Some(SkipReason::ServiceName), Side::Remote, 10));
+        assert!(record.synced.is_none());
+        assert!(!record.see_skip(Some(SkipReason::ServiceName), Side::Local, 20));
+        assert_eq!(since(&record), Some(10));
+        assert!(record.see_skip(Some(SkipReason::SymbolicLink), Side::Local, 30));
+        assert!(!record.see_skip(None, Side::Remote, 40));
+        assert_eq!(since(&record), Some(30));
+        assert!(record.see_skip(None, Side::Local, 50));
+        assert_eq!(since(&record), None);
     }
 
     #[test]

@@ -5,10 +5,12 @@
 //! order in which object stores list their keys, and a file and a folder may want the same name.
 //!
 //! What holds in every committed state: an item that isn't clean is in `dirty`; a skipped one is
-//! in `skipped`; a folder's node leads back to its row; a folder's inode leads to its node; an id
+//! in `skipped`; what came to be skipped or a problem, or is so no more, is in `untold` until the
+//! history says so; a folder's node leads back to its row; a folder's inode leads to its node; an id
 //! of the service leads to the row that has it.
 
 use super::file::{identity, open_database};
+use super::hold::{Hold, Mark, Problem};
 use super::record::{Record, decode, encode};
 use super::state_error;
 use crate::error::{Error, Kind, Result};
@@ -20,7 +22,7 @@ use redb::{
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::ops::Bound::{Excluded, Unbounded};
+use std::ops::{Bound, RangeBounds};
 use std::panic::{UnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -40,6 +42,7 @@ const NODES: TableDefinition<u64, Place> = TableDefinition::new("nodes");
 const INODES: TableDefinition<u64, u64> = TableDefinition::new("inodes");
 const IDS: TableDefinition<u64, Place> = TableDefinition::new("ids");
 const PROBLEMS: TableDefinition<Place, &[u8]> = TableDefinition::new("problems");
+const UNTOLD: TableDefinition<Place, &[u8]> = TableDefinition::new("untold");
 const TRANSFERS: TableDefinition<Place, &[u8]> = TableDefinition::new("transfers");
 const DEPARTED: TableDefinition<u64, Place> = TableDefinition::new("departed");
 const DEPARTED_IDS: TableDefinition<u64, Place> = TableDefinition::new("departed-ids");
@@ -50,7 +53,11 @@ const FACTS: TableDefinition<&str, &[u8]> = TableDefinition::new("facts");
 const NEXT_NODE: &str = "next-node";
 /// Fact: what tells the file from a copy of it.
 const FILE: &str = "file";
-const PROBLEM_FORMAT: u8 = 1;
+/// Fact: what holds up the task, or one side, as a whole.
+const HOLDS: &str = "holds";
+const PROBLEM_FORMAT: u8 = 2;
+const HOLDS_FORMAT: u8 = 1;
+const MARK_FORMAT: u8 = 1;
 const EVENT_FORMAT: u8 = 1;
 
 /// Where an item's row is: its folder's node, and its name (with a `/` at the end for a folder).
@@ -90,21 +97,6 @@ impl Key {
     fn place(&self) -> (u64, &str) {
         (self.folder, &self.name)
     }
-}
-
-/// Why an item couldn't be synced, kept until it changes or succeeds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
-    /// The error's word.
-    pub kind: String,
-    /// What failed and why.
-    pub reason: String,
-    /// What to do.
-    pub remedy: String,
-    /// When it came up first.
-    pub since: Nanos,
-    /// Whether trying again is useless until the item changes.
-    pub settled: bool,
 }
 
 /// A line of the history.
@@ -177,7 +169,7 @@ impl Trees {
     /// Forgets everything but the history and these facts.
     pub fn begin_anew(&self, kept: &[&str]) -> Result<()> {
         let tx = self.db.begin_write().map_err(state_error)?;
-        for table in [ITEMS, PROBLEMS, TRANSFERS] {
+        for table in [ITEMS, PROBLEMS, UNTOLD, TRANSFERS] {
             tx.delete_table(table).map_err(state_error)?;
         }
         for table in [DIRTY, SKIPPED] {
@@ -226,6 +218,7 @@ impl Trees {
             inodes: tx.open_table(INODES).map_err(state_error)?,
             ids: tx.open_table(IDS).map_err(state_error)?,
             problems: tx.open_table(PROBLEMS).map_err(state_error)?,
+            untold: tx.open_table(UNTOLD).map_err(state_error)?,
             transfers: tx.open_table(TRANSFERS).map_err(state_error)?,
             departed: tx.open_table(DEPARTED).map_err(state_error)?,
             departed_ids: tx.open_table(DEPARTED_IDS).map_err(state_error)?,
@@ -258,6 +251,7 @@ impl Trees {
             ids: BTreeMap::new(),
             events: Vec::new(),
             problems: BTreeMap::new(),
+            told: Vec::new(),
             transfers: BTreeMap::new(),
             facts: BTreeMap::new(),
         })
@@ -273,6 +267,7 @@ pub struct Snapshot {
     inodes: ReadOnlyTable<u64, u64>,
     ids: ReadOnlyTable<u64, Place>,
     problems: ReadOnlyTable<Place, &'static [u8]>,
+    untold: ReadOnlyTable<Place, &'static [u8]>,
     transfers: ReadOnlyTable<Place, &'static [u8]>,
     departed: ReadOnlyTable<u64, Place>,
     departed_ids: ReadOnlyTable<u64, Place>,
@@ -295,8 +290,7 @@ impl Snapshot {
 
     /// All items, from just after `after` on.
     pub fn items(&self, after: Option<&Key>) -> Result<Children> {
-        let from = after.map_or(Unbounded, |key| Excluded(key.place()));
-        let range = self.items.range::<(u64, &str)>((from, Unbounded)).map_err(state_error)?;
+        let range = self.items.range::<(u64, &str)>(beyond(after)).map_err(state_error)?;
         Ok(Children { range })
     }
 
@@ -377,9 +371,17 @@ impl Snapshot {
         self.dirty.len().map_err(state_error)
     }
 
-    /// The skipped items.
-    pub fn skipped(&self) -> Result<impl Iterator<Item = Result<Key>> + use<>> {
-        keys(&self.skipped, None)
+    /// Whether an item needs planning.
+    pub fn is_dirty(&self, key: &Key) -> Result<bool> {
+        Ok(self.dirty.get(key.place()).map_err(state_error)?.is_some())
+    }
+
+    /// The skipped items, from just after `after` on.
+    pub fn skipped(
+        &self,
+        after: Option<&Key>,
+    ) -> Result<impl Iterator<Item = Result<Key>> + use<>> {
+        keys(&self.skipped, after)
     }
 
     /// How many items are skipped.
@@ -387,13 +389,32 @@ impl Snapshot {
         self.skipped.len().map_err(state_error)
     }
 
-    /// The items that failed, with the reason.
-    pub fn problems(&self) -> Result<impl Iterator<Item = Result<(Key, Problem)>> + use<>> {
-        let range = self.problems.range::<Place>(..).map_err(state_error)?;
-        Ok(range.map(|row| {
+    /// The items that failed, with the reason, from just after `after` on.
+    pub fn problems(
+        &self,
+        after: Option<&Key>,
+    ) -> Result<impl Iterator<Item = Result<(Key, Problem)>> + use<>> {
+        let rows = self.problems.range::<(u64, &str)>(beyond(after)).map_err(state_error)?;
+        Ok(rows.map(|row| {
             let (place, row) = row.map_err(state_error)?;
             Ok((key_of(place.value()), decode(PROBLEM_FORMAT, row.value())?))
         }))
+    }
+
+    /// The items that came to be skipped or a problem, or are so no more, since the history last
+    /// told; with what it told then.
+    pub fn untold(&self) -> Result<impl Iterator<Item = Result<(Key, Option<Mark>)>> + use<>> {
+        let rows = self.untold.range::<Place>(..).map_err(state_error)?;
+        Ok(rows.map(|row| {
+            let (place, row) = row.map_err(state_error)?;
+            Ok((key_of(place.value()), decode(MARK_FORMAT, row.value())?))
+        }))
+    }
+
+    /// What holds up the task, or one side of it, as a whole.
+    pub fn holds(&self) -> Result<Vec<Hold>> {
+        let row = self.fact(HOLDS)?;
+        row.map_or(Ok(Vec::new()), |row| decode(HOLDS_FORMAT, &row))
     }
 
     /// How many items failed.
@@ -455,9 +476,12 @@ fn keys(
     table: &ReadOnlyTable<Place, ()>,
     after: Option<&Key>,
 ) -> Result<impl Iterator<Item = Result<Key>> + use<>> {
-    let from = after.map_or(Unbounded, |key| Excluded(key.place()));
-    let range = table.range::<(u64, &str)>((from, Unbounded)).map_err(state_error)?;
+    let range = table.range::<(u64, &str)>(beyond(after)).map_err(state_error)?;
     Ok(range.map(|row| Ok(key_of(row.map_err(state_error)?.0.value()))))
+}
+
+fn beyond(after: Option<&Key>) -> impl RangeBounds<(u64, &str)> {
+    (after.map_or(Bound::Unbounded, |key| Bound::Excluded(key.place())), Bound::Unbounded)
 }
 
 fn key_of((folder, name): (u64, &str)) -> Key {
@@ -510,6 +534,7 @@ pub struct Batch<'t> {
     ids: BTreeMap<Box<str>, Key>,
     events: Vec<Event>,
     problems: BTreeMap<Key, Option<Problem>>,
+    told: Vec<Key>,
     transfers: BTreeMap<Key, Option<Vec<u8>>>,
     facts: BTreeMap<&'static str, Option<Vec<u8>>>,
 }
@@ -549,6 +574,15 @@ impl Batch<'_> {
         let Some(key) = key else { return Ok(None) };
         let record = self.get(&key)?.filter(|record| record.remote_id() == id);
         Ok(record.map(|record| (key, record)))
+    }
+
+    /// The row that a folder's node leads to, this batch's changes included.
+    pub fn folder_key(&self, node: u64) -> Result<Option<Key>> {
+        let new = self.rows.iter().find(|(_, record)| record.node == node && !record.is_void());
+        match new {
+            Some((key, _)) => Ok(Some(key.clone())),
+            None => self.trees.snapshot()?.folder_key(node),
+        }
     }
 
     /// Replaces an item's facets. A record of nothing removes the row.
@@ -591,6 +625,19 @@ impl Batch<'_> {
         }
     }
 
+    /// The history says why an item isn't in sync, or that it is again.
+    pub fn tell(&mut self, key: Key) -> Result<()> {
+        self.told.push(key);
+        self.flush_if_full()
+    }
+
+    /// Notes what holds up the task, or one side of it, as a whole.
+    pub fn set_holds(&mut self, holds: &[Hold]) -> Result<()> {
+        let row = if holds.is_empty() { None } else { Some(encode(HOLDS_FORMAT, &holds)?) };
+        self.set_fact(HOLDS, row);
+        Ok(())
+    }
+
     /// Keeps or drops the note of an item's unfinished transfer.
     pub fn set_transfer(&mut self, key: Key, note: Option<Vec<u8>>) -> Result<()> {
         self.transfers.insert(key, note);
@@ -603,7 +650,8 @@ impl Batch<'_> {
     }
 
     fn flush_if_full(&mut self) -> Result<()> {
-        let rows = self.rows.len() + self.events.len() + self.problems.len() + self.transfers.len();
+        let rows = self.rows.len() + self.events.len() + self.transfers.len();
+        let rows = rows + self.problems.len() + self.told.len();
         if rows >= PENDING_ROWS { self.flush() } else { Ok(()) }
     }
 
@@ -628,6 +676,7 @@ impl Batch<'_> {
         self.rows.is_empty()
             && self.events.is_empty()
             && self.problems.is_empty()
+            && self.told.is_empty()
             && self.transfers.is_empty()
             && self.facts.is_empty()
     }
@@ -665,12 +714,16 @@ impl Batch<'_> {
     }
 
     /// Takes items off the list of those that need planning, though they aren't clean: nothing
-    /// is to be done about them until a side changes.
+    /// is to be done about them until a side changes, and nothing is wrong with them.
     pub fn leave(&mut self, keys: &[Key]) -> Result<()> {
         self.transact(Durability::None, |tx| {
             let mut dirty = tx.open_table(DIRTY).map_err(state_error)?;
+            let mut problems = tx.open_table(PROBLEMS).map_err(state_error)?;
+            let mut untold = tx.open_table(UNTOLD).map_err(state_error)?;
             for key in keys {
                 dirty.remove(key.place()).map_err(state_error)?;
+                let before = drop_problem(&mut problems, key)?;
+                note_untold(&mut untold, key, before, None)?;
             }
             Ok(())
         })
@@ -692,8 +745,8 @@ impl Batch<'_> {
                 record.forget_agreement();
             }
             let key = key_of(place.value());
-            if snapshot.problem(&key)?.is_some() {
-                self.set_problem(key.clone(), None)?;
+            if let Some(problem) = snapshot.problem(&key)? {
+                self.set_problem(key.clone(), Some(Problem { settled: false, ..problem }))?;
             }
             self.put(key, record)?;
         }
@@ -733,6 +786,7 @@ impl Batch<'_> {
         self.ids.clear();
         self.events.clear();
         self.problems.clear();
+        self.told.clear();
         self.transfers.clear();
         self.facts.clear();
         Ok(())
@@ -746,6 +800,7 @@ impl Batch<'_> {
         let mut inodes = tx.open_table(INODES).map_err(state_error)?;
         let mut ids = tx.open_table(IDS).map_err(state_error)?;
         let mut problems = tx.open_table(PROBLEMS).map_err(state_error)?;
+        let mut untold = tx.open_table(UNTOLD).map_err(state_error)?;
         let mut transfers = tx.open_table(TRANSFERS).map_err(state_error)?;
         let mut history = tx.open_table(HISTORY).map_err(state_error)?;
         let mut facts = tx.open_table(FACTS).map_err(state_error)?;
@@ -783,24 +838,26 @@ impl Batch<'_> {
                 Some(_) if bytes.is_some() => skipped.insert(place, ()).map_err(state_error)?,
                 _ => skipped.remove(place).map_err(state_error)?,
             };
-            // Whatever was wrong was wrong with what the item was before.
+            let mut before = old.as_ref().and_then(mark_of_skip);
             if old.as_ref() != Some(record) {
-                problems.remove(place).map_err(state_error)?;
+                before = drop_outdated(&mut problems, key, record)?.or(before);
             }
+            let after = if bytes.is_some() { mark_of_skip(record) } else { None };
+            note_untold(&mut untold, key, before, after)?;
             if bytes.is_none() {
                 transfers.remove(place).map_err(state_error)?;
             }
         }
         for (key, problem) in &self.problems {
-            match problem {
-                Some(problem) => {
-                    let row = encode(PROBLEM_FORMAT, problem)?;
-                    problems.insert(key.place(), row.as_slice()).map_err(state_error)?;
-                }
-                None => {
-                    problems.remove(key.place()).map_err(state_error)?;
-                }
+            let before = drop_problem(&mut problems, key)?;
+            note_untold(&mut untold, key, before, problem.as_ref().map(mark_of_problem))?;
+            if let Some(problem) = problem {
+                let row = encode(PROBLEM_FORMAT, problem)?;
+                problems.insert(key.place(), row.as_slice()).map_err(state_error)?;
             }
+        }
+        for key in &self.told {
+            untold.remove(key.place()).map_err(state_error)?;
         }
         for (key, note) in &self.transfers {
             match note {
@@ -847,6 +904,51 @@ impl Batch<'_> {
             trees.drop_oldest(&mut tx.open_table(HISTORY).map_err(state_error)?)
         })
     }
+}
+
+fn mark_of_skip(record: &Record) -> Option<Mark> {
+    let skip = record.skip.as_ref()?;
+    Some(Mark { code: skip.reason.word().into(), since: skip.since })
+}
+
+fn mark_of_problem(problem: &Problem) -> Mark {
+    Mark { code: problem.kind.clone(), since: problem.since }
+}
+
+fn drop_problem(problems: &mut redb::Table<'_, Place, &[u8]>, key: &Key) -> Result<Option<Mark>> {
+    let Some(row) = problems.remove(key.place()).map_err(state_error)? else { return Ok(None) };
+    Ok(Some(mark_of_problem(&decode(PROBLEM_FORMAT, row.value())?)))
+}
+
+/// Whatever was wrong was wrong with what the item was before, but for a folder that can't be
+/// listed.
+fn drop_outdated(
+    problems: &mut redb::Table<'_, Place, &[u8]>,
+    key: &Key,
+    record: &Record,
+) -> Result<Option<Mark>> {
+    let row = problems.get(key.place()).map_err(state_error)?;
+    let Some(row) = row.map(|row| decode::<Problem>(PROBLEM_FORMAT, row.value())) else {
+        return Ok(None);
+    };
+    let stays = row?.unread.is_some_and(|side| record.is_on(side) && record.skip.is_none());
+    if stays { Ok(None) } else { drop_problem(problems, key) }
+}
+
+/// Notes how an item was before it came to be skipped or a problem, or ceased to be. How it was
+/// when the history last told counts.
+fn note_untold(
+    untold: &mut redb::Table<'_, Place, &[u8]>,
+    key: &Key,
+    before: Option<Mark>,
+    after: Option<Mark>,
+) -> Result<()> {
+    let same = before.as_ref().map(|mark| &mark.code) == after.as_ref().map(|mark| &mark.code);
+    if same || untold.get(key.place()).map_err(state_error)?.is_some() {
+        return Ok(());
+    }
+    let row = encode(MARK_FORMAT, &before)?;
+    untold.insert(key.place(), row.as_slice()).map(drop).map_err(state_error)
 }
 
 /// redb panics on some damaged files; they must end one task, not the process.

@@ -27,7 +27,7 @@ pub struct Memory {
     inner: Mutex<Inner>,
     /// Called before every call is carried out, with its name and path.
     pub hook: Mutex<Option<Hook>>,
-    /// Calls of this "name path" always fail so.
+    /// Calls of this "name path", or of this name, always fail so.
     pub broken: Mutex<Option<(String, Kind)>>,
 }
 
@@ -371,7 +371,7 @@ impl Memory {
             hook(&format!("{name} {path}"));
         }
         if let Some((call, kind)) = &*self.broken.lock().unwrap()
-            && *call == format!("{name} {path}")
+            && (*call == format!("{name} {path}") || call == name)
         {
             self.lock().calls.push(format!("{name} {path}"));
             return Err(Error::new(*kind, format!("{name} {path}"), "it is broken"));

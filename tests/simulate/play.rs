@@ -485,12 +485,12 @@ impl Player {
         let tell = || -> Result<BTreeMap<String, String>> {
             let snapshot = engine.trees().snapshot()?;
             let mut told = BTreeMap::new();
-            for key in snapshot.skipped()? {
+            for key in snapshot.skipped(None)? {
                 let key = key?;
                 let reason = snapshot.get(&key)?.and_then(|record| record.skip);
                 told.insert(snapshot.path(&key)?, format!("skipped: {reason:?}"));
             }
-            for problem in snapshot.problems()? {
+            for problem in snapshot.problems(None)? {
                 let (key, problem) = problem?;
                 told.insert(snapshot.path(&key)?, problem.reason);
             }

@@ -1,0 +1,80 @@
+//! What is told of an item that isn't synced: a word, and what to do about it.
+
+use super::SkipReason;
+
+impl SkipReason {
+    /// A word for scripts and logs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            SkipReason::ReservedName => "reserved-name",
+            SkipReason::ReservedBeginning => "reserved-beginning",
+            SkipReason::Character(_) => "character",
+            SkipReason::ServiceName => "service-name",
+            SkipReason::NotUtf8 => "not-utf8",
+            SkipReason::NameTooLong => "name-too-long",
+            SkipReason::PathTooLong => "path-too-long",
+            SkipReason::TooLarge => "too-large",
+            SkipReason::MountPoint => "mount-point",
+            SkipReason::SymbolicLink => "symbolic-link",
+            SkipReason::SpecialFile => "special-file",
+            SkipReason::Shortcut => "shortcut",
+            SkipReason::OnlineDocument => "online-document",
+            SkipReason::NotDownloadable => "not-downloadable",
+            SkipReason::ExcludedFolder => "excluded-folder",
+            SkipReason::ExcludedName(_) => "excluded-name",
+            SkipReason::OverLimit(_) => "over-limit",
+        }
+    }
+
+    /// What to do, for a person who wants it synced.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            SkipReason::ReservedName | SkipReason::ReservedBeginning => {
+                "nothing to do; rename it if it is a file of yours"
+            }
+            SkipReason::Character(_) => "rename it without that character",
+            SkipReason::ServiceName => {
+                "rename it; mooring service show SERVICE tells which names the service takes"
+            }
+            SkipReason::NotUtf8 => "rename it with characters in UTF-8",
+            SkipReason::NameTooLong => "shorten its name",
+            SkipReason::PathTooLong => {
+                "shorten its name or that of a folder it is in, or move it up"
+            }
+            SkipReason::TooLarge => "split it or keep it elsewhere",
+            SkipReason::MountPoint => "make a task of its own for what is mounted there",
+            SkipReason::SymbolicLink | SkipReason::Shortcut => {
+                "put there what it leads to, or have that synced where it is"
+            }
+            SkipReason::SpecialFile => "nothing to do; only files and folders can be synced",
+            SkipReason::OnlineDocument => {
+                "save it as a file there, or see whether mooring service show SERVICE has a task \
+                 setting for such documents"
+            }
+            SkipReason::ExcludedFolder => {
+                "nothing to do; mooring task set TASK --include-folder PATH takes it in again"
+            }
+            SkipReason::ExcludedName(_) => {
+                "nothing to do; mooring task set TASK --include PATTERN takes such names in again"
+            }
+            SkipReason::OverLimit(_) => {
+                "nothing to do; mooring task set TASK --max-size raises the limit"
+            }
+            SkipReason::NotDownloadable => "ask its owner to let it be downloaded",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_words() {
+        for reason in [SkipReason::Character(':'), SkipReason::NotUtf8, SkipReason::TooLarge] {
+            let word = reason.word();
+            assert!(word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-' || b == b'8'));
+            assert!(!reason.remedy().is_empty());
+        }
+    }
+}
