@@ -238,11 +238,11 @@ impl Player {
         let undisturbed = meanwhile.is_empty() && wide == Wide::Everything;
         let result = self.cycle(&look)?;
         if self.distrusted
-            && undisturbed
             && let Ok(report) = &result
         {
+            // What it finds is agreed on, and may be removed later.
             self.distrusted = false;
-            if report.deleted_local + report.deleted_remote > 0 {
+            if undisturbed && report.deleted_local + report.deleted_remote > 0 {
                 return broken("P10", format!("without a state, it removes: {report:?}"));
             }
         }
