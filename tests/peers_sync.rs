@@ -334,7 +334,7 @@ fn the_exit_code_and_the_report_tell_how_it_ended() {
         assert_eq!(held.status.code(), Some(3), "{}: {held:?}", peer.name());
         let report: Value = serde_json::from_slice(&held.stdout).unwrap();
         assert_eq!(counts(&report), [("held", 12), ("skipped", 1)], "{}", peer.name());
-        assert_eq!(report["problems"][0]["kind"], "approval", "{}: {report}", peer.name());
+        assert_eq!(report["problems"][0]["kind"], "mass-removal", "{}: {report}", peer.name());
         assert_eq!(pair.remote_tree().len(), 13, "{}", peer.name());
         let line = ["sync", "docs", "--json", "--approve"];
         let report: Value = serde_json::from_str(&pair.done(&line)).unwrap();
