@@ -24,7 +24,8 @@ const ENTERED: &[(&str, &str)] = &[
 
 const CONFLICT: &str = "which content keeps its name when both sides of a two-way task changed a file: local, remote, \
      newer or both; new tasks: local";
-const CONSISTENCY: &str = "on or off: trust hashes only, not size and time, and read every file again daily; new tasks: off";
+const CONSISTENCY: &str =
+    "on or off: compare once more what was sent, and read every file again daily; new tasks: off";
 const EXCLUDE_FOLDER: (&str, &str) = (
     "--exclude-folder PATH",
     "a folder to leave out on both sides, by its path in the task; may be given again",

@@ -425,7 +425,6 @@ impl Engine {
             progress: &self.progress,
             clock: self.clock.as_ref(),
             hash: self.descriptor.hash,
-            trusts_times: self.descriptor.keeps_mtime && !self.task.consistency_check,
             verifies: self.task.consistency_check,
             cancel: &self.cancel,
         }

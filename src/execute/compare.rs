@@ -9,7 +9,7 @@ use crate::http::read_error;
 use crate::local::Disk;
 use crate::model::{ConflictPolicy, Fingerprint, ItemKind, LocalPrint, RemotePrint, Version};
 use crate::remote::{Entry, Place};
-use crate::rules::{conflict_name, is_newer, is_same_time};
+use crate::rules::{conflict_name, is_newer};
 use crate::store::Synced;
 use std::io::Read;
 
@@ -198,8 +198,8 @@ fn agreed(job: &Job, content: Fingerprint) -> Result<Done> {
     Ok(Done::Agreed(Synced { local, remote: remote.clone(), content: Some(content) }))
 }
 
-/// Compares by the service's hash where it has one, else by size and time where they may be
-/// trusted, else byte by byte as far as needed.
+/// Compares by the service's hash where it has one, else byte by byte as far as needed: two
+/// contents of one size may well be of the same second.
 fn compare(context: &Context<'_>, disk: &Disk, source: &Source, job: &Job) -> Result<Likeness> {
     let (local, remote) = sides(job)?;
     if remote.size > local.size {
@@ -208,17 +208,11 @@ fn compare(context: &Context<'_>, disk: &Disk, source: &Source, job: &Job) -> Re
     let file = up::open_at_rest(context, disk, &job.path, &local)?;
     if remote.size == local.size
         && let Some(entry) = source.stat(job.place())?
+        && let Some(told) = entry.hash
     {
-        if let Some(told) = entry.hash {
-            let (content, ours) = sums(&file, Some(told.kind()), context.cancel)?;
-            let same = ours == Some(told);
-            return Ok(if same { Likeness::Same(content) } else { Likeness::Different });
-        }
-        // Once something was agreed on, both have changed since: their times say nothing.
-        let trusted = context.trusts_times && job.content.is_none() && entry.print.same(remote);
-        if trusted && is_same_time(local.mtime, entry.print.mtime) {
-            return Ok(Likeness::Same(fingerprint(&file, context.cancel)?));
-        }
+        let (content, ours) = sums(&file, Some(told.kind()), context.cancel)?;
+        let same = ours == Some(told);
+        return Ok(if same { Likeness::Same(content) } else { Likeness::Different });
     }
     let what = format!("comparing {}", job.path);
     let mut download = source.read(job.place(), &remote.version, 0)?;

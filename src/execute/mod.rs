@@ -106,9 +106,6 @@ pub(crate) struct Context<'a> {
     pub clock: &'a dyn Clock,
     /// How the service hashes what it has.
     pub hash: Option<HashKind>,
-    /// Whether a file that both sides have is the same when size and time of modification are,
-    /// as long as nothing was agreed on about it.
-    pub trusts_times: bool,
     /// Whether the service's hash of what was sent is compared whatever the adapter did.
     pub verifies: bool,
     pub cancel: &'a Cancel,

@@ -16,4 +16,4 @@ pub use filter::{Filter, MB, is_closed};
 pub use names::{MAX_PATH, NameCheck, SkipReason, WORK_FOLDER, dies_with_folder};
 pub use namesake::namesake;
 pub use schedule::{Grid, Schedule, ScheduleChange, WeekHour};
-pub use times::{is_newer, is_same_time};
+pub use times::is_newer;

@@ -13,14 +13,6 @@ pub fn is_newer(this: Option<Nanos>, that: Option<Nanos>) -> bool {
     }
 }
 
-/// Whether a file's time is the one that a service tells, which may have cut it to seconds,
-/// milliseconds or microseconds.
-pub fn is_same_time(file: Nanos, told: Option<Nanos>) -> bool {
-    let (Some(file), Some(told)) = (usable(Some(file)), usable(told)) else { return false };
-    let unit = [SECOND, 1_000_000, 1_000].into_iter().find(|unit| told % unit == 0).unwrap_or(1);
-    file / unit == told / unit
-}
-
 fn usable(time: Option<Nanos>) -> Option<Nanos> {
     time.filter(|time| *time > 0)
 }
@@ -43,18 +35,5 @@ mod tests {
         ] {
             assert!(!is_newer(this, that), "{this:?} {that:?}");
         }
-    }
-
-    #[test]
-    fn a_time_is_the_same_as_far_as_it_is_kept() {
-        let file = 1_700_000_000_123_456_789;
-        for told in [file, file - 789, file - 456_789, file - 123_456_789] {
-            assert!(is_same_time(file, Some(told)), "{told}");
-        }
-        for told in [file + 1, file - 788, file - 123_456_788, file + SECOND - 123_456_789] {
-            assert!(!is_same_time(file, Some(told)), "{told}");
-        }
-        assert!(!is_same_time(0, Some(0)));
-        assert!(!is_same_time(file, None));
     }
 }

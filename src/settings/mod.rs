@@ -56,7 +56,7 @@ pub struct Task {
     pub direction: Direction,
     /// Which content keeps its name when both sides changed a file.
     pub conflict: ConflictPolicy,
-    /// Whether contents are compared where size and time of modification would do.
+    /// Whether what was sent is compared once more, and what is there read again.
     pub consistency_check: bool,
     /// Nothing is removed at the destination.
     pub keep_removed: bool,
@@ -111,7 +111,7 @@ pub struct NewTask {
     /// Which content keeps its name when both sides changed a file.
     #[serde(default)]
     pub conflict: ConflictPolicy,
-    /// Whether contents are compared where size and time of modification would do.
+    /// Whether what was sent is compared once more, and what is there read again.
     #[serde(default)]
     pub consistency_check: bool,
     /// Nothing is removed at the destination.
@@ -135,7 +135,7 @@ pub struct TaskChange {
     pub direction: Option<Direction>,
     /// Which content keeps its name when both sides changed a file.
     pub conflict: Option<ConflictPolicy>,
-    /// Whether contents are compared where size and time of modification would do.
+    /// Whether what was sent is compared once more, and what is there read again.
     pub consistency_check: Option<bool>,
     /// Whether nothing is removed at the destination.
     pub keep_removed: Option<bool>,
