@@ -42,6 +42,8 @@ pub enum Kind {
     Protocol,
     /// Bytes don't have the length or hash they should have.
     Integrity,
+    /// The disk altered or lost a file by itself.
+    Damaged,
     /// A local disk operation failed.
     Disk,
     /// A program is still writing to the local file.
@@ -87,7 +89,7 @@ impl Reaction {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 23] = [
+    pub const ALL: [Kind; 24] = [
         Kind::Offline,
         Kind::Busy,
         Kind::SignIn,
@@ -103,6 +105,7 @@ impl Kind {
         Kind::TooLarge,
         Kind::Protocol,
         Kind::Integrity,
+        Kind::Damaged,
         Kind::Disk,
         Kind::InUse,
         Kind::Untrusted,
@@ -119,9 +122,12 @@ impl Kind {
             Kind::Changed | Kind::Exists | Kind::NotFound => Reaction::Replan,
             Kind::Protocol | Kind::Integrity | Kind::Disk | Kind::InUse => Reaction::Retry,
             Kind::Offline | Kind::Busy | Kind::DiskFull | Kind::QuotaFull => Reaction::Wait,
-            Kind::Denied | Kind::BadName | Kind::NameTaken | Kind::NameClash | Kind::TooLarge => {
-                Reaction::Skip
-            }
+            Kind::Denied
+            | Kind::BadName
+            | Kind::NameTaken
+            | Kind::NameClash
+            | Kind::TooLarge
+            | Kind::Damaged => Reaction::Skip,
             Kind::SignIn | Kind::Untrusted | Kind::RootLost | Kind::Approval | Kind::Usage => {
                 Reaction::Ask
             }
@@ -147,6 +153,7 @@ impl Kind {
             Kind::TooLarge => "too-large",
             Kind::Protocol => "protocol",
             Kind::Integrity => "integrity",
+            Kind::Damaged => "damaged",
             Kind::Disk => "disk",
             Kind::InUse => "in-use",
             Kind::Untrusted => "untrusted",
@@ -183,6 +190,7 @@ impl Kind {
             Kind::TooLarge => "split it or leave it out",
             Kind::Protocol => "check that the address is that of the service",
             Kind::Integrity => "nothing to do; Mooring tries again by itself",
+            Kind::Damaged => "save what the service has over it",
             Kind::Disk => "check the disk and its file system",
             Kind::InUse => "nothing to do; it is synced once it is closed",
             Kind::Untrusted => {

@@ -353,7 +353,7 @@ fn a_damaged_file_waits_for_a_person_and_overwrites_nothing() {
             let report = bench.sync(look).unwrap();
             assert_eq!((report.held, report.errors, report.uploaded), (1, 0, 0), "{report:?}");
             let trouble = &report.problems[0];
-            assert_eq!((&*trouble.path, &*trouble.kind), ("b", "approval"));
+            assert_eq!((&*trouble.path, &*trouble.kind), ("b", "damaged"));
             assert!(trouble.remedy.contains("touch it"), "{trouble:?}");
             assert!(trouble.remedy.contains("save what the service has"), "{trouble:?}");
         }

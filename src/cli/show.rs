@@ -274,7 +274,7 @@ fn status(out: &mut dyn Write, status: StatusView) -> io::Result<()> {
 }
 
 fn task_status(out: &mut dyn Write, task: &TaskStatus) -> io::Result<()> {
-    let is_live = !matches!(task.state.as_str(), "stopped" | "paused");
+    let is_live = !matches!(task.state.as_str(), "stopped" | "paused" | "suspended");
     let summary = match &task.overview {
         None => "never synced".to_owned(),
         Some(Overview { up_to_date: true, counts: each, .. }) if is_live => {

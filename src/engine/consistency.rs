@@ -10,8 +10,7 @@ use super::{Engine, Look, Report};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::execute::fingerprint;
-use crate::model::Nanos;
-use crate::store::{Event, Key, Problem, Record, decode, encode};
+use crate::store::{Key, Problem, Record, decode, encode};
 use std::fmt::Display;
 
 /// Fact: the item after which the round goes on.
@@ -61,8 +60,9 @@ impl Engine {
                     (None, Some(_)) => batch.set_problem(key.clone(), None)?,
                     (Some(error), None) => {
                         tracing::warn!(path, reason = error.reason(), "damaged");
-                        batch.event(event(self.clock.now(), &path, &error))?;
-                        batch.set_problem(key.clone(), Some(problem(self.clock.now(), &error)))?;
+                        let problem = Problem::new(&error, self.clock.now());
+                        let problem = Problem { settled: true, ..problem };
+                        batch.set_problem(key.clone(), Some(problem))?;
                     }
                 }
             }
@@ -101,31 +101,15 @@ fn is_checked(record: &Record) -> bool {
     record.node == 0 && record.skip.is_none() && record.is_clean() && content.is_some()
 }
 
-/// No other problem of a clean file waits for a person.
 fn is_damage(problem: &Problem) -> bool {
-    problem.kind == Kind::Approval.word()
+    problem.kind == Kind::Damaged.word()
 }
 
 fn damaged(path: &str, cause: impl Display) -> Error {
-    Error::new(Kind::Approval, path, cause).remedy(
+    Error::new(Kind::Damaged, path, cause).remedy(
         "if the file is right as it is, touch it, and it is sent to the service; if it is \
          damaged, save what the service has over it",
     )
-}
-
-fn problem(since: Nanos, error: &Error) -> Problem {
-    Problem {
-        kind: error.kind().word().into(),
-        reason: error.reason(),
-        remedy: error.advice().into(),
-        since,
-        settled: true,
-        unread: None,
-    }
-}
-
-fn event(time: Nanos, path: &str, error: &Error) -> Event {
-    Event { time, action: "error".into(), path: path.into(), bytes: 0, detail: error.to_string() }
 }
 
 fn decode_spot(row: &[u8]) -> Result<Key> {

@@ -3,7 +3,7 @@
 
 use super::{Engine, Report};
 use crate::error::Result;
-use crate::model::{ItemKind, Side};
+use crate::model::{ConflictPolicy, ItemKind, Side};
 use crate::plan::{Downward, Op, Upward};
 use crate::rules::{Brake, Sweep, Toll};
 use crate::store::{Hold, Key, Record, Snapshot};
@@ -212,11 +212,13 @@ fn sweep_of(op: Op, record: &Record) -> Option<(Side, Sweep)> {
     let (side, sweep) = match op {
         Op::Up(Upward::Remove) => (Side::Remote, Sweep::Removal),
         Op::Down(Downward::Remove) => (Side::Local, Sweep::Removal),
+        Op::Down(Downward::Replace | Downward::Resolve) | Op::Merge(ConflictPolicy::Remote)
+            if agreed =>
+        {
+            (Side::Local, Sweep::Overwrite)
+        }
         Op::Up(Upward::Replace | Upward::Resolve) | Op::Merge(_) if agreed => {
             (Side::Remote, Sweep::Overwrite)
-        }
-        Op::Down(Downward::Replace | Downward::Resolve) if agreed => {
-            (Side::Local, Sweep::Overwrite)
         }
         _ => return None,
     };
