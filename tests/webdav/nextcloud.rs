@@ -19,6 +19,8 @@ pub struct Nextcloud {
 
 #[derive(Default)]
 struct State {
+    /// Held while a request is answered: what it decides by stays true until it has acted.
+    turn: Mutex<()>,
     /// By path with a slash before each part; the root is empty.
     items: Mutex<BTreeMap<String, Item>>,
     count: AtomicUsize,
@@ -117,6 +119,7 @@ impl State {
     }
 
     fn answer(&self, request: &Request) -> Answer {
+        let _turn = self.turn.lock().unwrap();
         let header = |name: &str| request.headers.get(name).map(String::as_str);
         // user:password
         if header("authorization") != Some("Basic dXNlcjpwYXNzd29yZA==") {
