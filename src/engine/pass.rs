@@ -359,6 +359,12 @@ impl<'e> Pass<'e> {
                     then => self.done(key, path, then),
                 }
             }
+            Done::Unsent { base, local, error } => {
+                record.agree(base);
+                record.local = Facet::Now(local);
+                self.batch.put(key.clone(), record)?;
+                self.fail(key, path, error)
+            }
             Done::Purged(results) => {
                 for (doomed, result) in results {
                     match result {

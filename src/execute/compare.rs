@@ -69,13 +69,28 @@ pub(super) fn merge(
         let sent = up::send(context, up, job, local, Some(remote))?;
         return Ok(Done::Uploaded(Sent { overtook: true, ..sent }));
     }
-    let (kept, kept_print) = keep_here(context, up, down, job)?;
-    let then = match up::send(context, up, job, local, Some(remote)) {
-        Ok(synced) => Done::Uploaded(synced),
-        // The loser is safe; what failed is planned anew.
-        Err(_) => Done::Edited(local),
-    };
-    Ok(Done::Resolved { kept, kept_print, then: Box::new(then) })
+    let Kept { name, print, content } = keep_here(context, up, down, job)?;
+    let then = Box::new(overtake(context, up, job, Some(content))?);
+    Ok(Done::Resolved { kept: name, kept_print: print, then })
+}
+
+/// Sends the local file over a remote one that is kept elsewhere, with this fingerprint if it is
+/// known. What is kept isn't kept again because sending fails.
+fn overtake(
+    context: &Context<'_>,
+    up: &Up,
+    job: &Job,
+    content: Option<Fingerprint>,
+) -> Result<Done> {
+    let (local, remote) = sides(job)?;
+    Ok(match up::send(context, up, job, local, Some(remote)) {
+        Ok(sent) => Done::Uploaded(sent),
+        Err(error) => {
+            // No file on the disk ever was this one.
+            let base = Synced { local: LocalPrint::default(), remote: remote.clone(), content };
+            Done::Unsent { base, local, error }
+        }
+    })
 }
 
 /// Whether the remote content keeps the name.
@@ -94,26 +109,28 @@ fn remote_wins(source: &Source, job: &Job, policy: ConflictPolicy) -> Result<boo
     }
 }
 
-/// Keeps the remote content on the disk under a conflict name. Tells the name, and the file unless
-/// an attempt that a crash cut short had kept it already.
-fn keep_here(
-    context: &Context<'_>,
-    up: &Up,
-    down: &Down,
-    job: &Job,
-) -> Result<(String, Option<LocalPrint>)> {
+/// A loser on the disk.
+struct Kept {
+    name: String,
+    /// `None` when an attempt that was cut short had kept it already.
+    print: Option<LocalPrint>,
+    content: Fingerprint,
+}
+
+/// Keeps the remote content on the disk under a conflict name.
+fn keep_here(context: &Context<'_>, up: &Up, down: &Down, job: &Job) -> Result<Kept> {
     let (arrival, Fetched { remote, content }) = down::fetch(context, down, job)?;
     for attempt in 0..NAMES {
         let name = loser_name(&job.path, remote.mtime, &remote.version, attempt);
         match arrival.land(&name, None, remote.mtime) {
-            Ok(print) => return Ok((name, Some(print))),
+            Ok(print) => return Ok(Kept { name, print: Some(print), content }),
             Err(error) if error.kind() == Kind::Exists => {
                 let there = local_file(&up.disk, &name)?;
                 if let Some(there) = there
                     && fingerprint(&there, context.cancel)? == content
                 {
                     arrival.discard()?;
-                    return Ok((name, None));
+                    return Ok(Kept { name, print: None, content });
                 }
             }
             Err(error) => {
@@ -146,8 +163,8 @@ pub(super) fn resolve_up(context: &Context<'_>, up: &Up, job: &Job) -> Result<Do
                     }
                     Err(error) => return Err(error),
                 }
-                let then = Done::Uploaded(up::send(context, up, job, local, Some(remote))?);
-                return Ok(Done::Resolved { kept, kept_print: None, then: Box::new(then) });
+                let then = Box::new(overtake(context, up, job, None)?);
+                return Ok(Done::Resolved { kept, kept_print: None, then });
             }
             Err(no_name(job))
         }

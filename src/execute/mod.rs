@@ -203,6 +203,13 @@ pub(crate) enum Done {
         kept_print: Option<LocalPrint>,
         then: Box<Done>,
     },
+    /// What the service has of it is kept elsewhere now, so it is the base of what is sent next;
+    /// but sending the file failed.
+    Unsent {
+        base: Synced,
+        local: LocalPrint,
+        error: Error,
+    },
 }
 
 /// A file that was sent.

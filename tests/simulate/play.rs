@@ -237,14 +237,14 @@ impl Player {
         };
         let undisturbed = meanwhile.is_empty() && wide == Wide::Everything;
         let result = self.cycle(&look)?;
-        if self.distrusted
-            && let Ok(report) = &result
+        // What one that failed found is agreed on as well, and may be removed by the next.
+        let distrusted = std::mem::take(&mut self.distrusted);
+        if let Ok(report) = &result
+            && distrusted
+            && undisturbed
+            && report.deleted_local + report.deleted_remote > 0
         {
-            // What it finds is agreed on, and may be removed later.
-            self.distrusted = false;
-            if undisturbed && report.deleted_local + report.deleted_remote > 0 {
-                return broken("P10", format!("without a state, it removes: {report:?}"));
-            }
+            return broken("P10", format!("without a state, it removes: {report:?}"));
         }
         if result.is_err() {
             // What was asked for is asked for again.
@@ -389,10 +389,11 @@ impl Player {
     /// Both sides have the same, but for what somebody is told of.
     fn check_equal(&self, report: &Report) -> Played<()> {
         let told = self.told()?;
+        tell(&self.story, || format!("   told: {told:?}"));
         let (local, remote) = (self.disk.tree(), tree_of(self.twin.items()));
         // Where what is removed is kept, what is moved is there twice.
         if !self.task.keep_removed {
-            self.check_copies(&local, &remote)?;
+            self.check_copies(&told, &local, &remote)?;
         }
         if self.task.direction != Direction::Both {
             return Ok(());
@@ -434,8 +435,10 @@ impl Player {
         let alike = |tree: &Tree| {
             let mut all: Vec<_> = tree
                 .iter()
-                .filter(|(path, _)| !is_told(told, path))
-                .map(|(path, content)| (without_marks(path), content.clone()))
+                .map(|(path, content)| (path, without_marks(path), content))
+                // A file and a folder of one name are told by the name.
+                .filter(|(path, plain, _)| !is_told(told, path) && !is_told(told, plain))
+                .map(|(_, plain, content)| (plain, content.clone()))
                 .collect();
             all.sort();
             all
@@ -460,12 +463,20 @@ impl Player {
         }
     }
 
-    /// No content is there more often than persons made it so.
-    fn check_copies(&self, local: &Tree, remote: &Tree) -> Played<()> {
+    /// No content is there more often than persons made it so: where the better one can't be sent,
+    /// the loser has its name and one of its own.
+    fn check_copies(
+        &self,
+        told: &BTreeMap<String, String>,
+        local: &Tree,
+        remote: &Tree,
+    ) -> Played<()> {
         let ledger = self.ledger();
         for tree in [local, remote] {
             let mut copies = BTreeMap::<_, u32>::new();
-            for content in tree.values().flatten().filter(|content| !content.is_empty()) {
+            let settled = tree.iter().filter(|(path, _)| !is_told(told, path));
+            let contents = settled.filter_map(|(_, content)| content.as_ref());
+            for content in contents.filter(|content| !content.is_empty()) {
                 *copies.entry(content).or_default() += 1;
             }
             for (content, count) in copies {
