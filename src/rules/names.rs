@@ -6,6 +6,7 @@ use crate::remote::{Descriptor, Special};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
+use unicode_normalization::UnicodeNormalization as _;
 
 /// Our own folder in a local root: files on their way in. Never synced, gone when it is empty.
 pub const WORK_FOLDER: &str = ".mooring";
@@ -237,6 +238,12 @@ impl NameCheck {
     pub fn check_limit(&self, size: u64) -> Option<SkipReason> {
         self.filter.limit_below(size).map(SkipReason::OverLimit)
     }
+}
+
+/// A name as a service sees it that tells letters apart neither by case nor by how their accents
+/// are written.
+pub fn folded(name: &str) -> String {
+    name.nfc().collect::<String>().to_lowercase()
 }
 
 /// Whether an item of this name, which isn't synced, may be removed with its folder.
