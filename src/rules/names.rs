@@ -351,12 +351,18 @@ mod tests {
     #[test]
     fn no_path_is_longer_than_mooring_allows() {
         static LONG: Descriptor =
-            Descriptor { max_path: usize::MAX, max_size: None, names: NameRule::NONE, ..SHORT };
+            Descriptor { max_path: usize::MAX, names: NameRule::NONE, ..PLAIN };
+        const PLAIN: Descriptor = Descriptor { max_size: None, folds_case: false, ..SHORT };
         let names = NameCheck::new(&LONG, "");
         let path = |characters: usize| "é/".repeat(characters / 2) + "n";
         assert_eq!(names.check(&path(MAX_PATH - 2), File, u64::MAX), None);
         let longer = path(MAX_PATH);
         assert_eq!(names.check(&longer, File, 0), Some(SkipReason::PathTooLong));
+        assert_eq!(names.check(&format!("{}n", path(MAX_PATH - 2)), File, 0), None);
+        assert!(!names.folds_case());
+        for name in [".", ".."] {
+            assert_eq!(names.check(name, Folder, 0), Some(SkipReason::ServiceName), "{name}");
+        }
     }
 
     #[test]
@@ -365,6 +371,21 @@ mod tests {
         assert_eq!(names.check("a", File, 1000), None);
         assert_eq!(names.check("a", File, 1001), Some(SkipReason::TooLarge));
         assert!(names.folds_case());
+    }
+
+    #[test]
+    fn what_a_person_leaves_out_is_left_out() {
+        let folders = ["a/b".to_string()].into();
+        let patterns = ["*.iso".to_string()].into();
+        let filter = Filter { folders, patterns, max_size: Some(7) };
+        let names = names().with_filter(filter);
+        let excluded = SkipReason::ExcludedName("*.iso".into());
+        assert_eq!(names.check("a/x.iso", File, 0), Some(excluded));
+        assert_eq!(names.check("a/x.iso", Folder, 0), None);
+        assert_eq!(names.check("a/b", Folder, 0), Some(SkipReason::ExcludedFolder));
+        assert_eq!(names.check("a/b", File, 0), None);
+        assert_eq!(names.check_limit(8), Some(SkipReason::OverLimit(7)));
+        assert_eq!(names.check_limit(7), None);
     }
 
     #[test]
