@@ -117,7 +117,8 @@ pub struct Event {
 
 /// The state of one task.
 pub struct Trees {
-    /// What is committed now, if anybody asked since the last change.
+    /// What is committed now, if anybody asked since the last change. Before the database, so that
+    /// it lets go of that before it is closed.
     latest: Mutex<Option<Snapshot>>,
     db: Database,
     /// What tells its file from a copy of it.
