@@ -8,6 +8,7 @@ use super::service::{Item, Twin};
 use mooring::clock::Clock;
 use mooring::model::Side;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub struct Ledger {
     pub due: Vec<(u32, Act)>,
     /// Calls in the running cycle so far.
     pub calls: u32,
+    /// Stands for all calls of the history.
+    pub log: DefaultHasher,
     /// What becomes of the next requests.
     pub failing: Option<(Trouble, u32)>,
     /// The power is off; `true` when it was cut rather than Mooring killed.
@@ -73,6 +76,7 @@ impl Ledger {
             touched: BTreeSet::new(),
             due: Vec::new(),
             calls: 0,
+            log: DefaultHasher::new(),
             failing: None,
             off: None,
             local_changes: 0,
@@ -89,15 +93,20 @@ impl Ledger {
     }
 
     fn touch(&mut self, path: Path) {
-        self.touched.insert(path.folder());
         // Folders made on the way.
-        let folder = path.folder();
-        let mut at = folder.as_str();
+        let mut at = path.folder();
+        self.touched.insert(at.into());
         while let Some((above, _)) = at.rsplit_once('/') {
             self.touched.insert(above.into());
             at = above;
         }
         self.touched.insert(String::new());
+    }
+
+    /// Mooring makes a call.
+    pub fn note_call(&mut self, call: &str, about: &str) {
+        self.calls += 1;
+        (call, about, self.time.elsewhere()).hash(&mut self.log);
     }
 
     /// Somebody does this.
@@ -106,40 +115,40 @@ impl Ledger {
             Act::Write(side, path, content) => {
                 let bytes: Bytes = content.bytes().into();
                 self.change(*side, &[*path], |ledger| match side {
-                    Side::Local => ledger.disk.write(&path.text(), &bytes),
-                    Side::Remote => ledger.twin.put(&path.text(), &bytes, ledger.time.elsewhere()),
+                    Side::Local => ledger.disk.write(path.0, &bytes),
+                    Side::Remote => ledger.twin.put(path.0, &bytes, ledger.time.elsewhere()),
                 });
             }
             Act::Save(path, content) => {
                 let bytes: Bytes = content.bytes().into();
-                self.change(Side::Local, &[*path], |it| it.disk.save(&path.text(), &bytes));
+                self.change(Side::Local, &[*path], |it| it.disk.save(path.0, &bytes));
             }
             Act::MakeFolder(side, path) => self.change(*side, &[*path], |ledger| match side {
-                Side::Local => ledger.disk.make_folder(&path.text()),
-                Side::Remote => ledger.twin.make(&path.text()),
+                Side::Local => ledger.disk.make_folder(path.0),
+                Side::Remote => ledger.twin.make(path.0),
             }),
             Act::Rename(side, from, to) => {
                 self.change(*side, &[*from, *to], |ledger| match side {
-                    Side::Local => ledger.disk.rename(&from.text(), &to.text()),
-                    Side::Remote => ledger.twin.relocate(&from.text(), &to.text()),
+                    Side::Local => ledger.disk.rename(from.0, to.0),
+                    Side::Remote => ledger.twin.relocate(from.0, to.0),
                 });
             }
             Act::Swap(side, one, two) => self.change(*side, &[*one, *two], |ledger| match side {
-                Side::Local => ledger.disk.swap(&one.text(), &two.text()),
-                Side::Remote => ledger.twin.swap(&one.text(), &two.text()),
+                Side::Local => ledger.disk.swap(one.0, two.0),
+                Side::Remote => ledger.twin.swap(one.0, two.0),
             }),
             Act::Remove(side, path) => self.change(*side, &[*path], |ledger| match side {
-                Side::Local => ledger.disk.remove(&path.text()),
-                Side::Remote => ledger.twin.delete(&path.text()),
+                Side::Local => ledger.disk.remove(path.0),
+                Side::Remote => ledger.twin.delete(path.0),
             }),
             Act::Touch(path, mtime) => {
                 let before = self.time.now() - 86_400_000_000_000;
-                self.disk.touch(&path.text(), mtime.then_some(before));
+                self.disk.touch(path.0, mtime.then_some(before));
                 self.touch(*path);
             }
-            Act::Close(path) => drop(self.disk.close(&path.text(), true)),
+            Act::Close(path) => drop(self.disk.close(path.0, true)),
             Act::OpenAll => self.disk.open_all(),
-            Act::Use(path) => drop(self.disk.use_file(&path.text(), true)),
+            Act::Use(path) => drop(self.disk.use_file(path.0, true)),
             Act::Room(bytes) => self.disk.set_room(Some(*bytes)),
             Act::Quota(bytes) => {
                 let items = self.twin.items();

@@ -5,7 +5,7 @@ use super::common::dice::Dice;
 use super::disk::{SimDisk, Tree};
 use super::ledger::{Ledger, tree_of};
 use super::script::{Act, Change, Script, Step, Trouble, Wide};
-use super::service::{At, Changes, Point, Twin, twins};
+use super::service::{At, Changes, Point, Twin, twin_named};
 use super::storage::Storage;
 use mooring::engine::{Engine, LocalLook, Look, Parts, Report, Turns, Workers};
 use mooring::error::{Error, Kind, Result};
@@ -17,6 +17,7 @@ use mooring::store::Trees;
 use nix::Error as Errno;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -80,27 +81,55 @@ struct Player {
     /// It didn't at some time.
     was_distrusted: bool,
     /// Every call that was made, if somebody wants to read them.
-    story: Option<Arc<Mutex<Vec<String>>>>,
+    story: Option<Told>,
 }
 
+/// What is told of a history: every call that Mooring made, and what came of it.
+type Told = Arc<Mutex<Vec<String>>>;
+
 /// Plays a history to its end. With a story, tells every call that Mooring made.
-pub fn play(script: &Script, story: Option<Arc<Mutex<Vec<String>>>>) -> Played<()> {
+pub fn play(script: &Script, story: Option<Told>) -> Played<()> {
+    play_once(script, story).0
+}
+
+/// The same, and once more: Mooring makes the same calls then.
+pub fn play_twice(script: &Script) -> Played<()> {
+    let (played, calls) = play_once(script, None);
+    if play_once(script, None) == (played.clone(), calls) {
+        return played;
+    }
+    let told = || {
+        let story = Told::default();
+        let end = play(script, Some(story.clone()));
+        let mut lines = std::mem::take(&mut *lock(&story));
+        lines.push(format!("{end:?}"));
+        lines
+    };
+    let (one, other) = (told(), told());
+    let differs = one.iter().zip(&other).find(|(line, again)| line != again);
+    broken("P9", format!("played again it is another: {differs:?}"))
+}
+
+/// How a history ends, and a number that stands for all calls made in it.
+fn play_once(script: &Script, story: Option<Told>) -> (Played<()>, u64) {
     PANIC.with(|last| *last.borrow_mut() = None);
     let mut player = Player::new(script, story);
-    let played = script.steps.iter().try_for_each(|step| player.step(step));
+    let mut played = script.steps.iter().try_for_each(|step| player.step(step));
     if let Some(panic) = PANIC.with(|last| last.borrow_mut().take()) {
-        return broken("no panic", panic);
+        played = broken("no panic", panic);
     }
-    played
+    let calls = player.ledger().log.finish();
+    (played, calls)
 }
 
 impl Player {
-    fn new(script: &Script, story: Option<Arc<Mutex<Vec<String>>>>) -> Player {
+    fn new(script: &Script, story: Option<Told>) -> Player {
         let world = script.world;
         let time = Time::new();
         let disk = SimDisk::new(time.clone(), world.format);
         let clock = time.clone();
-        let twin = Twin::new(twins()[world.twin], world.seed, Box::new(move || clock.elsewhere()));
+        let twin =
+            Twin::new(twin_named(world.twin), world.seed, Box::new(move || clock.elsewhere()));
         let task = Task {
             name: "task".into(),
             id: 1,
@@ -141,7 +170,7 @@ impl Player {
         let (ledger, story) = (self.ledger.clone(), self.story.clone());
         self.disk.set_hook(Some(Box::new(move |call, about| {
             let mut ledger = lock(&ledger);
-            ledger.calls += 1;
+            ledger.note_call(call, about);
             tell(&story, || format!("{:4}   disk {call} {about}", ledger.calls));
             // Nobody gets between a last look and what follows it: that is left to chance, and
             // said so where it is.
@@ -155,7 +184,7 @@ impl Player {
         let (ledger, story) = (self.ledger.clone(), self.story.clone());
         self.twin.set_hook(Some(Box::new(move |_, Point { call, path, at }| {
             let mut ledger = lock(&ledger);
-            ledger.calls += 1;
+            ledger.note_call(call, path);
             tell(&story, || format!("{:4}   service {call} {path} {at:?}", ledger.calls));
             ledger.do_due();
             ledger.time.pass();
@@ -264,6 +293,7 @@ impl Player {
             (ledger.calls, ledger.local_changes, ledger.remote_changes) = (0, 0, 0);
         }
         let result = engine.cycle(look);
+        format!("{result:?}").hash(&mut self.ledger().log);
         tell(&self.story, || format!("   => {result:?}"));
         let off = {
             let mut ledger = self.ledger();
@@ -634,7 +664,7 @@ fn show(content: &[u8]) -> String {
     format!("{text:?} ({} bytes)", content.len())
 }
 
-fn tell(story: &Option<Arc<Mutex<Vec<String>>>>, line: impl FnOnce() -> String) {
+fn tell(story: &Option<Told>, line: impl FnOnce() -> String) {
     if let Some(story) = story {
         lock(story).push(line());
     }

@@ -7,13 +7,13 @@ use super::common::dice::Dice;
 use super::disk::Format;
 use super::service::{Abilities, twins};
 use mooring::model::{Direction, Side};
-use std::fmt;
+use std::sync::LazyLock;
 
 /// What a world is like.
 #[derive(Clone, Copy, Debug)]
 pub struct World {
-    /// Which of [`twins`] the service is.
-    pub twin: usize,
+    /// The name of one of [`twins`], which the service is.
+    pub twin: &'static str,
     pub direction: Direction,
     pub keep_removed: bool,
     pub format: Format,
@@ -58,6 +58,7 @@ pub enum Wide {
     Touched,
     /// The same, and the service.
     TouchedAndRemote,
+    /// The service only.
     Remote,
 }
 
@@ -118,9 +119,9 @@ pub enum Trouble {
     LostReply,
 }
 
-/// A path by numbers, so that many acts meet at few places.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Path(pub u16);
+/// A path, one of few, so that many acts meet at the same places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path(pub &'static str);
 
 /// A content by its number; its size follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,35 +145,32 @@ const NAMES: &[&str] = &[
     "w?",
 ];
 
-impl Path {
-    /// The path it stands for.
-    pub fn text(self) -> String {
-        let Path(number) = self;
-        let name = NAMES[(number >> 8) as usize % NAMES.len()];
-        let folder = |shift: u16| FOLDERS[(number >> shift) as usize % FOLDERS.len()];
-        match number & 3 {
-            0 | 1 => name.to_string(),
-            2 => format!("{}/{name}", folder(2)),
-            _ => format!("{}/{}/{name}", folder(2), folder(4)),
-        }
-    }
+/// Every path that a generated history may name.
+static PATHS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let all = NAMES.iter().flat_map(|name| (0..64).map(move |place| path(name, place)));
+    all.collect()
+});
 
+/// A name on the top level or in one or two folders.
+fn path(name: &str, place: usize) -> String {
+    let folder = |number: usize| FOLDERS[number % FOLDERS.len()];
+    match place & 3 {
+        0 | 1 => name.to_string(),
+        2 => format!("{}/{name}", folder(place >> 2)),
+        _ => format!("{}/{}/{name}", folder(place >> 2), folder(place >> 4)),
+    }
+}
+
+impl Path {
     /// The folder it is in.
-    pub fn folder(self) -> String {
-        let text = self.text();
-        text.rsplit_once('/').map_or_else(String::new, |(folder, _)| folder.into())
+    pub fn folder(self) -> &'static str {
+        self.0.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
     fn any(dice: &mut Dice) -> Path {
         let odd = dice.roll(8) == 0;
         let name = dice.roll(if odd { NAMES.len() as u64 } else { 5 });
-        Path((name << 8) as u16 | dice.roll(64) as u16)
-    }
-}
-
-impl fmt::Debug for Path {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.text())
+        Path(&PATHS[(name * 64 + dice.roll(64)) as usize])
     }
 }
 
@@ -207,14 +205,14 @@ impl Script {
     pub fn of(seed: u64) -> Script {
         let mut dice = Dice::new(seed);
         let twins = twins();
-        let twin = dice.roll(twins.len() as u64) as usize;
+        let abilities = twins[dice.roll(twins.len() as u64) as usize];
         let direction = match dice.roll(8) {
             0 => Direction::Upload,
             1 => Direction::Download,
             _ => Direction::Both,
         };
         let world = World {
-            twin,
+            twin: abilities.name,
             direction,
             keep_removed: dice.roll(10) == 0,
             format: match dice.roll(6) {
@@ -224,7 +222,7 @@ impl Script {
             workers: 1 + dice.roll(4) as usize,
             seed,
         };
-        let mut author = Author { dice, contents: 0, abilities: twins[twin] };
+        let mut author = Author { dice, contents: 0, abilities };
         Script { world, steps: author.steps() }
     }
 }
