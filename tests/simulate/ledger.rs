@@ -3,7 +3,7 @@
 
 use super::clock::Time;
 use super::disk::{Bytes, SimDisk, Tree};
-use super::script::{Act, Path, Trouble};
+use super::script::{Act, Content, Path, Trouble};
 use super::service::{Item, Twin};
 use mooring::clock::Clock;
 use mooring::model::Side;
@@ -41,6 +41,10 @@ pub struct Ledger {
     pub remote_changes: u32,
     /// The task knows its folders.
     pub linked: bool,
+    /// The root on the service isn't in its place.
+    pub remote_away: bool,
+    /// What was taken out of the task on the service, last at the end.
+    pub away: Vec<u64>,
 }
 
 /// What the service has.
@@ -82,6 +86,8 @@ impl Ledger {
             local_changes: 0,
             remote_changes: 0,
             linked: false,
+            remote_away: false,
+            away: Vec::new(),
         }
     }
 
@@ -127,6 +133,38 @@ impl Ledger {
                 Side::Local => ledger.disk.make_folder(path.0),
                 Side::Remote => ledger.twin.make(path.0),
             }),
+            Act::Many(side, folder, count, Content(first)) => {
+                self.change(*side, &[*folder], |it| {
+                    let mut done = false;
+                    for number in 0..*count {
+                        let path = format!("{}/{number:03}", folder.0);
+                        let bytes: Bytes = Content(first + number * 64).bytes().into();
+                        done |= match side {
+                            Side::Local => it.disk.write(&path, &bytes),
+                            Side::Remote => it.twin.put(&path, &bytes, it.time.elsewhere()),
+                        };
+                    }
+                    done
+                })
+            }
+            Act::MakeOdd(path, odd) => {
+                self.change(Side::Local, &[*path], |it| it.disk.make_odd(path.0, *odd));
+            }
+            Act::MakeSpecial(path, special) => {
+                self.change(Side::Remote, &[*path], |it| it.twin.put_special(path.0, *special));
+            }
+            Act::WriteNamesake(path, content) => self.change(Side::Remote, &[*path], |ledger| {
+                ledger.twin.put_namesake(path.0, &content.bytes(), ledger.time.elsewhere())
+            }),
+            Act::Link(from, to) => {
+                self.change(Side::Local, &[*from, *to], |it| it.disk.link(from.0, to.0));
+            }
+            Act::TakeOut(path) => self.take_out(*path),
+            Act::BringBack(path) => {
+                if let Some(id) = self.away.pop() {
+                    self.change(Side::Remote, &[*path], |it| it.twin.bring_back(id, path.0));
+                }
+            }
             Act::Rename(side, from, to) => {
                 self.change(*side, &[*from, *to], |ledger| match side {
                     Side::Local => ledger.disk.rename(from.0, to.0),
@@ -172,9 +210,22 @@ impl Ledger {
         }
     }
 
+    /// Moves an item on the service to where the task doesn't see it.
+    fn take_out(&mut self, path: Path) {
+        let mut away = None;
+        self.change(Side::Remote, &[path], |ledger| {
+            away = ledger.twin.take_out(path.0);
+            away.is_some()
+        });
+        self.away.extend(away);
+    }
+
     /// Changes a side at these places, and writes down which contents that took away, made or
     /// moved.
     fn change(&mut self, side: Side, at: &[Path], change: impl FnOnce(&Ledger) -> bool) {
+        if side == Side::Remote && self.remote_away {
+            return;
+        }
         let before = self.tree(side);
         if !change(self) {
             return;
@@ -215,7 +266,7 @@ impl Ledger {
 
     /// Everything is as it should be.
     pub fn put_in_order(&mut self) {
-        self.disk.mount(true);
+        self.put_roots_back();
         self.disk.open_all();
         self.disk.set_room(None);
         self.twin.set_quota(None);
@@ -223,8 +274,20 @@ impl Ledger {
         self.time.rest(Duration::from_secs(120));
     }
 
+    /// Both roots are in their places.
+    pub fn put_roots_back(&mut self) {
+        self.disk.mount(true);
+        if std::mem::take(&mut self.remote_away) {
+            self.twin.move_root(false, false);
+        }
+    }
+
     /// The contents that are owed and nowhere to be found.
     pub fn lost(&self) -> Vec<Bytes> {
+        if self.remote_away {
+            // They are told again when it is back.
+            return Vec::new();
+        }
         let aftermath = self.twin.aftermath();
         let mut there: BTreeSet<Bytes> = self.disk.tree().into_values().flatten().collect();
         there.extend(self.twin.items().into_iter().filter_map(|item| item.content));

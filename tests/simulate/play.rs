@@ -4,14 +4,15 @@ use super::clock::Time;
 use super::common::dice::Dice;
 use super::disk::{SimDisk, Tree};
 use super::ledger::{Ledger, tree_of};
-use super::script::{Act, Change, Script, Step, Trouble, Wide};
+use super::script::{Act, Change, Instead, LeaveOut, Script, Step, Trouble, Wide};
 use super::service::{At, Changes, Point, Twin, twin_named};
 use super::storage::Storage;
 use mooring::engine::{Engine, LocalLook, Look, Parts, Report, Turns, Workers};
 use mooring::error::{Error, Kind, Result};
 use mooring::http::Cancel;
 use mooring::local::Disk;
-use mooring::model::{ConflictPolicy, Direction, Side};
+use mooring::model::{Direction, Side};
+use mooring::rules::Filter;
 use mooring::settings::Task;
 use mooring::store::Trees;
 use nix::Error as Errno;
@@ -71,13 +72,17 @@ struct Player {
     storage: Storage,
     /// Counts the files that were put in the state's place.
     file: u64,
-    copy: Option<Storage>,
+    copy: Option<(Storage, bool)>,
+    approves: bool,
     task: Task,
     workers: usize,
     engine: Option<Engine>,
     dice: Dice,
-    /// The state doesn't know what was agreed on.
-    distrusted: bool,
+    /// The promise of a state that doesn't know what was agreed on.
+    distrusted: Option<&'static str>,
+    /// Nobody did anything since both sides were equal, but for changing what conflicts and
+    /// filters do.
+    still: bool,
     /// It didn't at some time.
     was_distrusted: bool,
     /// Every call that was made, if somebody wants to read them.
@@ -137,8 +142,8 @@ impl Player {
             local: PathBuf::from("/volume/task"),
             remote: String::new(),
             direction: world.direction,
-            conflict: ConflictPolicy::Local,
-            consistency_check: false,
+            conflict: world.conflict,
+            consistency_check: world.checks,
             keep_removed: world.keep_removed,
             filter: Default::default(),
             settings: Vec::new(),
@@ -154,11 +159,13 @@ impl Player {
             storage: Storage::default(),
             file: 0,
             copy: None,
+            approves: world.approves,
             task,
             workers: world.workers,
             engine: None,
             dice: Dice::new(world.seed ^ 0x5eed),
-            distrusted: false,
+            distrusted: None,
+            still: false,
             was_distrusted: false,
             story,
         };
@@ -198,6 +205,12 @@ impl Player {
 
     fn step(&mut self, step: &Step) -> Played<()> {
         tell(&self.story, || format!("{step:?}"));
+        self.still &= match step {
+            Step::Cycle { meanwhile, .. } => meanwhile.is_empty(),
+            Step::Change(change) => matches!(change, Change::Conflict(_) | Change::Filter(_)),
+            Step::Restart | Step::CopyState | Step::Calm => true,
+            _ => false,
+        };
         match step {
             Step::Act(Act::Kill | Act::PowerCut) => Ok(()),
             Step::Act(act) => {
@@ -215,38 +228,78 @@ impl Player {
                 match change {
                     Change::Direction(direction) => self.task.direction = *direction,
                     Change::KeepRemoved(keep) => self.task.keep_removed = *keep,
+                    Change::Conflict(policy) => self.task.conflict = *policy,
+                    Change::Filter(leave_out) => self.task.filter = filter_of(*leave_out),
                 }
                 Ok(())
             }
             Step::LoseState => {
                 // Nobody makes a task of a folder that isn't there.
-                self.disk.mount(true);
                 self.engine = None;
                 self.storage = Storage::default();
-                (self.distrusted, self.was_distrusted) = (true, true);
-                self.ledger().linked = false;
+                (self.distrusted, self.was_distrusted) = (Some("P10"), true);
+                self.link_anew();
                 Ok(())
             }
             Step::CopyState => {
                 self.engine = None;
-                self.copy = Some(self.storage.copy());
+                let linked = self.ledger().linked;
+                self.copy = Some((self.storage.copy(), linked));
                 Ok(())
             }
             Step::RestoreState => {
-                if let Some(copy) = self.copy.take() {
+                if let Some((copy, linked)) = self.copy.take() {
                     self.engine = None;
                     self.storage = copy;
                     self.file += 1;
-                    (self.distrusted, self.was_distrusted) = (true, true);
+                    (self.distrusted, self.was_distrusted) = (Some("P11"), true);
+                    if !linked {
+                        self.link_anew();
+                    }
                 }
+                Ok(())
+            }
+            Step::RootAway(side, instead) => {
+                self.take_root(*side, *instead);
+                Ok(())
+            }
+            Step::RootBack => {
+                self.ledger().put_roots_back();
                 Ok(())
             }
             Step::Calm => self.calm(),
         }
     }
 
+    /// The next cycle is the first that knows of the folders: nobody makes a task of those that
+    /// aren't there.
+    fn link_anew(&self) {
+        let mut ledger = self.ledger();
+        ledger.put_roots_back();
+        ledger.linked = false;
+    }
+
+    /// Puts something in a root's place, where that can be told.
+    fn take_root(&mut self, side: Side, instead: Instead) {
+        let abilities = self.twin.abilities();
+        let mut ledger = self.ledger();
+        let has_id = abilities.changes != Changes::Listing;
+        match side {
+            _ if !ledger.linked => return,
+            Side::Local => ledger.disk.replace_root(instead),
+            Side::Remote if abilities.descriptor.folders_implied || ledger.remote_away => return,
+            Side::Remote => {
+                ledger.remote_away = true;
+                ledger.twin.move_root(true, has_id && instead != Instead::Nothing);
+            }
+        }
+        drop(ledger);
+        self.engine = None;
+    }
+
     fn cycle_of(&mut self, wide: Wide, meanwhile: &[(u32, Act)]) -> Played<()> {
-        let approve = self.dice.roll(2) == 0;
+        let approve = self.approves && self.dice.roll(2) == 0;
+        let verify = self.dice.roll(3) * 64;
         let look = {
             let mut ledger = self.ledger();
             ledger.due = meanwhile.iter().rev().cloned().collect();
@@ -260,7 +313,7 @@ impl Player {
                 remote: wide != Wide::Touched,
                 approve,
                 retry: false,
-                verify: 0,
+                verify,
             };
             if wide != Wide::Remote {
                 ledger.touched.clear();
@@ -272,11 +325,11 @@ impl Player {
         // What one that failed found is agreed on as well, and may be removed by the next.
         let distrusted = std::mem::take(&mut self.distrusted);
         if let Ok(report) = &result
-            && distrusted
+            && let Some(promise) = distrusted
             && undisturbed
             && report.deleted_local + report.deleted_remote > 0
         {
-            return broken("P10", format!("without a state, it removes: {report:?}"));
+            return broken(promise, format!("without a state, it removes: {report:?}"));
         }
         if result.is_err() {
             // What was asked for is asked for again.
@@ -288,6 +341,7 @@ impl Player {
     /// One cycle, and what has to be true after each.
     fn cycle(&mut self, look: &Look) -> Played<Result<Report>> {
         let mut engine = self.take_engine()?;
+        let before = self.before(look);
         {
             let mut ledger = self.ledger();
             (ledger.calls, ledger.local_changes, ledger.remote_changes) = (0, 0, 0);
@@ -315,6 +369,11 @@ impl Player {
             return broken("P8", format!("a cycle ends with {error}"));
         }
         self.check_always(result.as_ref().ok())?;
+        if off.is_none() {
+            self.p2_another_root_is_left_alone(&before, &result)?;
+        }
+        self.p3_many_files_wait_for_a_word(&before)?;
+        self.p12_what_is_left_out_stays(&before, result.as_ref().ok())?;
         Ok(result)
     }
 
@@ -356,12 +415,121 @@ impl Player {
 
     // ---- what has to be true
 
+    /// What a cycle that nobody disturbs is compared with afterwards.
+    fn before(&self, look: &Look) -> Before {
+        let ledger = self.ledger();
+        let undisturbed = ledger.due.is_empty();
+        let brake = !self.approves && !look.approve && undisturbed;
+        let filters = self.task.filter != Filter::default() && undisturbed;
+        let trees = (brake || filters || ledger.remote_away)
+            .then(|| [Side::Local, Side::Remote].map(|side| ledger.tree(side)));
+        Before {
+            local_away: ledger.linked && !ledger.disk.is_mounted(),
+            remote_away: ledger.remote_away,
+            undisturbed,
+            brake,
+            odd: undisturbed.then(|| odd_ones(&ledger)),
+            trees,
+        }
+    }
+
+    /// Nothing is taken from a side because the other's root isn't the one that was linked, and
+    /// nothing put into that.
+    fn p2_another_root_is_left_alone(
+        &self,
+        before: &Before,
+        result: &Result<Report>,
+    ) -> Played<()> {
+        let ledger = self.ledger();
+        if !ledger.disk.stand_ins_are_untouched() {
+            return broken("P2", "something is written into a folder that isn't the task's");
+        }
+        let local = before.local_away && !ledger.disk.is_mounted() && before.undisturbed;
+        if !local && !before.remote_away {
+            return Ok(());
+        }
+        let changes = match local {
+            true => ledger.remote_changes,
+            false => ledger.remote_changes + ledger.local_changes,
+        };
+        let told = [Kind::RootLost, Kind::Offline, Kind::Busy, Kind::SignIn, Kind::Protocol];
+        match result {
+            Err(error) if told.contains(&error.kind()) && changes == 0 => Ok(()),
+            _ => broken("P2", format!("a root is away, with {changes} changes: {result:?}")),
+        }
+    }
+
+    /// No cycle that nobody said yes to removes or overwrites many files.
+    fn p3_many_files_wait_for_a_word(&self, before: &Before) -> Played<()> {
+        let Some(trees) = before.trees.as_ref().filter(|_| before.brake) else { return Ok(()) };
+        for (side, old) in [Side::Local, Side::Remote].into_iter().zip(trees) {
+            let new = self.ledger().tree(side);
+            let there: BTreeSet<_> = new.values().flatten().collect();
+            let files = old.iter().filter(|(_, content)| content.is_some());
+            let known = files.clone().count();
+            let is_gone = |content: &Option<_>| content.iter().all(|it| !there.contains(it));
+            let gone = files.filter(|(_, content)| is_gone(content));
+            let (overwritten, removed): (Vec<_>, Vec<_>) =
+                gone.partition(|(path, _)| new.contains_key(*path));
+            let (overwritten, removed) = (overwritten.len(), removed.len());
+            let sweep =
+                removed >= 10 && removed > known / 2 || removed > 100 && removed > known / 10;
+            if sweep || overwritten > 100 && overwritten > known / 4 {
+                let what = format!("{removed} removed and {overwritten} overwritten of {known}");
+                return broken("P3", format!("{side:?}: {what}, and nobody was asked"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a filter leaves out, or can't be synced, stays where it is, and nothing is removed
+    /// because a filter changed.
+    fn p12_what_is_left_out_stays(&self, before: &Before, report: Option<&Report>) -> Played<()> {
+        if let Some(report) = report
+            && self.still
+            && report.deleted_local + report.deleted_remote > 0
+        {
+            return broken("P12", format!("only settings changed, and it removes: {report:?}"));
+        }
+        let ledger = self.ledger();
+        if let Some(odd) = &before.odd
+            && *odd != odd_ones(&ledger)
+        {
+            return broken("P12", format!("what can't be synced was {odd:?}"));
+        }
+        let trees = before.trees.as_ref().filter(|_| before.undisturbed && !ledger.remote_away);
+        let filter = &self.task.filter;
+        let sides = [Side::Local, Side::Remote].into_iter().zip(trees.into_iter().flatten());
+        for (side, old) in sides.filter(|_| *filter != Filter::default()) {
+            let there: BTreeSet<_> = ledger.tree(side).into_values().flatten().collect();
+            let missing = old.iter().find(|(path, content)| {
+                let content = content.as_ref().filter(|content| !there.contains(*content));
+                content.is_some_and(|content| leaves_out(filter, path, content.len()))
+            });
+            if let Some((path, _)) = missing {
+                return broken("P12", format!("{path} is left out, and gone: {side:?}"));
+            }
+        }
+        Ok(())
+    }
+
     /// After every cycle.
     fn check_always(&self, report: Option<&Report>) -> Played<()> {
-        let ledger = self.ledger();
-        if let Some(content) = ledger.lost().first() {
-            return broken("P1", format!("a content is lost: {}", show(content)));
+        self.p1_nothing_is_lost()?;
+        self.p4_every_file_is_whole()?;
+        self.p27_directions_are_walls(report)
+    }
+
+    /// Also shows that an edit beats a deletion (P7): nobody took away what was written last.
+    fn p1_nothing_is_lost(&self) -> Played<()> {
+        match self.ledger().lost().first() {
+            Some(content) => broken("P1", format!("a content is lost: {}", show(content))),
+            None => Ok(()),
         }
+    }
+
+    fn p4_every_file_is_whole(&self) -> Played<()> {
+        let ledger = self.ledger();
         let (local, remote) = (ledger.tree(Side::Local), ledger.tree(Side::Remote));
         let cut = ledger.twin.aftermath().cut;
         let torn = |tree: &Tree| {
@@ -375,6 +543,11 @@ impl Player {
         if let Some(torn) = torn(&local).or_else(|| torn(&remote)) {
             return broken("P4", format!("nobody ever wrote this: {torn}"));
         }
+        Ok(())
+    }
+
+    fn p27_directions_are_walls(&self, report: Option<&Report>) -> Played<()> {
+        let ledger = self.ledger();
         match self.task.direction {
             Direction::Upload if ledger.local_changes > 0 => {
                 return broken("P27", "an upload-only task changes the disk");
@@ -397,8 +570,7 @@ impl Player {
     /// Everything is in order and nobody does anything, until nothing more happens.
     fn calm(&mut self) -> Played<()> {
         self.ledger().put_in_order();
-        let everything =
-            Look { local: LocalLook::All, remote: true, approve: true, retry: true, verify: 0 };
+        let mut everything = Look { approve: self.approves, retry: true, ..EVERYTHING };
         let mut rounds = 0;
         let report = loop {
             self.time.rest(Duration::from_secs(120));
@@ -406,33 +578,41 @@ impl Player {
                 Ok(report) => report,
                 Err(error) => return broken("P8", format!("a cycle in order ends with {error}")),
             };
-            self.distrusted = false;
+            self.distrusted = None;
             rounds += 1;
             if !report.did_something() && rounds > 1 {
-                break report;
+                let waits = report.problems.iter().any(|told| told.kind.starts_with("mass-"));
+                if !waits || everything.approve {
+                    break report;
+                }
+                // Whoever is asked says yes in the end.
+                everything.approve = true;
             }
             if rounds == MOST_ROUNDS {
                 return broken("P8", format!("no end after {rounds} cycles: {report:?}"));
             }
         };
-        self.check_equal(&report)?;
-        self.check_quiet()
+        self.p8_both_sides_are_equal(&report)?;
+        self.p8_nothing_more_is_done()?;
+        self.still = true;
+        Ok(())
     }
 
     /// Both sides have the same, but for what somebody is told of.
-    fn check_equal(&self, report: &Report) -> Played<()> {
+    /// And so is what is told: of what differs, somebody is (P29).
+    fn p8_both_sides_are_equal(&self, report: &Report) -> Played<()> {
         let told = self.told()?;
         tell(&self.story, || format!("   told: {told:?}"));
         let (local, remote) = (self.disk.tree(), tree_of(self.twin.items()));
         // Where what is removed is kept, what is moved is there twice.
         if !self.task.keep_removed {
-            self.check_copies(&told, &local, &remote)?;
+            self.p6_conflicts_leave_one_copy(&told, &local, &remote)?;
         }
         if self.task.direction != Direction::Both {
             return Ok(());
         }
         if self.twin.abilities().descriptor.namesakes {
-            return self.check_alike(&told, &local, &remote);
+            return self.p8_as_many_of_each_name(&told, &local, &remote);
         }
         let mut paths: BTreeSet<&String> = local.keys().collect();
         paths.extend(remote.keys());
@@ -464,7 +644,7 @@ impl Player {
 
     /// Where several items may have one name, both sides have as many of each name and content,
     /// by whatever other names they are told apart.
-    fn check_alike(
+    fn p8_as_many_of_each_name(
         &self,
         told: &BTreeMap<String, String>,
         local: &Tree,
@@ -503,7 +683,7 @@ impl Player {
 
     /// No content is there more often than persons made it so: where the better one can't be sent,
     /// the loser has its name and one of its own.
-    fn check_copies(
+    fn p6_conflicts_leave_one_copy(
         &self,
         told: &BTreeMap<String, String>,
         local: &Tree,
@@ -550,14 +730,13 @@ impl Player {
         tell().or_else(|error| broken("P29", format!("what is held can't be told: {error}")))
     }
 
-    /// With nothing to do, nothing is done: not after a jump of the clock, and not though a file
-    /// was touched.
-    fn check_quiet(&mut self) -> Played<()> {
+    /// With nothing to do, nothing is done: not after a jump of the clock (P33), and not though a
+    /// file was touched (P32).
+    fn p8_nothing_more_is_done(&mut self) -> Played<()> {
         self.time.jump(self.dice.roll(7200) as i64 * 1_000_000_000 - 3600 * 1_000_000_000);
         self.twin.take_log();
         let before = self.storage.copy();
-        let everything =
-            Look { local: LocalLook::All, remote: true, approve: true, retry: false, verify: 0 };
+        let everything = Look { approve: self.approves, ..EVERYTHING };
         let report = self.cycle(&everything)?;
         let log = self.twin.take_log();
         let looks = ["list", "stat", "changes", "now", "test"];
@@ -587,6 +766,58 @@ impl Player {
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.ledger)
     }
+}
+
+/// A look at both sides as a whole.
+const EVERYTHING: Look =
+    Look { local: LocalLook::All, remote: true, approve: false, retry: false, verify: 0 };
+
+/// What a cycle is compared with.
+struct Before {
+    /// Something else is in the place of the folder that the task was linked with.
+    local_away: bool,
+    remote_away: bool,
+    /// Nobody does anything meanwhile.
+    undisturbed: bool,
+    /// Nobody said yes to anything.
+    brake: bool,
+    /// How many there are of what can't be synced, here and there.
+    odd: Option<(usize, usize)>,
+    trees: Option<[Tree; 2]>,
+}
+
+fn odd_ones(ledger: &Ledger) -> (usize, usize) {
+    let litter = |name: &str| name.ends_with("Thumbs.db");
+    let here = ledger.disk.odd_names();
+    let there = match ledger.remote_away {
+        true => Vec::new(),
+        false => ledger.twin.items(),
+    };
+    let special = there.iter().filter(|item| item.special.is_some() && !litter(&item.path));
+    (here.iter().filter(|name| !litter(name)).count(), special.count())
+}
+
+fn filter_of(leave_out: LeaveOut) -> Filter {
+    let mut filter = Filter::default();
+    match leave_out {
+        LeaveOut::Nothing => {}
+        LeaveOut::Folder(path) => drop(filter.folders.insert(path.into())),
+        LeaveOut::Names(pattern) => drop(filter.patterns.insert(pattern.into())),
+        LeaveOut::Larger(most) => filter.max_size = Some(most),
+    }
+    filter
+}
+
+/// Whether a filter leaves a file out, but for what goes with the folder that it is in.
+fn leaves_out(filter: &Filter, path: &str, size: usize) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let inside = |folder: &String| {
+        path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let by_rule = filter.folders.iter().any(inside)
+        || filter.pattern_of(name).is_some()
+        || filter.limit_below(size as u64).is_some();
+    by_rule && name != "Thumbs.db"
 }
 
 /// What becomes of a request where everything goes as `failing` says.

@@ -5,7 +5,7 @@ use super::disk::Format;
 use super::script::Act::*;
 use super::script::Step::*;
 use super::script::{Content, Path, Script, Step, Wide, World};
-use mooring::model::{Direction, Side::*};
+use mooring::model::{ConflictPolicy, Direction, Side::*};
 
 /// A kept history.
 pub struct Story {
@@ -26,9 +26,12 @@ pub fn written(script: &Script) -> String {
         ("meanwhile: [", "meanwhile: vec!["),
         ("look: ", "look: Wide::"),
         ("direction: ", "direction: Direction::"),
+        ("conflict: ", "conflict: ConflictPolicy::"),
         ("Fail(", "Fail(Trouble::"),
         ("Change(", "Change(Change::"),
         ("Direction(", "Direction(Direction::"),
+        ("Conflict(", "Conflict(ConflictPolicy::"),
+        ("Filter(", "Filter(LeaveOut::"),
     ];
     let as_code =
         |debug: String| in_full.iter().fold(debug, |code, (short, long)| code.replace(short, long));
@@ -46,6 +49,9 @@ const PLAIN: World = World {
     twin: "webdav",
     direction: Direction::Both,
     keep_removed: false,
+    conflict: ConflictPolicy::Local,
+    checks: false,
+    approves: true,
     format: Format { links: true, tick: 4_000_000, reuses_inodes: true },
     workers: 1,
     seed: 0,
