@@ -41,6 +41,8 @@ pub struct Ledger {
     pub remote_changes: u32,
     /// The task knows its folders.
     pub linked: bool,
+    /// Somebody took away the right to read something.
+    pub closed: bool,
     /// The root on the service isn't in its place.
     pub remote_away: bool,
     /// What was taken out of the task on the service, last at the end.
@@ -86,6 +88,7 @@ impl Ledger {
             local_changes: 0,
             remote_changes: 0,
             linked: false,
+            closed: false,
             remote_away: false,
             away: Vec::new(),
         }
@@ -184,8 +187,11 @@ impl Ledger {
                 self.disk.touch(path.0, mtime.then_some(before));
                 self.touch(*path);
             }
-            Act::Close(path) => drop(self.disk.close(path.0, true)),
-            Act::OpenAll => self.disk.open_all(),
+            Act::Close(path) => self.closed |= self.disk.close(path.0, true),
+            Act::OpenAll => {
+                self.disk.open_all();
+                self.closed = false;
+            }
             Act::Use(path) => drop(self.disk.use_file(path.0, true)),
             Act::Room(bytes) => self.disk.set_room(Some(*bytes)),
             Act::Quota(bytes) => {
@@ -267,7 +273,7 @@ impl Ledger {
     /// Everything is as it should be.
     pub fn put_in_order(&mut self) {
         self.put_roots_back();
-        self.disk.open_all();
+        self.act(&Act::OpenAll);
         self.disk.set_room(None);
         self.twin.set_quota(None);
         self.failing = None;

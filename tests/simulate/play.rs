@@ -1,4 +1,30 @@
 //! Plays a history, and tells the first promise that is broken in it.
+//!
+//! The promises have numbers, P1 to P38. Those that histories show, and where:
+//!
+//! | promise | shown by |
+//! |---|---|
+//! | P1 no unseen deletion, nothing lost | [`Player::p1_nothing_is_lost`] after every cycle |
+//! | P2 root identity | [`Player::p2_another_root_is_left_alone`] |
+//! | P3 mass changes wait | [`Player::p3_many_files_wait_for_a_word`] |
+//! | P4 crashes | [`Player::p4_every_file_is_whole`], and P1 and P8 after power cuts |
+//! | P5 nothing unread is overwritten | P1, with edits between the calls of a cycle |
+//! | P6 conflicts keep both, once | [`Player::p6_conflicts_leave_one_copy`] |
+//! | P7 an edit beats a deletion | P1: what was written last is owed |
+//! | P8 both sides end equal, and quiet | [`Player::p8_both_sides_are_equal`], [`Player::p8_nothing_more_is_done`] |
+//! | P9 the same seed, the same calls | [`play_twice`] |
+//! | P10, P11 lost and old states | [`p10_p11_doubt_removes_nothing`] |
+//! | P12 filters | [`Player::p12_what_is_left_out_stays`] |
+//! | P13 unreadable isn't absent | [`Player::p13_unreadable_is_not_absent`] |
+//! | P15 no temporary file stays | [`Player::p15_the_work_folder_goes`] |
+//! | P18 crossing moves, P20 lost replies | P1, P6 and P8 |
+//! | P21, P22 names | P8: nothing differs that nobody is told of |
+//! | P23 no retries in vain, P24 no writes when idle | [`Player::p8_nothing_more_is_done`] |
+//! | P27 directions | [`Player::p27_directions_are_walls`] |
+//! | P28 one bad file stops nothing | P8: the others are equal |
+//! | P29 what is held is told | [`Player::p29_what_is_told`], and P8 |
+//! | P32 touched files, P33 clocks | [`Player::p8_nothing_more_is_done`] |
+//! | P34 full disks and accounts | P1 while they are, P8 when there is room again |
 
 use super::clock::Time;
 use super::common::dice::Dice;
@@ -323,14 +349,8 @@ impl Player {
         let undisturbed = meanwhile.is_empty() && wide == Wide::Everything;
         let result = self.cycle(&look)?;
         // What one that failed found is agreed on as well, and may be removed by the next.
-        let distrusted = std::mem::take(&mut self.distrusted);
-        if let Ok(report) = &result
-            && let Some(promise) = distrusted
-            && undisturbed
-            && report.deleted_local + report.deleted_remote > 0
-        {
-            return broken(promise, format!("without a state, it removes: {report:?}"));
-        }
+        let doubt = std::mem::take(&mut self.distrusted).filter(|_| undisturbed);
+        p10_p11_doubt_removes_nothing(doubt, &result)?;
         if result.is_err() {
             // What was asked for is asked for again.
             self.ledger().touched.insert(String::new());
@@ -373,6 +393,7 @@ impl Player {
             self.p2_another_root_is_left_alone(&before, &result)?;
         }
         self.p3_many_files_wait_for_a_word(&before)?;
+        self.p13_unreadable_is_not_absent(&before)?;
         self.p12_what_is_left_out_stays(&before, result.as_ref().ok())?;
         Ok(result)
     }
@@ -421,11 +442,12 @@ impl Player {
         let undisturbed = ledger.due.is_empty();
         let brake = !self.approves && !look.approve && undisturbed;
         let filters = self.task.filter != Filter::default() && undisturbed;
-        let trees = (brake || filters || ledger.remote_away)
+        let troubled = undisturbed && (ledger.closed || ledger.failing.is_some());
+        let trees = (brake || filters || troubled)
             .then(|| [Side::Local, Side::Remote].map(|side| ledger.tree(side)));
         Before {
             local_away: ledger.linked && !ledger.disk.is_mounted(),
-            remote_away: ledger.remote_away,
+            remote_away: ledger.remote_away && look.remote,
             undisturbed,
             brake,
             odd: undisturbed.then(|| odd_ones(&ledger)),
@@ -477,6 +499,27 @@ impl Player {
             if sweep || overwritten > 100 && overwritten > known / 4 {
                 let what = format!("{removed} removed and {overwritten} overwritten of {known}");
                 return broken("P3", format!("{side:?}: {what}, and nobody was asked"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing is removed from a side while the other still has it. A listing that lags behind may
+    /// say otherwise, and what was sent last then comes back.
+    fn p13_unreadable_is_not_absent(&self, before: &Before) -> Played<()> {
+        let ledger = self.ledger();
+        let trees = before.trees.as_ref().filter(|_| before.undisturbed && !ledger.remote_away);
+        let trees = trees.filter(|_| self.twin.abilities().list_lag == 0);
+        let Some([local, remote]) = trees else { return Ok(()) };
+        let [here, there] = [Side::Local, Side::Remote].map(|side| ledger.tree(side));
+        for (old, new, others) in [(local, &here, &there), (remote, &there, &here)] {
+            let contents: BTreeSet<_> = new.values().flatten().collect();
+            let gone = old.iter().find(|(path, content)| {
+                let is_gone = content.as_ref().is_some_and(|content| !contents.contains(content));
+                is_gone && !new.contains_key(*path) && others.get(*path) == Some(*content)
+            });
+            if let Some((path, _)) = gone {
+                return broken("P13", format!("{path} is removed though it is on the other side"));
             }
         }
         Ok(())
@@ -593,6 +636,7 @@ impl Player {
             }
         };
         self.p8_both_sides_are_equal(&report)?;
+        self.p15_the_work_folder_goes()?;
         self.p8_nothing_more_is_done()?;
         self.still = true;
         Ok(())
@@ -601,7 +645,7 @@ impl Player {
     /// Both sides have the same, but for what somebody is told of.
     /// And so is what is told: of what differs, somebody is (P29).
     fn p8_both_sides_are_equal(&self, report: &Report) -> Played<()> {
-        let told = self.told()?;
+        let told = self.p29_what_is_told()?;
         tell(&self.story, || format!("   told: {told:?}"));
         let (local, remote) = (self.disk.tree(), tree_of(self.twin.items()));
         // Where what is removed is kept, what is moved is there twice.
@@ -636,10 +680,17 @@ impl Player {
             let what = format!("{path} is {} here and {} there", state(here), state(there));
             return broken("P8", format!("{what}, and nobody is told: {report:?}"));
         }
-        if let Some(names) = self.disk.work_folder() {
-            return broken("P15", format!("the work folder stays, with {names:?}"));
-        }
         Ok(())
+    }
+
+    /// Where the task may write to the disk at all.
+    fn p15_the_work_folder_goes(&self) -> Played<()> {
+        match self.disk.work_folder() {
+            Some(names) if self.task.direction != Direction::Upload => {
+                broken("P15", format!("the work folder stays, with {names:?}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Where several items may have one name, both sides have as many of each name and content,
@@ -711,7 +762,7 @@ impl Player {
     }
 
     /// The paths that somebody is told of, and why.
-    fn told(&self) -> Played<BTreeMap<String, String>> {
+    fn p29_what_is_told(&self) -> Played<BTreeMap<String, String>> {
         let Some(engine) = &self.engine else { return Ok(BTreeMap::new()) };
         let tell = || -> Result<BTreeMap<String, String>> {
             let snapshot = engine.trees().snapshot()?;
@@ -749,7 +800,7 @@ impl Player {
             return broken("P24", "with nothing to do it writes the state");
         }
         let files = self.disk.tree();
-        let told = self.told()?;
+        let told = self.p29_what_is_told()?;
         let mut files = files.iter();
         let file = files.find(|(path, content)| content.is_some() && !is_told(&told, path));
         if let Some((path, _)) = file {
@@ -768,6 +819,19 @@ impl Player {
     }
 }
 
+/// The first cycle with a state that was lost, or is an old one, only compares.
+fn p10_p11_doubt_removes_nothing(
+    doubt: Option<&'static str>,
+    result: &Result<Report>,
+) -> Played<()> {
+    match (doubt, result) {
+        (Some(promise), Ok(report)) if report.deleted_local + report.deleted_remote > 0 => {
+            broken(promise, format!("without a state, it removes: {report:?}"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A look at both sides as a whole.
 const EVERYTHING: Look =
     Look { local: LocalLook::All, remote: true, approve: false, retry: false, verify: 0 };
@@ -776,6 +840,7 @@ const EVERYTHING: Look =
 struct Before {
     /// Something else is in the place of the folder that the task was linked with.
     local_away: bool,
+    /// The root on the service is away, and the service asked.
     remote_away: bool,
     /// Nobody does anything meanwhile.
     undisturbed: bool,
@@ -837,6 +902,7 @@ fn fail(failing: &mut Option<(Trouble, u32)>, call: &str, at: At) -> Result<()> 
         Trouble::Busy => Kind::Busy,
         Trouble::Protocol => Kind::Protocol,
         Trouble::SignIn => Kind::SignIn,
+        Trouble::Refused(kind) => kind,
     };
     Err(Error::new(kind, call, "the simulation says so"))
 }

@@ -6,6 +6,7 @@
 use super::common::dice::Dice;
 use super::disk::{Format, Odd};
 use super::service::{Abilities, twins};
+use mooring::error::Kind;
 use mooring::model::{ConflictPolicy, Direction, Side};
 use mooring::remote::Special;
 use std::sync::LazyLock;
@@ -165,6 +166,8 @@ pub enum Trouble {
     SignIn,
     /// It is carried out, but nobody is told.
     LostReply,
+    /// It isn't carried out, for a reason that may make no sense.
+    Refused(Kind),
 }
 
 /// A path, one of few, so that many acts meet at the same places.
@@ -285,6 +288,17 @@ impl Script {
         Script { world, steps: author.steps() }
     }
 }
+
+/// What one request may be refused with.
+const REFUSALS: &[Kind] = &[
+    Kind::Denied,
+    Kind::NotFound,
+    Kind::Exists,
+    Kind::Changed,
+    Kind::TooLarge,
+    Kind::QuotaFull,
+    Kind::Integrity,
+];
 
 impl Author {
     fn steps(&mut self) -> Vec<Step> {
@@ -434,7 +448,11 @@ impl Author {
     fn trouble(&mut self) -> Act {
         let path = Path::any(&mut self.dice);
         let failures = 1 + self.dice.roll(3) as u32;
-        match self.dice.roll(16) {
+        match self.dice.roll(18) {
+            16 | 17 => {
+                let kind = self.dice.pick(REFUSALS).copied().unwrap_or(Kind::Denied);
+                Act::Fail(Trouble::Refused(kind), 1)
+            }
             0 => Act::Close(path),
             1 => Act::OpenAll,
             2 => Act::Use(path),

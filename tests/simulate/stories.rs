@@ -31,6 +31,7 @@ pub fn written(script: &Script) -> String {
         ("Change(", "Change(Change::"),
         ("Direction(", "Direction(Direction::"),
         ("Conflict(", "Conflict(ConflictPolicy::"),
+        ("Refused(", "Refused(Kind::"),
         ("Filter(", "Filter(LeaveOut::"),
     ];
     let as_code =
