@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub type Clock = Box<dyn Fn() -> Nanos + Send>;
 
 /// Name of the root in the folder around everything.
-const ROOT: &str = "root";
+pub const ROOT: &str = "root";
 
 pub struct Account {
     pub abilities: Abilities,
