@@ -100,5 +100,80 @@ pub fn stories() -> Vec<Story> {
                 Calm,
             ],
         },
+        // A file that a listing didn't tell any more is there when it is looked at, in a folder that
+        // is removed meanwhile: its row stayed without that of the folder, and no cycle could begin.
+        Story {
+            name: "row-without-its-folder",
+            world: World { twin: "swift", ..PLAIN },
+            steps: vec![
+                Act(Write(Remote, Path("b/c/z"), Content(89))),
+                Act(Write(Local, Path("A/b/z"), Content(287))),
+                Cycle { look: Wide::Touched, meanwhile: vec![] },
+                Cycle {
+                    look: Wide::Everything,
+                    meanwhile: vec![(25, Remove(Local, Path("A/b/z")))],
+                },
+                Calm,
+            ],
+        },
+        // A folder is moved into one that isn't told of yet, and is gone for a moment: what is in
+        // it was never looked at again.
+        Story {
+            name: "moved-out-of-sight",
+            world: World { twin: "onedrive", ..PLAIN },
+            steps: vec![
+                Act(Write(Remote, Path("b/c/b"), Content(132))),
+                Cycle { look: Wide::Touched, meanwhile: vec![] },
+                Act(Rename(Remote, Path("b"), Path("A/a/x"))),
+                Calm,
+            ],
+        },
+        // A folder is removed here while something new comes into it there, and a file has its name
+        // by now: both waited for each other, and nobody was told.
+        Story {
+            name: "no-room-to-come-back",
+            world: World { twin: "swift", ..PLAIN },
+            steps: vec![
+                Act(Write(Remote, Path("b"), Content(69))),
+                Act(Write(Local, Path("b/y"), Content(182))),
+                Cycle { look: Wide::Everything, meanwhile: vec![] },
+                Act(Remove(Local, Path("b"))),
+                Act(Write(Remote, Path("b/c/a"), Content(482))),
+                Calm,
+            ],
+        },
+        // The service writes the accent of a name in its own way, and the state is lost: two files
+        // here were agreed on with the same one there.
+        Story {
+            name: "accents-without-a-state",
+            world: World { twin: "nextcloud", ..PLAIN },
+            steps: vec![
+                Act(Save(Path("c/c/e\u{301}"), Content(144))),
+                Cycle { look: Wide::TouchedAndRemote, meanwhile: vec![] },
+                LoseState,
+                Calm,
+            ],
+        },
+        // An upload is cut short by a power cut, on a server that keeps such things, in a task where
+        // the service wins conflicts: half a file got the name of the whole one.
+        Story {
+            name: "half-a-file-wins",
+            world: World {
+                twin: "webdav-plain",
+                conflict: ConflictPolicy::Remote,
+                seed: 2344,
+                ..PLAIN
+            },
+            steps: vec![
+                Act(Write(Remote, Path("b"), Content(254))),
+                Act(Write(Remote, Path("c/b/a"), Content(271))),
+                Cycle { look: Wide::Everything, meanwhile: vec![] },
+                Act(Write(Local, Path("c/x"), Content(331))),
+                Act(Write(Local, Path("A/a/x"), Content(400))),
+                Act(Write(Local, Path("A/y"), Content(466))),
+                Cycle { look: Wide::Touched, meanwhile: vec![(70, PowerCut)] },
+                Calm,
+            ],
+        },
     ]
 }
