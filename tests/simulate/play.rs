@@ -106,11 +106,13 @@ struct Player {
     dice: Dice,
     /// The promise of a state that doesn't know what was agreed on.
     distrusted: Option<&'static str>,
+    /// It didn't at some time.
+    was_distrusted: bool,
+    /// The task had another direction at some time.
+    was_turned: bool,
     /// Nobody did anything since both sides were equal, but for changing what conflicts and
     /// filters do.
     still: bool,
-    /// It didn't at some time.
-    was_distrusted: bool,
     /// Every call that was made, if somebody wants to read them.
     story: Option<Told>,
 }
@@ -193,6 +195,7 @@ impl Player {
             distrusted: None,
             still: false,
             was_distrusted: false,
+            was_turned: false,
             story,
         };
         player.set_hooks();
@@ -252,7 +255,10 @@ impl Player {
                 self.engine = None;
                 self.task.revision += 1;
                 match change {
-                    Change::Direction(direction) => self.task.direction = *direction,
+                    Change::Direction(direction) => {
+                        self.task.direction = *direction;
+                        self.was_turned = true;
+                    }
                     Change::KeepRemoved(keep) => self.task.keep_removed = *keep,
                     Change::Conflict(policy) => self.task.conflict = *policy,
                     Change::Filter(leave_out) => self.task.filter = filter_of(*leave_out),
@@ -750,8 +756,10 @@ impl Player {
             }
             for (content, count) in copies {
                 let made = ledger.made.get(content).copied().unwrap_or(0);
-                // With the state, it is lost which of several of one name had it here.
-                let again = self.was_distrusted && self.twin.abilities().descriptor.namesakes;
+                // With the state, it is lost which of several of one name had it here; and what one
+                // direction had begun, the other doesn't end.
+                let namesakes = self.twin.abilities().descriptor.namesakes;
+                let again = self.was_distrusted && namesakes || self.was_turned;
                 if count > made + u32::from(again) {
                     let what = format!("{} is there {count} times", show(content));
                     return broken("P6", format!("{what}, written or moved {made} times"));
