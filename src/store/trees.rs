@@ -9,15 +9,15 @@
 //! history says so; a folder's node leads back to its row; a folder's inode leads to its node; an id
 //! of the service leads to the row that has it.
 
-use super::file::{identity, open_database};
+use super::file::{Base, identity, open_database};
 use super::hold::{Hold, Mark, Problem};
 use super::record::{Record, decode, encode};
 use super::state_error;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, Nanos, Side};
 use redb::{
-    Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    StorageBackend, TableDefinition,
+    Database, Durability, ReadOnlyTable, ReadableTable, ReadableTableMetadata, StorageBackend,
+    TableDefinition,
 };
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -116,7 +116,7 @@ pub struct Event {
 
 /// The state of one task.
 pub struct Trees {
-    db: Database,
+    db: Base,
     /// What tells its file from a copy of it.
     identity: u64,
     /// Something was written that isn't durable yet.
@@ -134,6 +134,16 @@ impl Trees {
     /// `State` when the file is damaged or open elsewhere, or a disk error.
     pub fn open(file: &Path) -> Result<Self> {
         let db = unpanicked(|| open_database(file, CACHE_BYTES))?;
+        Trees::of(Base::Open(db), identity(file)?)
+    }
+
+    /// Opens the state in `file` to be read only: the file stays as it is, unless whoever had it
+    /// open last didn't close it. Then it is repaired first.
+    ///
+    /// # Errors
+    /// As [`Trees::open`], or a disk error when there is none.
+    pub fn open_to_read(file: &Path) -> Result<Self> {
+        let db = unpanicked(|| Base::to_read(file, CACHE_BYTES))?;
         Trees::of(db, identity(file)?)
     }
 
@@ -147,10 +157,10 @@ impl Trees {
             let opened = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(bytes);
             opened.map_err(state_error)
         })?;
-        Trees::of(db, identity)
+        Trees::of(Base::Open(db), identity)
     }
 
-    fn of(db: Database, identity: u64) -> Result<Self> {
+    fn of(db: Base, identity: u64) -> Result<Self> {
         let (loose, next_node) = (AtomicBool::new(false), AtomicU64::new(0));
         let trees = Trees { db, identity, loose, next_node, history: AtomicU64::new(u64::MAX) };
         trees.batch()?.open_tables()?;
@@ -168,7 +178,7 @@ impl Trees {
 
     /// Forgets everything but the history and these facts.
     pub fn begin_anew(&self, kept: &[&str]) -> Result<()> {
-        let tx = self.db.begin_write().map_err(state_error)?;
+        let tx = self.db.begin_write()?;
         for table in [ITEMS, PROBLEMS, UNTOLD, TRANSFERS] {
             tx.delete_table(table).map_err(state_error)?;
         }
@@ -209,7 +219,7 @@ impl Trees {
 
     /// What is committed now, unchanged by later commits.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let tx = self.db.begin_read().map_err(state_error)?;
+        let tx = self.db.begin_read()?;
         Ok(Snapshot {
             items: tx.open_table(ITEMS).map_err(state_error)?,
             dirty: tx.open_table(DIRTY).map_err(state_error)?,
@@ -229,13 +239,12 @@ impl Trees {
 
     /// Does some work and then takes back all that it changed in the state.
     pub fn trial<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let begin = || self.db.begin_write().map_err(state_error);
         let loose = self.loose.load(Relaxed);
-        let tx = begin()?;
+        let tx = self.db.begin_write()?;
         let before = tx.ephemeral_savepoint().map_err(state_error)?;
         tx.abort().map_err(state_error)?;
         let result = work();
-        let mut tx = begin()?;
+        let mut tx = self.db.begin_write()?;
         tx.set_durability(Durability::None).map_err(state_error)?;
         tx.restore_savepoint(&before).map_err(state_error)?;
         tx.commit().map_err(state_error)?;
@@ -553,7 +562,7 @@ impl Batch<'_> {
             Some(record) if record.is_void() => Ok(None),
             Some(record) => Ok(Some(record.clone())),
             None => {
-                let tx = self.trees.db.begin_read().map_err(state_error)?;
+                let tx = self.trees.db.begin_read()?;
                 let items = tx.open_table(ITEMS).map_err(state_error)?;
                 let row = items.get(key.place()).map_err(state_error)?;
                 row.map(|row| Record::decode(row.value())).transpose()
@@ -754,7 +763,7 @@ impl Batch<'_> {
     }
 
     fn open_tables(&mut self) -> Result<()> {
-        let made = self.trees.db.begin_read().map_err(state_error)?.open_table(FACTS).is_ok();
+        let made = self.trees.db.begin_read()?.open_table(FACTS).is_ok();
         if made { Ok(()) } else { self.make_tables() }
     }
 
@@ -773,7 +782,7 @@ impl Batch<'_> {
         more: impl FnOnce(&redb::WriteTransaction) -> Result<()>,
     ) -> Result<()> {
         let durable = matches!(durability, Durability::Immediate);
-        let mut tx = self.trees.db.begin_write().map_err(state_error)?;
+        let mut tx = self.trees.db.begin_write()?;
         tx.set_durability(durability).map_err(state_error)?;
         // Opening after a crash then costs the same as after a clean end.
         tx.set_quick_repair(durable);
@@ -952,7 +961,7 @@ fn note_untold(
 }
 
 /// redb panics on some damaged files; they must end one task, not the process.
-fn unpanicked(open: impl FnOnce() -> Result<Database> + UnwindSafe) -> Result<Database> {
+fn unpanicked<T>(open: impl FnOnce() -> Result<T> + UnwindSafe) -> Result<T> {
     catch_unwind(open)
         .unwrap_or_else(|_| Err(Error::new(Kind::State, "the state", "it is damaged")))
 }

@@ -214,6 +214,19 @@ impl Memory {
         inner.insert(path, Item::File { bytes: bytes.into(), version, mtime });
     }
 
+    /// The service alters a file's content by itself: the version stays, and no feed tells.
+    pub fn alter(&self, path: &str, content: &[u8]) {
+        match self.lock().items.get_mut(path) {
+            Some(Item::File { bytes, .. }) => *bytes = content.into(),
+            _ => panic!("{path} isn't a file"),
+        }
+    }
+
+    /// The service loses an item by itself: no feed tells.
+    pub fn forget(&self, path: &str) {
+        self.lock().items.remove(path).unwrap();
+    }
+
     /// The next writes of this path store something else than was sent, as often as this.
     pub fn garble(&self, path: &str, times: usize) {
         self.lock().garbled = Some((path.into(), times));
