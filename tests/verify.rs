@@ -199,6 +199,34 @@ fn what_changed_since_the_last_sync_is_no_damage() {
 }
 
 #[test]
+fn what_a_feed_doesnt_tell_is_damage() {
+    for descriptor in [&IDS, &PATHS] {
+        let bench = filled(descriptor, Direction::Both);
+        bench.memory.put("a", b"edited there");
+        bench.memory.relocate("a.b", "moved");
+        bench.memory.delete("b/c");
+        bench.memory.forget("b/e/f");
+        bench.memory.swap("z", b"another");
+        let expected = [
+            ("a", "not-synced"),
+            ("a.b", "not-synced"),
+            ("b/c.txt", "not-synced"),
+            ("b/c", "not-synced"),
+            ("b/c/d", "not-synced"),
+            ("b/e/f", "damaged"),
+            ("moved", "not-synced"),
+            ("z", "damaged"),
+        ];
+        bench.memory.put("b/c.txt", b"edited there");
+        finds(&bench, &expected);
+        // Of what happened before this cursor, nothing can be told: everything may be news.
+        bench.memory.forget_cursors();
+        let all_news = expected.map(|(path, _)| (path, "not-synced"));
+        finds(&bench, &all_news);
+    }
+}
+
+#[test]
 fn what_the_direction_leaves_is_no_news() {
     for descriptor in KINDS {
         let bench = filled(descriptor, Direction::Upload);

@@ -392,7 +392,7 @@ impl TaskRun {
             }
             pending => {
                 self.pending = pending;
-                let audit = self.audits.pop_front_if(|_| self.previews.is_empty());
+                let audit = if self.previews.is_empty() { self.audits.pop_front() } else { None };
                 match audit {
                     Some((scrutiny, reply)) => (None, Work::Verify(scrutiny), vec![reply]),
                     None => (None, Work::Preview, std::mem::take(&mut self.previews)),

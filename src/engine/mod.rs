@@ -20,6 +20,7 @@ mod preview;
 mod removals;
 mod report;
 mod sweeps;
+mod told;
 mod verify;
 
 pub use crate::execute::{Turns, Workers};

@@ -7,6 +7,7 @@
 //! none of these did.
 
 use super::consistency::{ALTERED, REMEDY};
+use super::told::Told;
 use super::{Engine, Trouble, about_state, trees_file};
 use crate::error::{Error, Kind, Result};
 use crate::execute::sums;
@@ -23,6 +24,11 @@ const NO_NODE: u64 = u64::MAX - 1;
 const RESIZED: &str = "the service has it in another size, but in the version that was agreed on";
 const REMEDY_THERE: &str =
     "look at what the service has; if that is damaged, save the local file over it there";
+
+const LOST: &str = "the service hasn't got it any more, and its change feed doesn't say so";
+const SWAPPED: &str = "the service has another version of it, and its change feed doesn't say so";
+const REMEDY_UNTOLD: &str = "verify once more; if it is told again, stop the daemon and remove the \
+     task's state: both sides are then compared anew, and nothing is removed";
 
 /// How a task is to be verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -142,6 +148,7 @@ impl Engine {
             passed: None,
             spot: scrutiny.after.clone(),
             full: false,
+            told: Told::since_last_look(engine)?,
             verified: Verified::default(),
             each,
         };
@@ -191,6 +198,7 @@ struct Audit<'a> {
     spot: String,
     /// It has taken or told as much as it may.
     full: bool,
+    told: Told,
     verified: Verified,
     each: &'a mut dyn FnMut(Finding) -> Result<()>,
 }
@@ -343,6 +351,13 @@ impl Audit<'_> {
         if record.is_clean() {
             return Ok(());
         }
+        if let Some(row) = &row
+            && self.is_untold(row, &record)?
+        {
+            let cause = if record.remote == Facet::Gone { LOST } else { SWAPPED };
+            self.verified.damaged += 1;
+            return self.tell(&path, "damaged", Some(Side::Remote), cause, REMEDY_UNTOLD);
+        }
         if let Some(Row { key, record: known, .. }) = &row {
             // There is nothing to do about it, as the last sync found.
             if *known == record && !self.snapshot.is_dirty(key)? {
@@ -360,6 +375,22 @@ impl Audit<'_> {
             return Ok(());
         }
         self.not_synced(&path, words_for(&record))
+    }
+
+    /// Whether the service has something else than the state says, though it has a change feed and
+    /// that didn't tell.
+    fn is_untold(&mut self, known: &Row, record: &Record) -> Result<bool> {
+        let is_news = known.record.synced.is_some()
+            && known.record.remote == Facet::AsSynced
+            && record.remote != Facet::AsSynced;
+        let Some(feed) = self.engine.remote.feed().filter(|_| is_news) else { return Ok(false) };
+        let mut ids = vec![known.record.remote_id().into(), record.remote_id().into()];
+        let mut folder = known.key.folder;
+        while let Some(key) = self.snapshot.folder_key(folder)? {
+            ids.extend(self.snapshot.get(&key)?.map(|record| record.remote_id().into()));
+            folder = key.folder;
+        }
+        Ok(!self.told.has(feed, plain(&known.path), &ids)?)
     }
 
     /// Reads the local content of a file that looks as it was agreed on, and compares it with what

@@ -222,6 +222,16 @@ impl Memory {
         }
     }
 
+    /// The same, as another version.
+    pub fn swap(&self, path: &str, content: &[u8]) {
+        self.alter(path, content);
+        let mut inner = self.lock();
+        let new = inner.version();
+        if let Some(Item::File { version, .. }) = inner.items.get_mut(path) {
+            *version = new;
+        }
+    }
+
     /// The service loses an item by itself: no feed tells.
     pub fn forget(&self, path: &str) {
         self.lock().items.remove(path).unwrap();
