@@ -13,7 +13,7 @@ mod times;
 pub use brake::{Brake, Sweep, Toll};
 pub use conflict::conflict_name;
 pub use filter::{Filter, MB, is_closed};
-pub use names::{MAX_PATH, NameCheck, SkipReason, WORK_FOLDER, dies_with_folder};
+pub use names::{MAX_PATH, NameCheck, SkipReason, WORK_FOLDER, dies_with_folder, folded};
 pub use namesake::namesake;
 pub use schedule::{Grid, Schedule, ScheduleChange, WeekHour};
 pub use times::is_newer;

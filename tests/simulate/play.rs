@@ -5,7 +5,7 @@ use super::common::dice::Dice;
 use super::disk::{SimDisk, Tree};
 use super::ledger::{Ledger, tree_of};
 use super::script::{Act, Change, Script, Step, Trouble, Wide};
-use super::service::{At, Point, Twin, twins};
+use super::service::{At, Changes, Point, Twin, twins};
 use super::storage::Storage;
 use mooring::engine::{Engine, LocalLook, Look, Parts, Report, Turns, Workers};
 use mooring::error::{Error, Kind, Result};
@@ -77,6 +77,8 @@ struct Player {
     dice: Dice,
     /// The state doesn't know what was agreed on.
     distrusted: bool,
+    /// It didn't at some time.
+    was_distrusted: bool,
     /// Every call that was made, if somebody wants to read them.
     story: Option<Arc<Mutex<Vec<String>>>>,
 }
@@ -128,6 +130,7 @@ impl Player {
             engine: None,
             dice: Dice::new(world.seed ^ 0x5eed),
             distrusted: false,
+            was_distrusted: false,
             story,
         };
         player.set_hooks();
@@ -191,7 +194,7 @@ impl Player {
                 self.disk.mount(true);
                 self.engine = None;
                 self.storage = Storage::default();
-                self.distrusted = true;
+                (self.distrusted, self.was_distrusted) = (true, true);
                 self.ledger().linked = false;
                 Ok(())
             }
@@ -205,7 +208,7 @@ impl Player {
                     self.engine = None;
                     self.storage = copy;
                     self.file += 1;
-                    self.distrusted = true;
+                    (self.distrusted, self.was_distrusted) = (true, true);
                 }
                 Ok(())
             }
@@ -415,6 +418,11 @@ impl Player {
             if self.task.keep_removed && (here.is_none() || there.is_none()) {
                 continue;
             }
+            if self.twin.abilities().changes == Changes::Paths
+                && is_there_in_other_case(path, &local, &remote)
+            {
+                continue;
+            }
             let what = format!("{path} is {} here and {} there", state(here), state(there));
             return broken("P8", format!("{what}, and nobody is told: {report:?}"));
         }
@@ -481,7 +489,9 @@ impl Player {
             }
             for (content, count) in copies {
                 let made = ledger.made.get(content).copied().unwrap_or(0);
-                if count > made {
+                // With the state, it is lost which of several of one name had it here.
+                let again = self.was_distrusted && self.twin.abilities().descriptor.namesakes;
+                if count > made + u32::from(again) {
                     let what = format!("{} is there {count} times", show(content));
                     return broken("P6", format!("{what}, written or moved {made} times"));
                 }
@@ -598,6 +608,17 @@ fn is_told(told: &BTreeMap<String, String>, path: &str) -> bool {
             None => return false,
         }
     }
+}
+
+/// Whether both sides have the same under names that differ in the case of letters only: a feed by
+/// paths of a service that doesn't tell these apart keeps still about such a rename.
+fn is_there_in_other_case(path: &str, local: &Tree, remote: &Tree) -> bool {
+    let named = |tree: &Tree| -> Vec<_> {
+        let alike = tree.iter().filter(|(other, _)| other.to_lowercase() == path.to_lowercase());
+        alike.map(|(_, content)| content.clone()).collect()
+    };
+    let (here, there) = (named(local), named(remote));
+    here.len() == 1 && here == there
 }
 
 fn state(found: Option<&Option<super::disk::Bytes>>) -> String {

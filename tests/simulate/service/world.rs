@@ -209,6 +209,16 @@ impl Twin {
         else {
             return false;
         };
+        // Where a file and a folder of one name may be beside each other, only one kind goes.
+        let taken = |id, (folder, name): (u64, &str), other| {
+            let kind = account.tree.get(id).map(|node| node.kind);
+            let all = kind.map(|kind| account.tree.named(folder, name, kind)).unwrap_or_default();
+            all.iter().any(|there| *there != other)
+        };
+        let crowded = taken(second, (from, &name), first) || taken(first, (to, &new), second);
+        if crowded && !account.abilities.descriptor.namesakes {
+            return false;
+        }
         account.shift(first, from, "changing places");
         account.shift(second, from, &name);
         account.shift(first, to, &new);
