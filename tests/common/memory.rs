@@ -234,7 +234,9 @@ impl Memory {
 
     /// The service loses an item by itself: no feed tells.
     pub fn forget(&self, path: &str) {
-        self.lock().items.remove(path).unwrap();
+        let mut inner = self.lock();
+        inner.items.remove(path).unwrap();
+        inner.ids.remove(path);
     }
 
     /// The next writes of this path store something else than was sent, as often as this.
