@@ -441,7 +441,7 @@ fn rot(pair: &Pair, path: &str, bytes: &[u8]) {
 
 #[test]
 fn the_program_tells_by_its_exit_code() {
-    for peer in [Peer::S3(peers::moto()), Peer::Dav(&peers::dav_peers()[0])] {
+    for peer in [Peer::S3(peers::moto()), Peer::Dav(peers::dav_peers()[0])] {
         let pair = Pair::new(peer, &[]);
         // A task that was never synced.
         let output = pair.run(&["verify", "docs"]);

@@ -174,6 +174,17 @@ impl Ledger {
         let (old, new) = (places(&before), places(&after));
         let gone = old.keys().filter(|content| !new.contains_key(*content));
         self.taken.extend(gone.copied().cloned());
+        // What is there a second time, because the other side moved it, is on its way out there.
+        let other = self.tree(if side == Side::Local { Side::Remote } else { Side::Local });
+        let across = places(&other);
+        let left = old.iter().filter(|(content, was)| {
+            let is = new.get(*content);
+            let went =
+                |path: &&String| was.contains(path) && !is.is_some_and(|is| is.contains(path));
+            is.is_some_and(|is| is.len() < was.len())
+                && across.get(*content).is_some_and(|there| there.iter().all(|path| went(&path)))
+        });
+        self.taken.extend(left.map(|(content, _)| (*content).clone()));
         // What programs leave behind in a folder goes with it.
         let litter = |path: &&&String| path.ends_with("Thumbs.db") || path.ends_with("._r");
         let left = new.iter().filter(|(_, places)| places.iter().any(|path| litter(&path)));
