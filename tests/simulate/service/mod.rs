@@ -12,7 +12,7 @@ mod tree;
 mod upload;
 mod world;
 
-pub use abilities::{Abilities, Changes, PART, Times, Unicode, Versions, twins};
+pub use abilities::{Abilities, Changes, PART, Times, Unicode, Versions, twin_named, twins};
 pub use account::{Aftermath, Clock};
 pub use tree::Bytes;
 pub use world::Item;
