@@ -22,5 +22,6 @@ mod peers_sync;
 mod s3;
 mod sign_in;
 mod twins;
+mod verify;
 mod visible;
 mod webdav;
