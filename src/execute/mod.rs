@@ -108,6 +108,8 @@ pub(crate) struct Context<'a> {
     pub hash: Option<HashKind>,
     /// Whether the service's hash of what was sent is compared whatever the adapter did.
     pub verifies: bool,
+    /// Whether a file may have been made that nobody told of.
+    pub doubts: bool,
     pub cancel: &'a Cancel,
 }
 
