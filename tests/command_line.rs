@@ -267,6 +267,7 @@ fn tasks_come_and_go() {
         "conflict": "local",
         "consistency_check": false,
         "keep_removed": false,
+        "recycle_days": 30,
         "filter": { "folders": [], "patterns": [], "max_size": null },
         "settings": {},
         "paused": false,

@@ -66,6 +66,7 @@ pub fn task(local: &Path, direction: Direction) -> Task {
         conflict: ConflictPolicy::Local,
         consistency_check: false,
         keep_removed: false,
+        recycle_days: 30,
         filter: Default::default(),
         settings: Vec::new(),
         paused: false,

@@ -109,6 +109,7 @@ impl Player {
             conflict: ConflictPolicy::Local,
             consistency_check: false,
             keep_removed: world.keep_removed,
+            recycle_days: 30,
             filter: Default::default(),
             settings: Vec::new(),
             paused: false,
@@ -328,6 +329,9 @@ impl Player {
         let ledger = self.ledger();
         if let Some(content) = ledger.lost().first() {
             return broken("P1", format!("a content is lost: {}", show(content)));
+        }
+        if let Some(content) = ledger.disk.erased() {
+            return broken("P26", format!("a removed file isn't kept: {}", show(&content)));
         }
         let (local, remote) = (ledger.tree(Side::Local), ledger.tree(Side::Remote));
         let cut = ledger.twin.aftermath().cut;
