@@ -279,6 +279,7 @@ impl SimDisk {
     }
 
     /// The files that Mooring removed and keeps.
+    #[allow(dead_code, reason = "the other tests use it")]
     pub fn recycled(&self) -> Tree {
         let inner = self.0.lock();
         let mut tree = Tree::new();
