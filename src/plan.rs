@@ -316,6 +316,166 @@ mod tests {
         }
     }
 
+    /// What a two-way, an upload-only and a download-only task do.
+    type Row = (Stand, Stand, Step<Op>, Step<Upward>, Step<Downward>);
+
+    /// Everything that can become of a file: Absent is never agreed on, Same and Gone were.
+    fn files() -> Vec<Row> {
+        use Stand::{Absent, Changed, Gone, Same};
+        use Step::{Do, Forget, Nothing};
+        let up = |op| Do(Op::Up(op));
+        let down = |op| Do(Op::Down(op));
+        vec![
+            (Absent, Absent, Forget, Forget, Forget),
+            (Changed, Absent, up(Upward::Create), Do(Upward::Create), Nothing),
+            (Absent, Changed, down(Downward::Create), Nothing, Do(Downward::Create)),
+            (Changed, Changed, Do(Op::Merge(Local)), Do(Upward::Resolve), Do(Downward::Resolve)),
+            (Same, Same, Nothing, Nothing, Nothing),
+            (Gone, Gone, Forget, Forget, Forget),
+            (Changed, Same, up(Upward::Replace), Do(Upward::Replace), Nothing),
+            (Same, Changed, down(Downward::Replace), Nothing, Do(Downward::Replace)),
+            (Gone, Same, up(Upward::Remove), Do(Upward::Remove), Nothing),
+            (Same, Gone, down(Downward::Remove), Nothing, Do(Downward::Remove)),
+            (Changed, Gone, up(Upward::Create), Do(Upward::Create), Nothing),
+            (Gone, Changed, down(Downward::Create), Nothing, Do(Downward::Create)),
+        ]
+    }
+
+    /// Likewise of a folder; what it holds isn't part of it, so it can't be changed once agreed on.
+    fn folders() -> Vec<Row> {
+        use Stand::{Absent, Changed, Gone, Same};
+        use Step::{Do, Forget, Nothing, Settle};
+        let up = |op| Do(Op::Up(op));
+        let down = |op| Do(Op::Down(op));
+        vec![
+            (Absent, Absent, Forget, Forget, Forget),
+            (Changed, Absent, up(Upward::MakeFolder), Do(Upward::MakeFolder), Nothing),
+            (Absent, Changed, down(Downward::MakeFolder), Nothing, Do(Downward::MakeFolder)),
+            (Changed, Changed, Settle, Settle, Settle),
+            (Same, Same, Settle, Settle, Settle),
+            (Gone, Gone, Forget, Forget, Forget),
+            (Gone, Same, up(Upward::RemoveFolder), Do(Upward::RemoveFolder), Nothing),
+            (Same, Gone, down(Downward::RemoveFolder), Nothing, Do(Downward::RemoveFolder)),
+            (Changed, Gone, up(Upward::MakeFolder), Do(Upward::MakeFolder), Nothing),
+            (Gone, Changed, down(Downward::MakeFolder), Nothing, Do(Downward::MakeFolder)),
+        ]
+    }
+
+    /// A record whose sides stand so.
+    fn record(node: u64, local: Stand, remote: Stand) -> Record {
+        let known = [local, remote].iter().any(|side| matches!(side, Stand::Same | Stand::Gone));
+        let mut record = if known { agreed() } else { Record::new(0) };
+        record.node = node;
+        record.local = facet(local, LocalPrint { size: 5, ..LocalPrint::default() });
+        record.remote = facet(remote, RemotePrint::file(6, Version::new("v2"), Some(2)));
+        record
+    }
+
+    fn facet<P>(stand: Stand, print: P) -> Facet<P> {
+        match stand {
+            Stand::Absent | Stand::Same => Facet::AsSynced,
+            Stand::Changed => Facet::Now(print),
+            Stand::Gone => Facet::Gone,
+        }
+    }
+
+    /// Every row with its record.
+    fn rows() -> impl Iterator<Item = (Record, Row)> {
+        let all = files().into_iter().map(|row| (0, row));
+        let all = all.chain(folders().into_iter().map(|row| (7, row)));
+        all.map(|(node, row)| (record(node, row.0, row.1), row))
+    }
+
+    fn removes(op: &Op) -> bool {
+        matches!(
+            op,
+            Op::Up(Upward::Remove | Upward::RemoveFolder)
+                | Op::Down(Downward::Remove | Downward::RemoveFolder)
+        )
+    }
+
+    #[test]
+    fn each_direction_does_what_its_table_says() {
+        for (record, row) in rows() {
+            let view = view(&record, Local, true);
+            assert_eq!((view.stands(), both(&view)), ((row.0, row.1), row.2), "{row:?}");
+            assert_eq!((upload(&view), download(&view)), (row.3, row.4), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_not_removed_and_all_else_is_as_ever() {
+        for (record, row) in rows() {
+            let view = View { keep_removed: true, ..view(&record, Local, true) };
+            let expected = match row.2 {
+                Step::Do(op) if removes(&op) => (Step::Nothing, Step::Nothing, Step::Nothing),
+                step => (step, row.3, row.4),
+            };
+            assert_eq!((both(&view), upload(&view), download(&view)), expected, "{row:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_the_other_kind_has_is_waited_for_or_told() {
+        for (record, row) in rows() {
+            for (side, stays) in [(true, false), (true, true), (false, false), (false, true)] {
+                let usual = view(&record, Local, true);
+                let view =
+                    View { twin_remote: side, twin_local: !side, twin_stays: stays, ..usual };
+                let instead = |takes: bool| {
+                    let step = if stays { Step::Clash } else { Step::Wait };
+                    takes.then_some(step)
+                };
+                let adds_up = matches!(
+                    row.2,
+                    Step::Do(Op::Up(Upward::Create | Upward::Replace | Upward::MakeFolder))
+                );
+                let adds_down = matches!(
+                    row.2,
+                    Step::Do(Op::Down(Downward::Create | Downward::Replace | Downward::MakeFolder))
+                );
+                let expected = instead(side && adds_up || !side && adds_down).unwrap_or(row.2);
+                assert_eq!(both(&view), expected, "{row:?}");
+                if side && adds_up {
+                    assert_eq!(upload(&view), expected.map(|_| Upward::Create), "{row:?}");
+                }
+                if !side && adds_down {
+                    assert_eq!(download(&view), expected.map(|_| Downward::Create), "{row:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_folder_that_comes_with_its_contents_is_not_made() {
+        for (record, row) in rows() {
+            let view = View { made_by_children: true, ..view(&record, Local, true) };
+            let waits = matches!(row.2, Step::Do(Op::Up(Upward::MakeFolder)));
+            let expected = if waits { (Step::Wait, Step::Wait) } else { (row.2, row.3) };
+            assert_eq!((both(&view), upload(&view)), expected, "{row:?}");
+        }
+    }
+
+    #[test]
+    fn a_touched_file_is_read_before_anything_is_decided() {
+        for remote in [Stand::Same, Stand::Changed, Stand::Gone] {
+            let mut record = record(0, Stand::Changed, remote);
+            record.local = Facet::Suspect(LocalPrint::default());
+            let view = view(&record, Local, true);
+            let steps = (both(&view), upload(&view), download(&view));
+            assert_eq!(steps, (Step::Examine, Step::Examine, Step::Examine), "{remote:?}");
+        }
+    }
+
+    #[test]
+    fn only_removals_come_last() {
+        for (_, row) in rows() {
+            if let Step::Do(op) = row.2 {
+                assert_eq!(op.removes(), removes(&op), "{op:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_policy_decides_nothing_but_conflicts() {
         for (here, there, record) in stands() {

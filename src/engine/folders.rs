@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::error::Result;
 use crate::model::{RemotePrint, Side};
+use crate::observe::CURSOR;
 use crate::remote::Place;
 use crate::store::{Batch, Key, Record, Snapshot, Synced};
 
@@ -31,6 +32,10 @@ impl Engine {
         let path = self.trees.snapshot()?.path(&key)?;
         let folder = self.folder_id(batch, key.folder)?;
         let made = up.remote.make_folder(Place { path: &path, id: "", folder: &folder })?;
+        // It had another name until just now: what is in it went with it.
+        if batch.of_id(&made.print.id)?.is_some_and(|(known, _)| known != key) {
+            batch.set_fact(CURSOR, None);
+        }
         record.see_remote(Some(RemotePrint::folder(made.print.id)));
         settle_folder(&mut record);
         batch.put(key, record)?;

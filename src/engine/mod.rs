@@ -571,7 +571,7 @@ impl Engine {
         batch.flush()?;
         let Some(down) = self.ways.down() else { return Ok(()) };
         let unfinished = self.trees.snapshot()?.transfers()?.next().is_some();
-        if unfinished { Ok(()) } else { down.writer.tidy(&|_| false) }
+        down.writer.tidy(&|_| unfinished)
     }
 
     fn counts(&self) -> [u64; 3] {

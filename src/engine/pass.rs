@@ -9,6 +9,7 @@ use crate::error::{Error, Kind, Reaction, Result};
 use crate::execute::{Done, Job, Outcome, Sent, Work, with_pool};
 use crate::model::{ItemKind, RemotePrint, Side, split_path};
 use crate::plan::{Downward, Op, Step, Upward};
+use crate::rules::folded;
 use crate::store::{Batch, Event, Facet, Key, Problem, Record, Recycled, Snapshot, Synced};
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub(super) struct Pass<'e> {
     ensured: Option<(Side, u64)>,
     /// What the service calls the folder of the last item.
     folder: (u64, Box<str>),
+    /// The folder that last was told to have no room beside a file of its name.
+    crowded: Option<Key>,
 }
 
 impl<'e> Pass<'e> {
@@ -73,6 +76,7 @@ impl<'e> Pass<'e> {
             recycled: None,
             ensured: None,
             folder: Default::default(),
+            crowded: None,
         })
     }
 
@@ -246,7 +250,11 @@ impl<'e> Pass<'e> {
                 Ok(false)
             }
             Step::Do(Op::Down(Downward::MakeFolder)) => {
-                self.progress |= engine.ensure_local_folder(&mut self.batch, record.node)?;
+                let made = engine.ensure_local_folder(&mut self.batch, record.node)?;
+                self.progress |= made;
+                if !made {
+                    self.tell_crowded(snapshot, key, Side::Local)?;
+                }
                 Ok(false)
             }
             Step::Do(op @ (Op::Up(_) | Op::Down(_))) => {
@@ -261,10 +269,34 @@ impl<'e> Pass<'e> {
                 self.ensured = there.then_some((side, key.folder));
                 // It may have been made just now.
                 self.folder = Default::default();
+                if !there {
+                    self.tell_crowded(snapshot, key, side)?;
+                }
                 Ok(there)
             }
             _ => Ok(true),
         }
+    }
+
+    /// A folder that went from a side, and has to come back for what is new in it on the other,
+    /// can't where a file has its name by now. Its own step, which is to remove it, doesn't say so.
+    fn tell_crowded(&mut self, snapshot: &Snapshot, key: &Key, side: Side) -> Result<()> {
+        let first = self.engine.first_missing(&self.batch, key, side)?;
+        let leaves = |key: &Key| -> Result<bool> {
+            let planned = self.engine.plan(snapshot, key)?;
+            Ok(matches!(planned, Some((_, Step::Do(op))) if op.removes()))
+        };
+        let file = first.twin();
+        let taken = snapshot.get(&file)?.is_some_and(|file| file.is_on(side));
+        if taken && leaves(&first)? && !leaves(&file)? && self.crowded.as_ref() != Some(&first) {
+            let path = snapshot.path(&first)?;
+            if self.number == 0 {
+                self.report.hold(1, &path, &clash(&path));
+            }
+            self.engine.note_clash(snapshot, &mut self.batch, &first)?;
+            self.crowded = Some(first);
+        }
+        Ok(())
     }
 
     /// Whether a side that the step needs room on is full.
@@ -442,7 +474,7 @@ impl<'e> Pass<'e> {
     /// Does what an item's error asks for.
     pub fn fail(&mut self, key: Key, path: &str, error: Error) -> Result<()> {
         match error.kind().reaction() {
-            Reaction::Replan if self.is_case_twin(&key, &error)? => {
+            Reaction::Replan if self.is_look_alike(&key, &error)? => {
                 self.fail_for_good(key, path, error.meaning(Kind::NameTaken))
             }
             Reaction::Replan if self.number < PATIENT_PASSES => {
@@ -464,11 +496,11 @@ impl<'e> Pass<'e> {
 
     /// Whether a name that should be free is taken because the service doesn't tell it from that
     /// of another item.
-    fn is_case_twin(&self, key: &Key, error: &Error) -> Result<bool> {
+    fn is_look_alike(&self, key: &Key, error: &Error) -> Result<bool> {
         let is_new = self.batch.get(key)?.is_some_and(|record| !record.is_on(Side::Remote));
         Ok(error.kind() == Kind::Exists
             && is_new
-            && has_case_twin(&self.engine.trees.snapshot()?, key)?)
+            && has_look_alike(&self.engine.trees.snapshot()?, key)?)
     }
 
     fn fail_for_good(&mut self, key: Key, path: &str, error: Error) -> Result<()> {
@@ -552,14 +584,14 @@ impl<'e> Pass<'e> {
 /// Whether what failed because another item had its name may go on: that one is gone from the
 /// service, or is called otherwise by now.
 fn is_free(snapshot: &Snapshot, key: &Key, problem: &Problem) -> Result<bool> {
-    Ok(problem.kind == Kind::NameTaken.word() && !has_case_twin(snapshot, key)?)
+    Ok(problem.kind == Kind::NameTaken.word() && !has_look_alike(snapshot, key)?)
 }
 
-/// Whether the service has another item whose name differs only in the case of letters.
-fn has_case_twin(snapshot: &Snapshot, key: &Key) -> Result<bool> {
-    let name = key.plain().to_lowercase();
+/// Whether the service has another item that it may take for one of this name.
+fn has_look_alike(snapshot: &Snapshot, key: &Key) -> Result<bool> {
+    let name = folded(key.plain());
     let is_other = |other: &Key, record: &Record| {
-        other != key && record.is_on(Side::Remote) && other.plain().to_lowercase() == name
+        other != key && record.is_on(Side::Remote) && folded(other.plain()) == name
     };
     snapshot.any_child(key.folder, is_other)
 }

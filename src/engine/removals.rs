@@ -260,38 +260,50 @@ impl Pass<'_> {
             engine.note_clash(snapshot, &mut self.batch, key)?;
             return Ok(false);
         }
-        if let Some(problem) = snapshot.problem(key)?.filter(Problem::is_of_step) {
-            if self.is_hopeless(snapshot, key, &problem)? {
-                self.report.known(&snapshot.path(key)?, problem);
+        // Of folders that aren't there, the one that has to be made first.
+        let first = engine.first_missing(&self.batch, key, other)?;
+        if let Some(problem) = snapshot.problem(&first)?.filter(Problem::is_of_step) {
+            if self.number > 0 {
+                // It failed in this cycle already.
                 return Ok(false);
             }
-            self.batch.set_problem(key.clone(), None)?;
+            if self.is_hopeless(snapshot, &first, &problem)? {
+                self.report.known(&snapshot.path(&first)?, problem);
+                return Ok(false);
+            }
+            self.batch.set_problem(first.clone(), None)?;
         }
-        match side {
+        let made = match side {
             Side::Remote => engine.ensure_local_folder(&mut self.batch, record.node),
             Side::Local if !engine.descriptor.folders_implied => {
                 engine.ensure_remote_folder(&mut self.batch, record.node)
             }
-            Side::Local => {
-                let kept = engine.mark_remote_folder(&snapshot.path(key)?)?;
-                if kept {
-                    engine.folders_appeared(&mut self.batch, record.node)?;
-                } else {
-                    self.disagree(key, record)?;
-                }
-                Ok(kept)
-            }
+            Side::Local => self.mark_for_good(snapshot, key, record),
+        };
+        made.or_else(|error| {
+            let path = snapshot.path(&first)?;
+            self.fail(first, &path, error)?;
+            Ok(false)
+        })
+    }
+
+    /// Has a folder kept by a service where it is there only because something is in it; else it
+    /// was never agreed on.
+    fn mark_for_good(&mut self, snapshot: &Snapshot, key: &Key, record: &Record) -> Result<bool> {
+        let engine = self.engine;
+        let kept = engine.mark_remote_folder(&snapshot.path(key)?)?;
+        if kept {
+            engine.folders_appeared(&mut self.batch, record.node)?;
+        } else {
+            let mut record = record.clone();
+            record.forget_agreement();
+            self.batch.put(key.clone(), record)?;
         }
+        Ok(kept)
     }
 
-    /// Takes a folder that the service can't keep as never agreed on.
-    fn disagree(&mut self, key: &Key, record: &Record) -> Result<()> {
-        let mut record = record.clone();
-        record.forget_agreement();
-        self.batch.put(key.clone(), record)
-    }
-
-    /// Forgets a removed folder and what was skipped in it.
+    /// Forgets a removed folder and what was skipped in it. Its row stays for what the other side
+    /// has in it by a look that was more recent than the one at the folder.
     fn forget(
         &mut self,
         snapshot: &Snapshot,
@@ -299,12 +311,14 @@ impl Pass<'_> {
         record: &Record,
         side: Side,
     ) -> Result<()> {
+        let mut holds_any = false;
         for row in snapshot.children(record.node)? {
             let (child, mut row) = row?;
             match side {
                 Side::Local => row.see_local(None),
                 Side::Remote => row.see_remote(None),
             };
+            holds_any |= row.is_on(Side::Local) || row.is_on(Side::Remote);
             self.put_or_forget(child, row)?;
         }
         let mut record = record.clone();
@@ -312,7 +326,11 @@ impl Pass<'_> {
             Side::Local => record.see_local(None),
             Side::Remote => record.see_remote(None),
         };
-        self.put_or_forget(key.clone(), record)
+        if holds_any {
+            self.batch.put(key.clone(), record)
+        } else {
+            self.put_or_forget(key.clone(), record)
+        }
     }
 }
 

@@ -122,7 +122,8 @@ impl Count {
     fn add(&mut self, snapshot: &Snapshot, key: &Key) -> Result<()> {
         self.files += 1;
         if self.sample.len() < SAMPLE {
-            self.sample.push(snapshot.path(key)?);
+            // One whose folder's row is lost is dropped when its turn comes.
+            self.sample.extend(snapshot.known_path(key)?);
         }
         Ok(())
     }

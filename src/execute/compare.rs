@@ -57,11 +57,12 @@ pub(super) fn merge(
         Likeness::Same(content) => return agreed(job, content),
         likeness => likeness,
     };
-    if remote_wins(&down.remote, job, policy)? {
-        return give_way(context, down, job);
-    }
+    // What was cut short is ours, whatever the policy.
     if likeness == Likeness::Beginning {
         return Ok(Done::Uploaded(up::send(context, up, job, local, Some(remote))?));
+    }
+    if remote_wins(&down.remote, job, policy)? {
+        return give_way(context, down, job);
     }
     let as_version =
         policy != ConflictPolicy::Both && up.remote.keeps_version(job.place(), &remote.version)?;

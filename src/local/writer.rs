@@ -7,7 +7,7 @@ use super::disk::{Disk, DiskEntry, Found, disk_error};
 use super::volume::{Folder, OpenFile};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, LocalPrint, Nanos, split_path};
-use crate::rules::{WORK_FOLDER, dies_with_folder};
+use crate::rules::{RECYCLE_FOLDER, WORK_FOLDER, dies_with_folder};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -89,27 +89,32 @@ impl DiskWriter {
             return Ok(());
         }
         let tidied = self.tidy_work_folder(needed);
-        self.work.untidy.fetch_or(tidied.is_err(), Relaxed);
-        tidied
+        self.work.untidy.fetch_or(!matches!(tidied, Ok(true)), Relaxed);
+        tidied.map(drop)
     }
 
-    fn tidy_work_folder(&self, needed: &dyn Fn(&str) -> bool) -> Result<()> {
+    /// Tells whether nothing is left in it but removed files.
+    fn tidy_work_folder(&self, needed: &dyn Fn(&str) -> bool) -> Result<bool> {
         let failed = |errno| disk_error("tidying", WORK_FOLDER, errno);
         let folder = match self.disk.open_folder(WORK_FOLDER) {
             Ok(folder) => folder,
-            Err(nix::Error::ENOENT) => return Ok(()),
+            Err(nix::Error::ENOENT) => return Ok(true),
             Err(errno) => return Err(failed(errno)),
         };
+        let mut tidy = true;
         self.disk.list(WORK_FOLDER, &mut |entry| {
             let keep = entry.name.to_str().is_some_and(needed);
             if !keep && matches!(entry.found, Found::File(_)) {
                 folder.remove_file(entry.name).map_err(failed)?;
             }
+            tidy &= !keep || entry.name == RECYCLE_FOLDER;
             Ok(())
         })?;
         let root = self.disk.open_folder("").map_err(failed)?;
         match root.remove_folder(WORK_FOLDER) {
-            Ok(()) | Err(nix::Error::ENOTEMPTY | nix::Error::EEXIST | nix::Error::ENOENT) => Ok(()),
+            Ok(()) | Err(nix::Error::ENOTEMPTY | nix::Error::EEXIST | nix::Error::ENOENT) => {
+                Ok(tidy)
+            }
             Err(errno) => Err(failed(errno)),
         }
     }

@@ -9,7 +9,7 @@ use super::{Observer, RenamedThere, see_gone, skip_of_entry};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, RemotePrint, Side, split_path};
 use crate::remote::{Change, Entry, Feed, Remote, Spot};
-use crate::rules::{SkipReason, WORK_FOLDER, namesake};
+use crate::rules::{SkipReason, WORK_FOLDER, folded, namesake};
 use crate::store::{Batch, Key, ROOT, Record};
 
 /// Fact: where the feed is to be gone on with.
@@ -46,6 +46,8 @@ pub(crate) struct News<'a> {
     /// What the service calls the root.
     root: &'a str,
     follow: &'a mut Follow<'a>,
+    /// Whether everything there is is being told.
+    whole: bool,
     /// Whether all folders that turned up could be listed.
     complete: bool,
 }
@@ -58,7 +60,7 @@ impl<'a> News<'a> {
         root: &'a str,
         follow: &'a mut Follow<'a>,
     ) -> Self {
-        News { observer, remote, feed, root, follow, complete: true }
+        News { observer, remote, feed, root, follow, whole: false, complete: true }
     }
 
     /// Takes in what was told after `cursor` (`None`: everything there is) and tells where to go
@@ -71,6 +73,7 @@ impl<'a> News<'a> {
         let mut cursor = cursor;
         // To be told again more than a page costs more than a write.
         let mut much = cursor.is_none();
+        self.whole = cursor.is_none();
         loop {
             let mut changes = Vec::new();
             let page = self.feed.changes(cursor.as_deref(), &mut |change| {
@@ -165,7 +168,7 @@ impl<'a> News<'a> {
             }
             key = own;
         }
-        let mut remade = false;
+        let told_below = self.tells_below(&spot);
         if let Some((from, record)) = known.filter(|(from, _)| *from != key) {
             match from.kind() {
                 ItemKind::Folder if entry.kind == ItemKind::Folder => {
@@ -188,37 +191,43 @@ impl<'a> News<'a> {
                     let renamed = RenamedThere { from, to: key.clone(), print };
                     let follows = record.synced.is_some() && record.skip.is_none();
                     if follows && (self.follow)(&renamed)? {
-                        self.list_again(batch, &key, record.is_on(Side::Remote))?;
+                        if !told_below && !record.is_on(Side::Remote) {
+                            self.list(batch, &key)?;
+                        }
                         return Ok(true);
                     }
                     wrote |= self.gone_row(batch, renamed.from, record)?;
-                    // A move tells nothing of what is in the folder.
-                    remade = !unique;
                 }
                 _ => wrote |= self.gone_row(batch, from, record)?,
             }
         }
-        let seen = self.see(batch, key.clone(), entry, misnamed)?;
-        if remade && self.feed.tells_all() && batch.get(&key)?.is_some_and(|row| row.skip.is_none())
-        {
+        let (is_news, turned_up) = self.see(batch, &key, entry, misnamed)?;
+        if turned_up && !told_below {
             self.list(batch, &key)?;
         }
-        Ok(seen || wrote)
+        Ok(is_news || wrote)
     }
 
-    /// Notes how the item of a row is.
+    /// Whether all that is in a folder that turns up at this spot is told as well. Of one that was
+    /// moved there from where it wasn't known, a feed by ids only does so when it tells everything.
+    fn tells_below(&self, spot: &Spot) -> bool {
+        self.feed.tells_all() && (self.whole || matches!(spot, Spot::Path(_)))
+    }
+
+    /// Notes how the item of a row is. Tells whether that is news, and whether it is a folder to
+    /// sync that wasn't there before.
     fn see(
         &mut self,
         batch: &mut Batch<'_>,
-        key: Key,
+        key: &Key,
         entry: Entry,
         misnamed: Option<SkipReason>,
-    ) -> Result<bool> {
+    ) -> Result<(bool, bool)> {
         let snapshot = self.observer.trees.snapshot()?;
-        let path = snapshot.path(&key)?;
+        let path = snapshot.path(key)?;
         let skip = misnamed.or(skip_of_entry(&self.observer.names, &path, &entry));
         let kind = entry.kind;
-        let (mut record, mut news) = match batch.get(&key)? {
+        let (mut record, mut news) = match batch.get(key)? {
             Some(record) => (record, false),
             None if kind == ItemKind::File => (Record::new(0), true),
             None => (Record::new(batch.new_node()?), true),
@@ -238,7 +247,7 @@ impl<'a> News<'a> {
             }
             news = true;
         }
-        let list = new && kind == ItemKind::Folder && record.skip.is_none();
+        let turned_up = new && kind == ItemKind::Folder && record.skip.is_none();
         if news {
             batch.put(key.clone(), record)?;
         }
@@ -246,10 +255,7 @@ impl<'a> News<'a> {
             // For what is in it to find it.
             batch.flush()?;
         }
-        if list && !self.feed.tells_all() {
-            self.list(batch, &key)?;
-        }
-        Ok(news)
+        Ok((news, turned_up))
     }
 
     /// Lists a folder that turned up, of whose contents nothing is told.
@@ -263,12 +269,6 @@ impl<'a> News<'a> {
         self.complete &=
             self.observer.settle_renamed(self.remote, seen.renamed, true, self.follow)?;
         Ok(())
-    }
-
-    /// Lists a folder that was followed to its new place, unless what is in it is `known` to be
-    /// there, or told of its own.
-    fn list_again(&mut self, batch: &mut Batch<'_>, key: &Key, known: bool) -> Result<()> {
-        if known || self.feed.tells_all() { Ok(()) } else { self.list(batch, key) }
     }
 
     fn gone_id(&mut self, batch: &mut Batch<'_>, id: &str) -> Result<bool> {
@@ -389,11 +389,11 @@ impl<'a> News<'a> {
         let exact = batch.get(&key)?;
         let there = exact.as_ref().is_some_and(|row| row.is_on(Side::Remote));
         if !there && self.observer.names.folds_case() {
-            let folded = name.to_lowercase();
+            let look = folded(name);
             for row in self.observer.trees.snapshot()?.children(folder)? {
                 let (key, _) = row?;
                 if key.kind() == kind
-                    && key.plain().to_lowercase() == folded
+                    && folded(key.plain()) == look
                     && let Some(row) = batch.get(&key)?
                     && row.is_on(Side::Remote)
                 {

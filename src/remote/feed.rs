@@ -53,8 +53,8 @@ pub trait Feed: Send + Sync {
     /// The cursor from which on changes are told that happen from now on.
     fn now(&self) -> Result<String>;
 
-    /// Whether it tells everything in a folder that turns up below the root, and everything there
-    /// is when it is begun without a cursor. Otherwise such a folder has to be listed.
+    /// Whether it tells everything there is when it is begun without a cursor and, if it tells by
+    /// paths, everything in a folder that turns up. Otherwise such a folder has to be listed.
     fn tells_all(&self) -> bool;
 
     /// Tells one page of the changes after `cursor` (`None`, where it tells all: everything there

@@ -93,6 +93,12 @@ mod tests {
     }
 
     #[test]
+    fn each_sweep_has_a_word_and_large_folders_a_size() {
+        assert_eq!(Sweep::ALL.map(Sweep::word), ["mass-removal", "mass-overwrite"]);
+        assert!(!Toll::is_large_folder(999) && Toll::is_large_folder(1000));
+    }
+
+    #[test]
     fn thresholds_of_removals() {
         let cases = [
             (0, 0, Brake::Free),

@@ -64,6 +64,21 @@ mod tests {
     }
 
     #[test]
+    fn long_names_lose_of_their_stem_only() {
+        let ends = |name: &str, end: &str| {
+            let kept = conflict_name(name, None, "v");
+            assert!(kept.ends_with(end), "{kept}");
+            kept
+        };
+        ends("a photo with a long name.jpg", ").jpg");
+        ends("name.fifteen-letters", ").fifteen-letters");
+        ends("name.sixteen--letters", "letters (conflict b3c5)");
+        assert_eq!(ends(&format!("{}.jpg", "a".repeat(250)), ").jpg").len(), MAX_NAME);
+        // A letter of two bytes isn't cut in half.
+        assert_eq!(ends(&format!("x{}", "é".repeat(127)), ")").len(), MAX_NAME - 1);
+    }
+
+    #[test]
     fn odd_names_keep_within_bounds() {
         assert!(conflict_name(".hidden", None, "v").starts_with(".hidden (conflict "));
         assert!(conflict_name("none", Some(-5), "v").starts_with("none (conflict "));

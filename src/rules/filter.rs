@@ -146,6 +146,16 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_names_what_leaves_a_file_out() {
+        let patterns = ["*.iso".to_string(), "a*".to_string()].into();
+        let filter = Filter { patterns, max_size: Some(5), ..Filter::default() };
+        assert_eq!(filter.pattern_of("x.iso"), Some("*.iso"));
+        assert_eq!(filter.pattern_of("x"), None);
+        assert_eq!((filter.limit_below(5), filter.limit_below(6)), (None, Some(5)));
+        assert_eq!(Filter::default().limit_below(u64::MAX), None);
+    }
+
+    #[test]
     fn a_hard_pattern_takes_no_time() {
         let name = "a".repeat(255);
         let pattern = format!("{}b", "*a".repeat(126));

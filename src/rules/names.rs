@@ -6,6 +6,7 @@ use crate::remote::{Descriptor, Special};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
+use unicode_normalization::UnicodeNormalization as _;
 
 /// Our own folder in a local root: files on their way in, and those that were removed. Never
 /// synced, gone when it is empty.
@@ -242,11 +243,193 @@ impl NameCheck {
     }
 }
 
+/// A name as a service sees it that tells letters apart neither by case nor by how their accents
+/// are written.
+pub fn folded(name: &str) -> String {
+    name.nfc().collect::<String>().to_lowercase()
+}
+
 /// Whether an item of this name, which isn't synced, may be removed with its folder.
 pub fn dies_with_folder(name: &str, kind: ItemKind) -> bool {
     let lower = name.to_lowercase();
     match kind {
         ItemKind::File => LITTER.contains(&lower.as_str()) || lower.starts_with("._"),
         ItemKind::Folder => lower == LITTER_FOLDER,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::{Listing, Moves, NameRule};
+    use ItemKind::{File, Folder};
+
+    static SERVICE: Descriptor = SHORT;
+    const SHORT: Descriptor = Descriptor {
+        name: "service",
+        label: "Service",
+        fields: &[],
+        task_fields: &[],
+        sign_in: None,
+        listing: Listing::Folders,
+        folders_implied: false,
+        moves: Moves::Trees,
+        folds_case: true,
+        namesakes: false,
+        keeps_mtime: true,
+        hash: None,
+        max_size: Some(1000),
+        max_path: 400,
+        names: NameRule {
+            characters: "?*",
+            names: &["con"],
+            beginnings: &["_vti"],
+            parts: &["~tmp"],
+            ends: ". ",
+        },
+        bucket: None,
+    };
+
+    fn names() -> NameCheck {
+        NameCheck::new(&SERVICE, "")
+    }
+
+    fn told(path: &str, kind: ItemKind) -> Option<SkipReason> {
+        names().check(path, kind, 0)
+    }
+
+    #[test]
+    fn ordinary_names_are_synced() {
+        for path in ["a", "a/b c.txt", "a/é/日本", "a/.hidden", "a/CON.txt", "a/b~"] {
+            assert_eq!(told(path, File), None, "{path}");
+            assert_eq!(told(path, Folder), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn names_of_the_system_are_left_out_in_any_case() {
+        for path in ["Thumbs.db", "a/.DS_Store", "a/@eaDir", "#recycle", "Icon\r", ".mooring"] {
+            assert_eq!(told(path, File), Some(SkipReason::ReservedName), "{path}");
+            assert_eq!(told(path, Folder), Some(SkipReason::ReservedName), "{path}");
+        }
+        for path in ["a/._b", "~lock", ".SynoPPSDB1"] {
+            assert_eq!(told(path, File), Some(SkipReason::ReservedBeginning), "{path}");
+            assert_eq!(told(path, Folder), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn characters_are_refused_in_general_and_by_the_service() {
+        for (path, character) in [("a:b", ':'), ("a\\b", '\\'), ("a\tb", '\t'), ("a?", '?')] {
+            assert_eq!(told(path, File), Some(SkipReason::Character(character)), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_service_has_names_of_its_own() {
+        for path in ["con", "a/ends.", "a/ends ", "a/x~TMPy", ".", "..", "a/"] {
+            assert_eq!(told(path, File), Some(SkipReason::ServiceName), "{path}");
+            assert_eq!(told(path, Folder), Some(SkipReason::ServiceName), "{path}");
+        }
+        assert_eq!(told("a/_vti_x", File), Some(SkipReason::ServiceName));
+        assert_eq!(told("a/_vti_x", Folder), None);
+    }
+
+    #[test]
+    fn names_and_paths_have_limits() {
+        assert_eq!(told(&"n".repeat(255), File), None);
+        assert_eq!(told(&"n".repeat(256), File), Some(SkipReason::NameTooLong));
+        // The service's limit is in bytes.
+        let path = |bytes: usize| format!("{}/{}", "d".repeat(200), "n".repeat(bytes - 201));
+        assert_eq!(told(&path(400), File), None);
+        assert_eq!(told(&path(401), File), Some(SkipReason::PathTooLong));
+        // A folder's path ends with a slash.
+        assert_eq!(told(&path(399), Folder), None);
+        assert_eq!(told(&path(400), Folder), Some(SkipReason::PathTooLong));
+        let below = NameCheck::new(&SERVICE, "root");
+        assert_eq!(below.check(&path(395), File, 0), None);
+        assert_eq!(below.check(&path(396), File, 0), Some(SkipReason::PathTooLong));
+    }
+
+    #[test]
+    fn no_path_is_longer_than_mooring_allows() {
+        static LONG: Descriptor =
+            Descriptor { max_path: usize::MAX, names: NameRule::NONE, ..PLAIN };
+        const PLAIN: Descriptor = Descriptor { max_size: None, folds_case: false, ..SHORT };
+        let names = NameCheck::new(&LONG, "");
+        let path = |characters: usize| "é/".repeat(characters / 2) + "n";
+        assert_eq!(names.check(&path(MAX_PATH - 2), File, u64::MAX), None);
+        let longer = path(MAX_PATH);
+        assert_eq!(names.check(&longer, File, 0), Some(SkipReason::PathTooLong));
+        assert_eq!(names.check(&format!("{}n", path(MAX_PATH - 2)), File, 0), None);
+        assert!(!names.folds_case());
+        for name in [".", ".."] {
+            assert_eq!(names.check(name, Folder, 0), Some(SkipReason::ServiceName), "{name}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_limited_by_the_service_and_by_the_task() {
+        let names = names();
+        assert_eq!(names.check("a", File, 1000), None);
+        assert_eq!(names.check("a", File, 1001), Some(SkipReason::TooLarge));
+        assert!(names.folds_case());
+    }
+
+    #[test]
+    fn what_a_person_leaves_out_is_left_out() {
+        let folders = ["a/b".to_string()].into();
+        let patterns = ["*.iso".to_string()].into();
+        let filter = Filter { folders, patterns, max_size: Some(7) };
+        let names = names().with_filter(filter);
+        let excluded = SkipReason::ExcludedName("*.iso".into());
+        assert_eq!(names.check("a/x.iso", File, 0), Some(excluded));
+        assert_eq!(names.check("a/x.iso", Folder, 0), None);
+        assert_eq!(names.check("a/b", Folder, 0), Some(SkipReason::ExcludedFolder));
+        assert_eq!(names.check("a/b", File, 0), None);
+        assert_eq!(names.check_limit(8), Some(SkipReason::OverLimit(7)));
+        assert_eq!(names.check_limit(7), None);
+    }
+
+    #[test]
+    fn only_litter_dies_with_its_folder() {
+        for name in [".DS_Store", "desktop.ini", "Thumbs.db", "icon\r", "._x"] {
+            assert!(dies_with_folder(name, File), "{name}");
+            assert!(!dies_with_folder(name, Folder), "{name}");
+        }
+        assert!(dies_with_folder("@eaDir", Folder));
+        for name in ["@eaDir", "#recycle", "~x", "photo.jpg"] {
+            assert!(!dies_with_folder(name, File), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_one_side_can_tell_some_things() {
+        use SkipReason::*;
+        for reason in [NotUtf8, MountPoint, SymbolicLink, SpecialFile, TooLarge] {
+            assert!(reason.is_of_disk() && !reason.is_of_service(), "{reason:?}");
+        }
+        for special in [Special::Shortcut, Special::Document, Special::Closed] {
+            let reason = SkipReason::from(special);
+            assert!(!reason.is_of_disk() && reason.is_of_service(), "{reason:?}");
+        }
+        for reason in [ReservedName, ServiceName, PathTooLong, ExcludedFolder, OverLimit(1)] {
+            assert!(!reason.is_of_disk() && !reason.is_of_service(), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn a_reason_names_what_is_wrong() {
+        let control = SkipReason::Character('\t').to_string();
+        assert!(control.contains("control character"), "{control}");
+        assert!(SkipReason::Character('?').to_string().contains('?'));
+        assert!(SkipReason::OverLimit(5 * MB).to_string().ends_with("5 MB"));
+        assert!(SkipReason::OverLimit(MB + 1).to_string().ends_with("1048577 bytes"));
+    }
+
+    #[test]
+    fn names_that_look_alike_are_told() {
+        assert_eq!(folded("E\u{301}A"), folded("\u{e9}a"));
+        assert_ne!(folded("e"), folded("\u{e9}"));
     }
 }

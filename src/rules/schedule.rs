@@ -299,6 +299,7 @@ mod tests {
             ("MON - Fri 22-24, 0-7 ;sat,sun 0-24;", "mon-fri 0-7,22-24; sat-sun 0-24"),
             ("sun-tue 5-6", "mon-tue 5-6; sun 5-6"),
             ("mon 0-1; mon 1-2; wed 23-24", "mon 0-2; wed 23-24"),
+            ("mon 0-3,1-4; mon 2-5", "mon 0-5"),
             ("mon-sun 0-24", "mon-sun 0-24"),
             ("never", "never"),
         ] {
@@ -334,8 +335,9 @@ mod tests {
             assert_eq!(Grid::parse(text).unwrap_err().kind(), Kind::Usage, "{text}");
         }
         let row = "1".repeat(24);
-        for rows in [vec![row.clone(); 6], vec!["1".repeat(25); 7], vec!["é".repeat(12); 7], vec![]]
-        {
+        let long = [25, 33].map(|hours| vec!["1".repeat(hours); 7]);
+        let odd = [vec![row.clone(); 6], vec!["é".repeat(12); 7], vec![]];
+        for rows in long.into_iter().chain(odd) {
             assert!(Grid::try_from(rows).is_err());
         }
         assert!(Grid::try_from(vec![row; 7]).is_ok_and(|grid| grid == Grid::ALWAYS));

@@ -70,11 +70,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_words() {
-        for reason in [SkipReason::Character(':'), SkipReason::NotUtf8, SkipReason::TooLarge] {
-            let word = reason.word();
-            assert!(word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-' || b == b'8'));
-            assert!(!reason.remedy().is_empty());
-        }
+    fn each_reason_has_a_word_of_its_own_and_a_remedy() {
+        use SkipReason::*;
+        let all = [
+            ReservedName,
+            ReservedBeginning,
+            Character(':'),
+            ServiceName,
+            NotUtf8,
+            NameTooLong,
+            PathTooLong,
+            TooLarge,
+            MountPoint,
+            SymbolicLink,
+            SpecialFile,
+            Shortcut,
+            OnlineDocument,
+            NotDownloadable,
+            ExcludedFolder,
+            ExcludedName("*.iso".into()),
+            OverLimit(1),
+        ];
+        let mut words: Vec<_> = all.iter().map(SkipReason::word).collect();
+        let is_plain = |b: u8| b.is_ascii_lowercase() || b == b'-' || b == b'8';
+        assert!(words.iter().all(|word| word.bytes().all(is_plain)), "{words:?}");
+        words.sort();
+        words.dedup();
+        assert_eq!(words.len(), all.len(), "{words:?}");
+        // A remedy says what to do.
+        assert!(all.iter().all(|reason| reason.remedy().contains(' ')));
     }
 }

@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, Nanos, Side};
 use redb::{
     Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    StorageBackend, TableDefinition,
+    StorageBackend, TableDefinition, WriteTransaction,
 };
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,7 @@ use std::ops::{Bound, RangeBounds};
 use std::panic::{UnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The node of a task's root folder.
 pub const ROOT: u64 = 1;
@@ -120,6 +121,9 @@ pub struct Event {
 
 /// The state of one task.
 pub struct Trees {
+    /// What is committed now, if anybody asked since the last change. Before the database, so that
+    /// it lets go of that before it is closed.
+    latest: Mutex<Option<Snapshot>>,
     db: Database,
     /// What tells its file from a copy of it.
     identity: u64,
@@ -155,8 +159,14 @@ impl Trees {
     }
 
     fn of(db: Database, identity: u64) -> Result<Self> {
-        let (loose, next_node) = (AtomicBool::new(false), AtomicU64::new(0));
-        let trees = Trees { db, identity, loose, next_node, history: AtomicU64::new(u64::MAX) };
+        let trees = Trees {
+            latest: Mutex::default(),
+            db,
+            identity,
+            loose: AtomicBool::new(false),
+            next_node: AtomicU64::new(0),
+            history: AtomicU64::new(u64::MAX),
+        };
         trees.batch()?.open_tables()?;
         let next = trees.snapshot()?.fact(NEXT_NODE)?.map_or(ROOT + 1, |bytes| number(&bytes));
         trees.next_node.store(next, Relaxed);
@@ -172,22 +182,23 @@ impl Trees {
 
     /// Forgets everything but the history and these facts.
     pub fn begin_anew(&self, kept: &[&str]) -> Result<()> {
-        let tx = self.db.begin_write().map_err(state_error)?;
-        for table in [ITEMS, PROBLEMS, UNTOLD, TRANSFERS] {
-            tx.delete_table(table).map_err(state_error)?;
-        }
-        for table in [DIRTY, SKIPPED] {
-            tx.delete_table(table).map_err(state_error)?;
-        }
-        for table in [NODES, IDS, DEPARTED, DEPARTED_IDS] {
-            tx.delete_table(table).map_err(state_error)?;
-        }
-        tx.delete_table(INODES).map_err(state_error)?;
-        {
-            let mut facts = tx.open_table(FACTS).map_err(state_error)?;
-            facts.retain(|name, _| kept.contains(&name)).map_err(state_error)?;
-        }
-        tx.commit().map_err(state_error)?;
+        self.write(|tx| {
+            for table in [ITEMS, PROBLEMS, UNTOLD, TRANSFERS] {
+                tx.delete_table(table).map_err(state_error)?;
+            }
+            for table in [DIRTY, SKIPPED] {
+                tx.delete_table(table).map_err(state_error)?;
+            }
+            for table in [NODES, IDS, DEPARTED, DEPARTED_IDS] {
+                tx.delete_table(table).map_err(state_error)?;
+            }
+            tx.delete_table(INODES).map_err(state_error)?;
+            {
+                let mut facts = tx.open_table(FACTS).map_err(state_error)?;
+                facts.retain(|name, _| kept.contains(&name)).map_err(state_error)?;
+            }
+            tx.commit().map_err(state_error)
+        })?;
         self.next_node.store(ROOT + 1, Relaxed);
         self.batch()?.make_tables()
     }
@@ -213,36 +224,43 @@ impl Trees {
 
     /// What is committed now, unchanged by later commits.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let tx = self.db.begin_read().map_err(state_error)?;
-        Ok(Snapshot {
-            items: tx.open_table(ITEMS).map_err(state_error)?,
-            dirty: tx.open_table(DIRTY).map_err(state_error)?,
-            skipped: tx.open_table(SKIPPED).map_err(state_error)?,
-            nodes: tx.open_table(NODES).map_err(state_error)?,
-            inodes: tx.open_table(INODES).map_err(state_error)?,
-            ids: tx.open_table(IDS).map_err(state_error)?,
-            problems: tx.open_table(PROBLEMS).map_err(state_error)?,
-            untold: tx.open_table(UNTOLD).map_err(state_error)?,
-            transfers: tx.open_table(TRANSFERS).map_err(state_error)?,
-            departed: tx.open_table(DEPARTED).map_err(state_error)?,
-            departed_ids: tx.open_table(DEPARTED_IDS).map_err(state_error)?,
-            history: tx.open_table(HISTORY).map_err(state_error)?,
-            facts: tx.open_table(FACTS).map_err(state_error)?,
-        })
+        let mut latest = self.latest();
+        if let Some(snapshot) = &*latest {
+            return Ok(snapshot.clone());
+        }
+        let snapshot = Snapshot::of(&self.db)?;
+        *latest = Some(snapshot.clone());
+        Ok(snapshot)
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Option<Snapshot>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state in one transaction, which `change` commits.
+    fn write<T>(&self, change: impl FnOnce(WriteTransaction) -> Result<T>) -> Result<T> {
+        // A snapshot that is held keeps the state from using space again.
+        self.latest().take();
+        let result = self.db.begin_write().map_err(state_error).and_then(change);
+        // Another thread may have asked meanwhile.
+        self.latest().take();
+        result
     }
 
     /// Does some work and then takes back all that it changed in the state.
     pub fn trial<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let begin = || self.db.begin_write().map_err(state_error);
         let loose = self.loose.load(Relaxed);
-        let tx = begin()?;
-        let before = tx.ephemeral_savepoint().map_err(state_error)?;
-        tx.abort().map_err(state_error)?;
+        let before = self.write(|tx| {
+            let before = tx.ephemeral_savepoint().map_err(state_error)?;
+            tx.abort().map_err(state_error)?;
+            Ok(before)
+        })?;
         let result = work();
-        let mut tx = begin()?;
-        tx.set_durability(Durability::None).map_err(state_error)?;
-        tx.restore_savepoint(&before).map_err(state_error)?;
-        tx.commit().map_err(state_error)?;
+        self.write(|mut tx| {
+            tx.set_durability(Durability::None).map_err(state_error)?;
+            tx.restore_savepoint(&before).map_err(state_error)?;
+            tx.commit().map_err(state_error)
+        })?;
         self.loose.store(loose, Relaxed);
         result
     }
@@ -262,8 +280,11 @@ impl Trees {
     }
 }
 
-/// The committed state at one moment.
-pub struct Snapshot {
+/// The committed state at one moment. Clones are the same one.
+#[derive(Clone)]
+pub struct Snapshot(Arc<Tables>);
+
+struct Tables {
     items: ReadOnlyTable<Place, &'static [u8]>,
     dirty: ReadOnlyTable<Place, ()>,
     skipped: ReadOnlyTable<Place, ()>,
@@ -280,21 +301,40 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    fn of(db: &Database) -> Result<Snapshot> {
+        let tx = db.begin_read().map_err(state_error)?;
+        Ok(Snapshot(Arc::new(Tables {
+            items: tx.open_table(ITEMS).map_err(state_error)?,
+            dirty: tx.open_table(DIRTY).map_err(state_error)?,
+            skipped: tx.open_table(SKIPPED).map_err(state_error)?,
+            nodes: tx.open_table(NODES).map_err(state_error)?,
+            inodes: tx.open_table(INODES).map_err(state_error)?,
+            ids: tx.open_table(IDS).map_err(state_error)?,
+            problems: tx.open_table(PROBLEMS).map_err(state_error)?,
+            untold: tx.open_table(UNTOLD).map_err(state_error)?,
+            transfers: tx.open_table(TRANSFERS).map_err(state_error)?,
+            departed: tx.open_table(DEPARTED).map_err(state_error)?,
+            departed_ids: tx.open_table(DEPARTED_IDS).map_err(state_error)?,
+            history: tx.open_table(HISTORY).map_err(state_error)?,
+            facts: tx.open_table(FACTS).map_err(state_error)?,
+        })))
+    }
+
     /// An item's facets.
     pub fn get(&self, key: &Key) -> Result<Option<Record>> {
-        let row = self.items.get(key.place()).map_err(state_error)?;
+        let row = self.0.items.get(key.place()).map_err(state_error)?;
         row.map(|row| Record::decode(row.value())).transpose()
     }
 
     /// The items of a folder in the order of their names.
     pub fn children(&self, folder: u64) -> Result<Children> {
-        let range = self.items.range((folder, "")..(folder + 1, "")).map_err(state_error)?;
+        let range = self.0.items.range((folder, "")..(folder + 1, "")).map_err(state_error)?;
         Ok(Children { range })
     }
 
     /// All items, from just after `after` on.
     pub fn items(&self, after: Option<&Key>) -> Result<Children> {
-        let range = self.items.range::<(u64, &str)>(beyond(after)).map_err(state_error)?;
+        let range = self.0.items.range::<(u64, &str)>(beyond(after)).map_err(state_error)?;
         Ok(Children { range })
     }
 
@@ -311,7 +351,7 @@ impl Snapshot {
 
     /// The row that a folder's node leads to; `None` for the root and for unknown nodes.
     pub fn folder_key(&self, node: u64) -> Result<Option<Key>> {
-        let row = self.nodes.get(node).map_err(state_error)?;
+        let row = self.0.nodes.get(node).map_err(state_error)?;
         Ok(row.map(|row| {
             let (folder, name) = row.value();
             Key { folder, name: name.into() }
@@ -351,33 +391,33 @@ impl Snapshot {
 
     /// The node of the folder that had this inode when it was last seen.
     pub fn node_of_inode(&self, inode: u64) -> Result<Option<u64>> {
-        Ok(self.inodes.get(inode).map_err(state_error)?.map(|node| node.value()))
+        Ok(self.0.inodes.get(inode).map_err(state_error)?.map(|node| node.value()))
     }
 
     /// The item that the service knows by this id, or knew while it had it.
     pub fn key_of_id(&self, id: &str) -> Result<Option<Key>> {
-        Ok(self.ids.get(mark_of(id)).map_err(state_error)?.map(|place| key_of(place.value())))
+        Ok(self.0.ids.get(mark_of(id)).map_err(state_error)?.map(|place| key_of(place.value())))
     }
 
     /// The items that need planning, from just after `after` on.
     pub fn dirty(&self, after: Option<&Key>) -> Result<impl Iterator<Item = Result<Key>> + use<>> {
-        keys(&self.dirty, after)
+        keys(&self.0.dirty, after)
     }
 
     /// The items that need planning, from the last to the first.
     pub fn dirty_backwards(&self) -> Result<impl Iterator<Item = Result<Key>> + use<>> {
-        let range = self.dirty.range::<Place>(..).map_err(state_error)?;
+        let range = self.0.dirty.range::<Place>(..).map_err(state_error)?;
         Ok(range.rev().map(|row| Ok(key_of(row.map_err(state_error)?.0.value()))))
     }
 
     /// How many items need planning.
     pub fn dirty_count(&self) -> Result<u64> {
-        self.dirty.len().map_err(state_error)
+        self.0.dirty.len().map_err(state_error)
     }
 
     /// Whether an item needs planning.
     pub fn is_dirty(&self, key: &Key) -> Result<bool> {
-        Ok(self.dirty.get(key.place()).map_err(state_error)?.is_some())
+        Ok(self.0.dirty.get(key.place()).map_err(state_error)?.is_some())
     }
 
     /// The skipped items, from just after `after` on.
@@ -385,12 +425,12 @@ impl Snapshot {
         &self,
         after: Option<&Key>,
     ) -> Result<impl Iterator<Item = Result<Key>> + use<>> {
-        keys(&self.skipped, after)
+        keys(&self.0.skipped, after)
     }
 
     /// How many items are skipped.
     pub fn skipped_count(&self) -> Result<u64> {
-        self.skipped.len().map_err(state_error)
+        self.0.skipped.len().map_err(state_error)
     }
 
     /// The items that failed, with the reason, from just after `after` on.
@@ -398,7 +438,7 @@ impl Snapshot {
         &self,
         after: Option<&Key>,
     ) -> Result<impl Iterator<Item = Result<(Key, Problem)>> + use<>> {
-        let rows = self.problems.range::<(u64, &str)>(beyond(after)).map_err(state_error)?;
+        let rows = self.0.problems.range::<(u64, &str)>(beyond(after)).map_err(state_error)?;
         Ok(rows.map(|row| {
             let (place, row) = row.map_err(state_error)?;
             Ok((key_of(place.value()), decode(PROBLEM_FORMAT, row.value())?))
@@ -408,7 +448,7 @@ impl Snapshot {
     /// The items that came to be skipped or a problem, or are so no more, since the history last
     /// told; with what it told then.
     pub fn untold(&self) -> Result<impl Iterator<Item = Result<(Key, Option<Mark>)>> + use<>> {
-        let rows = self.untold.range::<Place>(..).map_err(state_error)?;
+        let rows = self.0.untold.range::<Place>(..).map_err(state_error)?;
         Ok(rows.map(|row| {
             let (place, row) = row.map_err(state_error)?;
             Ok((key_of(place.value()), decode(MARK_FORMAT, row.value())?))
@@ -430,24 +470,24 @@ impl Snapshot {
 
     /// How many items failed.
     pub fn problem_count(&self) -> Result<u64> {
-        self.problems.len().map_err(state_error)
+        self.0.problems.len().map_err(state_error)
     }
 
     /// Why an item failed last, unless it changed or succeeded since.
     pub fn problem(&self, key: &Key) -> Result<Option<Problem>> {
-        let row = self.problems.get(key.place()).map_err(state_error)?;
+        let row = self.0.problems.get(key.place()).map_err(state_error)?;
         row.map(|row| decode(PROBLEM_FORMAT, row.value())).transpose()
     }
 
     /// The note of an item's unfinished transfer.
     pub fn transfer(&self, key: &Key) -> Result<Option<Vec<u8>>> {
-        let row = self.transfers.get(key.place()).map_err(state_error)?;
+        let row = self.0.transfers.get(key.place()).map_err(state_error)?;
         Ok(row.map(|row| row.value().to_vec()))
     }
 
     /// Every unfinished transfer's note.
     pub fn transfers(&self) -> Result<impl Iterator<Item = Result<(Key, Vec<u8>)>> + use<>> {
-        let range = self.transfers.range::<Place>(..).map_err(state_error)?;
+        let range = self.0.transfers.range::<Place>(..).map_err(state_error)?;
         Ok(range.map(|row| {
             let (place, note) = row.map_err(state_error)?;
             Ok((key_of(place.value()), note.value().to_vec()))
@@ -456,25 +496,25 @@ impl Snapshot {
 
     /// The file that had this inode and is gone from its place, as [`Batch::depart`] noted.
     pub fn departed(&self, inode: u64) -> Result<Option<Key>> {
-        Ok(self.departed.get(inode).map_err(state_error)?.map(|place| key_of(place.value())))
+        Ok(self.0.departed.get(inode).map_err(state_error)?.map(|place| key_of(place.value())))
     }
 
     /// The file that had this id of the service and is gone from its place, as
     /// [`Batch::depart_remote`] noted.
     pub fn departed_id(&self, id: &str) -> Result<Option<Key>> {
-        let place = self.departed_ids.get(mark_of(id)).map_err(state_error)?;
+        let place = self.0.departed_ids.get(mark_of(id)).map_err(state_error)?;
         Ok(place.map(|place| key_of(place.value())))
     }
 
     /// The history, newest first.
     pub fn history(&self) -> Result<impl Iterator<Item = Result<Event>> + use<>> {
-        let range = self.history.range::<u64>(..).map_err(state_error)?;
+        let range = self.0.history.range::<u64>(..).map_err(state_error)?;
         Ok(range.rev().map(|row| decode(EVENT_FORMAT, row.map_err(state_error)?.1.value())))
     }
 
     /// A fact about the task as a whole.
     pub fn fact(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        Ok(self.facts.get(name).map_err(state_error)?.map(|value| value.value().to_vec()))
+        Ok(self.0.facts.get(name).map_err(state_error)?.map(|value| value.value().to_vec()))
     }
 
     /// Files known on a side, by the rows.
@@ -563,12 +603,7 @@ impl Batch<'_> {
         match self.rows.get(key) {
             Some(record) if record.is_void() => Ok(None),
             Some(record) => Ok(Some(record.clone())),
-            None => {
-                let tx = self.trees.db.begin_read().map_err(state_error)?;
-                let items = tx.open_table(ITEMS).map_err(state_error)?;
-                let row = items.get(key.place()).map_err(state_error)?;
-                row.map(|row| Record::decode(row.value())).transpose()
-            }
+            None => self.trees.snapshot()?.get(key),
         }
     }
 
@@ -752,7 +787,7 @@ impl Batch<'_> {
     /// a folder of the service may not be known any more, though the folder is as it was.
     pub fn reconsider(&mut self) -> Result<()> {
         let snapshot = self.trees.snapshot()?;
-        for row in snapshot.items.iter().map_err(state_error)? {
+        for row in snapshot.0.items.iter().map_err(state_error)? {
             let (place, row) = row.map_err(state_error)?;
             let mut record = Record::decode(row.value())?;
             if !record.forget_version() && record.is_clean() {
@@ -787,18 +822,19 @@ impl Batch<'_> {
     fn transact(
         &mut self,
         durability: Durability,
-        more: impl FnOnce(&redb::WriteTransaction) -> Result<()>,
+        more: impl FnOnce(&WriteTransaction) -> Result<()>,
     ) -> Result<()> {
         let durable = matches!(durability, Durability::Immediate);
-        let mut tx = self.trees.db.begin_write().map_err(state_error)?;
-        tx.set_durability(durability).map_err(state_error)?;
-        // Opening after a crash then costs the same as after a clean end.
-        tx.set_quick_repair(durable);
-        self.write_rows(&tx)?;
-        more(&tx)?;
-        // Told while nobody else can write, so that another thread's commit can't undo it.
-        self.trees.loose.store(!durable, Relaxed);
-        tx.commit().map_err(state_error)?;
+        self.trees.write(|mut tx| {
+            tx.set_durability(durability).map_err(state_error)?;
+            // Opening after a crash then costs the same as after a clean end.
+            tx.set_quick_repair(durable);
+            self.write_rows(&tx)?;
+            more(&tx)?;
+            // Told while nobody else can write, so that another thread's commit can't undo it.
+            self.trees.loose.store(!durable, Relaxed);
+            tx.commit().map_err(state_error)
+        })?;
         self.rows.clear();
         self.ids.clear();
         self.events.clear();
@@ -809,7 +845,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn write_rows(&self, tx: &redb::WriteTransaction) -> Result<()> {
+    fn write_rows(&self, tx: &WriteTransaction) -> Result<()> {
         let mut items = tx.open_table(ITEMS).map_err(state_error)?;
         let mut dirty = tx.open_table(DIRTY).map_err(state_error)?;
         let mut skipped = tx.open_table(SKIPPED).map_err(state_error)?;
@@ -912,7 +948,7 @@ impl Batch<'_> {
 
     /// Drops the oldest lines of the history if fewer are to be kept than there are.
     pub fn trim_history(&mut self) -> Result<()> {
-        let lines = self.trees.snapshot()?.history.len().map_err(state_error)?;
+        let lines = self.trees.snapshot()?.0.history.len().map_err(state_error)?;
         if lines <= self.trees.history.load(Relaxed) {
             return Ok(());
         }

@@ -31,6 +31,23 @@ pub type Hook = Box<dyn FnMut(&str, &str) -> Answer<()> + Send>;
 
 type Id = usize;
 
+/// What is in the place of a root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instead {
+    Nothing,
+    /// Another folder with nothing in it.
+    Empty,
+    /// Another folder with something in it.
+    Filled,
+}
+
+/// What is neither file nor folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Odd {
+    Link,
+    Pipe,
+}
+
 /// What kind of file system it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Format {
@@ -62,8 +79,8 @@ struct Inner {
     /// Reported numbers that are free again.
     free: BTreeSet<u64>,
     next_inode: u64,
-    /// The volume is mounted; else there is an empty folder in its place.
-    mounted: bool,
+    /// What is in the root's place: another folder, or none.
+    stand_in: Option<Option<Id>>,
     /// Counts how often it was mounted: what was opened before can't be used any more.
     mounts: u32,
     powered: bool,
@@ -79,6 +96,7 @@ type Names = BTreeMap<Id, BTreeMap<String, Id>>;
 struct Node {
     inode: u64,
     folder: bool,
+    odd: Option<Odd>,
     bytes: Bytes,
     durable: Bytes,
     mtime: Nanos,
@@ -92,6 +110,9 @@ struct Node {
 const ROOT: Id = 0;
 /// The folder that is there while the volume isn't mounted.
 const BENEATH: Id = 1;
+/// Other folders on the same file system.
+const EMPTY: Id = 2;
+const FILLED: Id = 3;
 
 impl SimDisk {
     pub fn new(time: Time, format: Format) -> SimDisk {
@@ -101,16 +122,18 @@ impl SimDisk {
             files: Vec::new(),
             free: BTreeSet::new(),
             next_inode: 2,
-            mounted: true,
+            stand_in: None,
             mounts: 0,
             powered: true,
             room: None,
             erased: Vec::new(),
         };
-        for _ in [ROOT, BENEATH] {
+        for _ in [ROOT, BENEATH, EMPTY, FILLED] {
             let root = inner.node(true, 0);
             inner.names.insert(root, BTreeMap::new());
         }
+        let other = inner.add(FILLED, "z", false, 0);
+        inner.files[other].bytes = (*b"another").into();
         inner.past.push((inner.names.clone(), false));
         SimDisk(Arc::new(Shared { inner: Mutex::new(inner), hook: Mutex::default(), time, format }))
     }
@@ -128,7 +151,9 @@ impl SimDisk {
             let (folder, name) = inner.make_parent(path, now)?;
             let known = inner.names[&folder].get(name).copied();
             let file = match known {
-                Some(file) if inner.files[file].folder => return None,
+                Some(file) if inner.files[file].folder || inner.files[file].odd.is_some() => {
+                    return None;
+                }
                 Some(file) => file,
                 None => inner.add(folder, name, false, now),
             };
@@ -160,6 +185,36 @@ impl SimDisk {
             let (folder, name) = inner.make_parent(path, now)?;
             let free = !inner.names[&folder].contains_key(name);
             free.then(|| inner.add(folder, name, true, now)).map(drop)
+        })
+    }
+
+    /// Makes a link or a pipe, with the folders it is in.
+    pub fn make_odd(&self, path: &str, odd: Odd) -> bool {
+        let now = self.0.now();
+        self.0.change(true, |inner| {
+            let (folder, name) = inner.make_parent(path, now)?;
+            if inner.names[&folder].contains_key(name) {
+                return None;
+            }
+            let item = inner.add(folder, name, false, now);
+            inner.files[item].odd = Some(odd);
+            Some(())
+        })
+    }
+
+    /// Gives a file a second name that is free, in a folder that is there.
+    pub fn link(&self, from: &str, to: &str) -> bool {
+        let now = self.0.now();
+        let links = self.0.format.links;
+        self.0.change(true, |inner| {
+            let item = inner.find(from).filter(|item| links && !inner.files[*item].folder)?;
+            let (folder, name) = inner.parent(to)?;
+            if inner.names[&folder].contains_key(name) {
+                return None;
+            }
+            inner.names.get_mut(&folder)?.insert(name.into(), item);
+            inner.files[item].ctime = now;
+            Some(())
         })
     }
 
@@ -250,9 +305,42 @@ impl SimDisk {
 
     /// Mounts the volume, or unmounts it whatever is open on it.
     pub fn mount(&self, mounted: bool) {
+        self.put_instead((!mounted).then_some(Some(BENEATH)));
+    }
+
+    /// Puts something in the root's place.
+    pub fn replace_root(&self, instead: Instead) {
+        self.put_instead(Some(match instead {
+            Instead::Nothing => None,
+            Instead::Empty => Some(EMPTY),
+            Instead::Filled => Some(FILLED),
+        }));
+    }
+
+    fn put_instead(&self, stand_in: Option<Option<Id>>) {
         let mut inner = self.0.lock();
-        inner.mounted = mounted;
+        inner.stand_in = stand_in;
         inner.mounts += 1;
+    }
+
+    /// The root is in its place.
+    pub fn is_mounted(&self) -> bool {
+        self.0.lock().stand_in.is_none()
+    }
+
+    /// Whether the folders that are put in the root's place are as they were made.
+    pub fn stand_ins_are_untouched(&self) -> bool {
+        let inner = self.0.lock();
+        let count = |folder| inner.names[&folder].len();
+        (count(BENEATH), count(EMPTY), count(FILLED)) == (0, 0, 1)
+    }
+
+    /// The names of all links and pipes.
+    pub fn odd_names(&self) -> Vec<String> {
+        let inner = self.0.lock();
+        let all = inner.names.values().flatten();
+        let odd = all.filter(|(_, item)| inner.files[**item].odd.is_some());
+        odd.map(|(name, _)| name.clone()).collect()
     }
 
     /// Leaves room for so many bytes; `None` for as many as anybody writes.
@@ -356,7 +444,7 @@ impl Shared {
 
     fn change(&self, person: bool, work: impl FnOnce(&mut Inner) -> Option<()>) -> bool {
         let mut inner = self.lock();
-        let done = inner.mounted && work(&mut inner).is_some();
+        let done = inner.stand_in.is_none() && work(&mut inner).is_some();
         if done {
             inner.note(person);
         }
@@ -392,6 +480,7 @@ impl Inner {
         self.files.push(Node {
             inode,
             folder,
+            odd: None,
             bytes: [].into(),
             durable: [].into(),
             mtime: now,
@@ -464,7 +553,7 @@ impl Inner {
             if self.files[*item].folder {
                 self.tell(*item, &path, tree);
                 tree.insert(format!("{path}/"), None);
-            } else {
+            } else if self.files[*item].odd.is_none() {
                 tree.insert(path, Some(self.files[*item].bytes.clone()));
             }
         }
@@ -490,6 +579,11 @@ impl Inner {
         let node = &self.files[item];
         if node.folder {
             return Found::Folder(LocalPrint { inode: node.inode, ..LocalPrint::default() });
+        }
+        match node.odd {
+            Some(Odd::Link) => return Found::Link,
+            Some(Odd::Pipe) => return Found::Special,
+            None => {}
         }
         Found::File(LocalPrint {
             size: node.bytes.len() as u64,
@@ -546,7 +640,7 @@ impl Volume for SimDisk {
     fn open(&self, _path: &Path) -> Answer<Arc<dyn Folder>> {
         self.0.turn("open root", "")?;
         let inner = self.0.lock();
-        let item = if inner.mounted { ROOT } else { BENEATH };
+        let item = inner.stand_in.unwrap_or(Some(ROOT)).ok_or(Errno::ENOENT)?;
         Ok(Arc::new(SimFolder { disk: self.clone(), item, mounts: inner.mounts }))
     }
 }
@@ -613,6 +707,7 @@ impl Folder for SimFolder {
         let inner = self.enter("open folder", name)?;
         let item = if name == "." { self.item } else { self.child(&inner, name)? };
         match &inner.files[item] {
+            Node { odd: Some(Odd::Link), .. } => Err(Errno::ELOOP),
             Node { folder: false, .. } => Err(Errno::ENOTDIR),
             Node { closed: true, .. } => Err(Errno::EACCES),
             _ => Ok(Arc::new(SimFolder { disk: self.disk.clone(), item, mounts: self.mounts })),
@@ -651,6 +746,7 @@ impl Folder for SimFolder {
         match &inner.files[item] {
             Node { folder: true, .. } => Err(Errno::EISDIR),
             Node { closed: true, .. } => Err(Errno::EACCES),
+            Node { odd: Some(Odd::Link), .. } => Err(Errno::ELOOP),
             _ => Ok(self.open(item)),
         }
     }

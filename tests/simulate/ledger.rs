@@ -3,11 +3,12 @@
 
 use super::clock::Time;
 use super::disk::{Bytes, SimDisk, Tree};
-use super::script::{Act, Path, Trouble};
+use super::script::{Act, Content, Path, Trouble};
 use super::service::{Item, Twin};
 use mooring::clock::Clock;
 use mooring::model::Side;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub struct Ledger {
     pub due: Vec<(u32, Act)>,
     /// Calls in the running cycle so far.
     pub calls: u32,
+    /// Stands for all calls of the history.
+    pub log: DefaultHasher,
     /// What becomes of the next requests.
     pub failing: Option<(Trouble, u32)>,
     /// The power is off; `true` when it was cut rather than Mooring killed.
@@ -38,6 +41,12 @@ pub struct Ledger {
     pub remote_changes: u32,
     /// The task knows its folders.
     pub linked: bool,
+    /// Somebody took away the right to read something.
+    pub closed: bool,
+    /// The root on the service isn't in its place.
+    pub remote_away: bool,
+    /// What was taken out of the task on the service, last at the end.
+    pub away: Vec<u64>,
 }
 
 /// What the service has.
@@ -73,11 +82,15 @@ impl Ledger {
             touched: BTreeSet::new(),
             due: Vec::new(),
             calls: 0,
+            log: DefaultHasher::new(),
             failing: None,
             off: None,
             local_changes: 0,
             remote_changes: 0,
             linked: false,
+            closed: false,
+            remote_away: false,
+            away: Vec::new(),
         }
     }
 
@@ -89,15 +102,20 @@ impl Ledger {
     }
 
     fn touch(&mut self, path: Path) {
-        self.touched.insert(path.folder());
         // Folders made on the way.
-        let folder = path.folder();
-        let mut at = folder.as_str();
+        let mut at = path.folder();
+        self.touched.insert(at.into());
         while let Some((above, _)) = at.rsplit_once('/') {
             self.touched.insert(above.into());
             at = above;
         }
         self.touched.insert(String::new());
+    }
+
+    /// Mooring makes a call.
+    pub fn note_call(&mut self, call: &str, about: &str) {
+        self.calls += 1;
+        (call, about, self.time.elsewhere()).hash(&mut self.log);
     }
 
     /// Somebody does this.
@@ -106,40 +124,75 @@ impl Ledger {
             Act::Write(side, path, content) => {
                 let bytes: Bytes = content.bytes().into();
                 self.change(*side, &[*path], |ledger| match side {
-                    Side::Local => ledger.disk.write(&path.text(), &bytes),
-                    Side::Remote => ledger.twin.put(&path.text(), &bytes, ledger.time.elsewhere()),
+                    Side::Local => ledger.disk.write(path.0, &bytes),
+                    Side::Remote => ledger.twin.put(path.0, &bytes, ledger.time.elsewhere()),
                 });
             }
             Act::Save(path, content) => {
                 let bytes: Bytes = content.bytes().into();
-                self.change(Side::Local, &[*path], |it| it.disk.save(&path.text(), &bytes));
+                self.change(Side::Local, &[*path], |it| it.disk.save(path.0, &bytes));
             }
             Act::MakeFolder(side, path) => self.change(*side, &[*path], |ledger| match side {
-                Side::Local => ledger.disk.make_folder(&path.text()),
-                Side::Remote => ledger.twin.make(&path.text()),
+                Side::Local => ledger.disk.make_folder(path.0),
+                Side::Remote => ledger.twin.make(path.0),
             }),
+            Act::Many(side, folder, count, Content(first)) => {
+                self.change(*side, &[*folder], |it| {
+                    let mut done = false;
+                    for number in 0..*count {
+                        let path = format!("{}/{number:03}", folder.0);
+                        let bytes: Bytes = Content(first + number * 64).bytes().into();
+                        done |= match side {
+                            Side::Local => it.disk.write(&path, &bytes),
+                            Side::Remote => it.twin.put(&path, &bytes, it.time.elsewhere()),
+                        };
+                    }
+                    done
+                })
+            }
+            Act::MakeOdd(path, odd) => {
+                self.change(Side::Local, &[*path], |it| it.disk.make_odd(path.0, *odd));
+            }
+            Act::MakeSpecial(path, special) => {
+                self.change(Side::Remote, &[*path], |it| it.twin.put_special(path.0, *special));
+            }
+            Act::WriteNamesake(path, content) => self.change(Side::Remote, &[*path], |ledger| {
+                ledger.twin.put_namesake(path.0, &content.bytes(), ledger.time.elsewhere())
+            }),
+            Act::Link(from, to) => {
+                self.change(Side::Local, &[*from, *to], |it| it.disk.link(from.0, to.0));
+            }
+            Act::TakeOut(path) => self.take_out(*path),
+            Act::BringBack(path) => {
+                if let Some(id) = self.away.pop() {
+                    self.change(Side::Remote, &[*path], |it| it.twin.bring_back(id, path.0));
+                }
+            }
             Act::Rename(side, from, to) => {
                 self.change(*side, &[*from, *to], |ledger| match side {
-                    Side::Local => ledger.disk.rename(&from.text(), &to.text()),
-                    Side::Remote => ledger.twin.relocate(&from.text(), &to.text()),
+                    Side::Local => ledger.disk.rename(from.0, to.0),
+                    Side::Remote => ledger.twin.relocate(from.0, to.0),
                 });
             }
             Act::Swap(side, one, two) => self.change(*side, &[*one, *two], |ledger| match side {
-                Side::Local => ledger.disk.swap(&one.text(), &two.text()),
-                Side::Remote => ledger.twin.swap(&one.text(), &two.text()),
+                Side::Local => ledger.disk.swap(one.0, two.0),
+                Side::Remote => ledger.twin.swap(one.0, two.0),
             }),
             Act::Remove(side, path) => self.change(*side, &[*path], |ledger| match side {
-                Side::Local => ledger.disk.remove(&path.text()),
-                Side::Remote => ledger.twin.delete(&path.text()),
+                Side::Local => ledger.disk.remove(path.0),
+                Side::Remote => ledger.twin.delete(path.0),
             }),
             Act::Touch(path, mtime) => {
                 let before = self.time.now() - 86_400_000_000_000;
-                self.disk.touch(&path.text(), mtime.then_some(before));
+                self.disk.touch(path.0, mtime.then_some(before));
                 self.touch(*path);
             }
-            Act::Close(path) => drop(self.disk.close(&path.text(), true)),
-            Act::OpenAll => self.disk.open_all(),
-            Act::Use(path) => drop(self.disk.use_file(&path.text(), true)),
+            Act::Close(path) => self.closed |= self.disk.close(path.0, true),
+            Act::OpenAll => {
+                self.disk.open_all();
+                self.closed = false;
+            }
+            Act::Use(path) => drop(self.disk.use_file(path.0, true)),
             Act::Room(bytes) => self.disk.set_room(Some(*bytes)),
             Act::Quota(bytes) => {
                 let items = self.twin.items();
@@ -163,9 +216,22 @@ impl Ledger {
         }
     }
 
+    /// Moves an item on the service to where the task doesn't see it.
+    fn take_out(&mut self, path: Path) {
+        let mut away = None;
+        self.change(Side::Remote, &[path], |ledger| {
+            away = ledger.twin.take_out(path.0);
+            away.is_some()
+        });
+        self.away.extend(away);
+    }
+
     /// Changes a side at these places, and writes down which contents that took away, made or
     /// moved.
     fn change(&mut self, side: Side, at: &[Path], change: impl FnOnce(&Ledger) -> bool) {
+        if side == Side::Remote && self.remote_away {
+            return;
+        }
         let before = self.tree(side);
         if !change(self) {
             return;
@@ -174,6 +240,17 @@ impl Ledger {
         let (old, new) = (places(&before), places(&after));
         let gone = old.keys().filter(|content| !new.contains_key(*content));
         self.taken.extend(gone.copied().cloned());
+        // What is there a second time, because the other side moved it, is on its way out there.
+        let other = self.tree(if side == Side::Local { Side::Remote } else { Side::Local });
+        let across = places(&other);
+        let left = old.iter().filter(|(content, was)| {
+            let is = new.get(*content);
+            let went =
+                |path: &&String| was.contains(path) && !is.is_some_and(|is| is.contains(path));
+            is.is_some_and(|is| is.len() < was.len())
+                && across.get(*content).is_some_and(|there| there.iter().all(|path| went(&path)))
+        });
+        self.taken.extend(left.map(|(content, _)| (*content).clone()));
         // What programs leave behind in a folder goes with it.
         let litter = |path: &&&String| path.ends_with("Thumbs.db") || path.ends_with("._r");
         let left = new.iter().filter(|(_, places)| places.iter().any(|path| litter(&path)));
@@ -206,16 +283,28 @@ impl Ledger {
 
     /// Everything is as it should be.
     pub fn put_in_order(&mut self) {
-        self.disk.mount(true);
-        self.disk.open_all();
+        self.put_roots_back();
+        self.act(&Act::OpenAll);
         self.disk.set_room(None);
         self.twin.set_quota(None);
         self.failing = None;
         self.time.rest(Duration::from_secs(120));
     }
 
+    /// Both roots are in their places.
+    pub fn put_roots_back(&mut self) {
+        self.disk.mount(true);
+        if std::mem::take(&mut self.remote_away) {
+            self.twin.move_root(false, false);
+        }
+    }
+
     /// The contents that are owed and nowhere to be found.
     pub fn lost(&self) -> Vec<Bytes> {
+        if self.remote_away {
+            // They are told again when it is back.
+            return Vec::new();
+        }
         let aftermath = self.twin.aftermath();
         let mut there: BTreeSet<Bytes> = self.disk.tree().into_values().flatten().collect();
         there.extend(self.twin.items().into_iter().filter_map(|item| item.content));

@@ -4,18 +4,25 @@
 //! shortest history that still fails.
 
 use super::common::dice::Dice;
-use super::disk::Format;
+use super::disk::{Format, Instead, Odd};
 use super::service::{Abilities, twins};
-use mooring::model::{Direction, Side};
-use std::fmt;
+use mooring::error::Kind;
+use mooring::model::{ConflictPolicy, Direction, Side};
+use mooring::remote::Special;
+use std::sync::LazyLock;
 
 /// What a world is like.
 #[derive(Clone, Copy, Debug)]
 pub struct World {
-    /// Which of [`twins`] the service is.
-    pub twin: usize,
+    /// The name of one of [`twins`], which the service is.
+    pub twin: &'static str,
     pub direction: Direction,
     pub keep_removed: bool,
+    pub conflict: ConflictPolicy,
+    /// What was sent is compared once more, and what is there read again.
+    pub checks: bool,
+    /// A person says yes to mass removals and overwrites, now and then before they are told of any.
+    pub approves: bool,
     pub format: Format,
     /// How many jobs are under way together.
     pub workers: usize,
@@ -44,6 +51,11 @@ pub enum Step {
     LoseState,
     /// A copy of the state is made.
     CopyState,
+    /// Something else is in the place of the folder that the task keeps on a side, and Mooring
+    /// starts again.
+    RootAway(Side, Instead),
+    /// That folder is back in its place.
+    RootBack,
     /// The copy is put in the state's place, if there is one.
     RestoreState,
     /// Everything is in order and at rest until nothing more happens.
@@ -58,6 +70,7 @@ pub enum Wide {
     Touched,
     /// The same, and the service.
     TouchedAndRemote,
+    /// The service only.
     Remote,
 }
 
@@ -65,6 +78,19 @@ pub enum Wide {
 pub enum Change {
     Direction(Direction),
     KeepRemoved(bool),
+    Conflict(ConflictPolicy),
+    Filter(LeaveOut),
+}
+
+/// What a task leaves out on both sides.
+#[derive(Clone, Copy, Debug)]
+pub enum LeaveOut {
+    Nothing,
+    Folder(&'static str),
+    /// Files whose names are like this.
+    Names(&'static str),
+    /// Files of more bytes.
+    Larger(u64),
 }
 
 /// Something that somebody other than Mooring does.
@@ -74,6 +100,20 @@ pub enum Act {
     /// Written anew and renamed over the old one.
     Save(Path, Content),
     MakeFolder(Side, Path),
+    /// Files in a folder, whose names and contents are counted from there on.
+    Many(Side, Path, u32, Content),
+    /// A link or pipe on the disk.
+    MakeOdd(Path, Odd),
+    /// Something on the service that isn't a file to be downloaded.
+    MakeSpecial(Path, Special),
+    /// A file beside one of its name on the service, where there may be such.
+    WriteNamesake(Path, Content),
+    /// On the disk, another name for a file.
+    Link(Path, Path),
+    /// Moved on the service to where the task doesn't see it.
+    TakeOut(Path),
+    /// What was taken out last is moved back.
+    BringBack(Path),
     Rename(Side, Path, Path),
     Swap(Side, Path, Path),
     Remove(Side, Path),
@@ -116,11 +156,13 @@ pub enum Trouble {
     SignIn,
     /// It is carried out, but nobody is told.
     LostReply,
+    /// It isn't carried out, for a reason that may make no sense.
+    Refused(Kind),
 }
 
-/// A path by numbers, so that many acts meet at few places.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Path(pub u16);
+/// A path, one of few, so that many acts meet at the same places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path(pub &'static str);
 
 /// A content by its number; its size follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,35 +186,32 @@ const NAMES: &[&str] = &[
     "w?",
 ];
 
-impl Path {
-    /// The path it stands for.
-    pub fn text(self) -> String {
-        let Path(number) = self;
-        let name = NAMES[(number >> 8) as usize % NAMES.len()];
-        let folder = |shift: u16| FOLDERS[(number >> shift) as usize % FOLDERS.len()];
-        match number & 3 {
-            0 | 1 => name.to_string(),
-            2 => format!("{}/{name}", folder(2)),
-            _ => format!("{}/{}/{name}", folder(2), folder(4)),
-        }
-    }
+/// Every path that a generated history may name.
+static PATHS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let all = NAMES.iter().flat_map(|name| (0..64).map(move |place| path(name, place)));
+    all.collect()
+});
 
+/// A name on the top level or in one or two folders.
+fn path(name: &str, place: usize) -> String {
+    let folder = |number: usize| FOLDERS[number % FOLDERS.len()];
+    match place & 3 {
+        0 | 1 => name.to_string(),
+        2 => format!("{}/{name}", folder(place >> 2)),
+        _ => format!("{}/{}/{name}", folder(place >> 2), folder(place >> 4)),
+    }
+}
+
+impl Path {
     /// The folder it is in.
-    pub fn folder(self) -> String {
-        let text = self.text();
-        text.rsplit_once('/').map_or_else(String::new, |(folder, _)| folder.into())
+    pub fn folder(self) -> &'static str {
+        self.0.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
     fn any(dice: &mut Dice) -> Path {
         let odd = dice.roll(8) == 0;
         let name = dice.roll(if odd { NAMES.len() as u64 } else { 5 });
-        Path((name << 8) as u16 | dice.roll(64) as u16)
-    }
-}
-
-impl fmt::Debug for Path {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.text())
+        Path(&PATHS[(name * 64 + dice.roll(64)) as usize])
     }
 }
 
@@ -200,6 +239,8 @@ struct Author {
     dice: Dice,
     contents: u32,
     abilities: Abilities,
+    /// There are many files.
+    crowd: bool,
 }
 
 impl Script {
@@ -207,16 +248,24 @@ impl Script {
     pub fn of(seed: u64) -> Script {
         let mut dice = Dice::new(seed);
         let twins = twins();
-        let twin = dice.roll(twins.len() as u64) as usize;
+        let abilities = twins[dice.roll(twins.len() as u64) as usize];
         let direction = match dice.roll(8) {
             0 => Direction::Upload,
             1 => Direction::Download,
             _ => Direction::Both,
         };
         let world = World {
-            twin,
+            twin: abilities.name,
             direction,
             keep_removed: dice.roll(10) == 0,
+            conflict: match dice.roll(8) {
+                0 => ConflictPolicy::Remote,
+                1 => ConflictPolicy::Newer,
+                2 => ConflictPolicy::Both,
+                _ => ConflictPolicy::Local,
+            },
+            checks: dice.roll(8) == 0,
+            approves: dice.roll(8) > 0,
             format: match dice.roll(6) {
                 0 => Format { links: false, tick: 2_000_000_000, reuses_inodes: true },
                 number => Format { links: true, tick: 4_000_000, reuses_inodes: number > 2 },
@@ -224,10 +273,22 @@ impl Script {
             workers: 1 + dice.roll(4) as usize,
             seed,
         };
-        let mut author = Author { dice, contents: 0, abilities: twins[twin] };
+        let crowd = !world.approves && dice.roll(25) == 0;
+        let mut author = Author { dice, contents: 0, abilities, crowd };
         Script { world, steps: author.steps() }
     }
 }
+
+/// What one request may be refused with.
+const REFUSALS: &[Kind] = &[
+    Kind::Denied,
+    Kind::NotFound,
+    Kind::Exists,
+    Kind::Changed,
+    Kind::TooLarge,
+    Kind::QuotaFull,
+    Kind::Integrity,
+];
 
 impl Author {
     fn steps(&mut self) -> Vec<Step> {
@@ -236,6 +297,10 @@ impl Author {
         let faults = self.dice.roll(3) > 0;
         let races = self.dice.roll(3) > 0;
         let crashes = self.dice.roll(3) == 0;
+        if self.crowd {
+            steps.push(Step::Act(self.many()));
+            steps.push(Step::Calm);
+        }
         for _ in 0..self.dice.roll(8) {
             steps.push(Step::Act(self.edit()));
         }
@@ -253,7 +318,8 @@ impl Author {
                 10 if faults => steps.push(Step::LoseState),
                 11 if faults => steps.push(Step::CopyState),
                 12 if faults => steps.push(Step::RestoreState),
-                13 => steps.push(Step::Change(self.change())),
+                13 | 14 => steps.push(Step::Change(self.change())),
+                15 if faults => self.lose_root(&mut steps),
                 _ => {}
             }
         }
@@ -291,8 +357,38 @@ impl Author {
         self.dice.roll(most) as u32
     }
 
+    /// The root of a side is away for a cycle, at least.
+    fn lose_root(&mut self, steps: &mut Vec<Step>) {
+        let side = if self.dice.roll(2) == 0 { Side::Local } else { Side::Remote };
+        let instead = match self.dice.roll(3) {
+            0 => Instead::Nothing,
+            1 => Instead::Filled,
+            _ => Instead::Empty,
+        };
+        steps.push(Step::RootAway(side, instead));
+        steps.push(self.cycle(false, false, false));
+        if self.dice.roll(2) == 0 {
+            steps.push(Step::RootBack);
+        }
+    }
+
+    /// Some hundred files, more than may be removed or overwritten unseen.
+    fn many(&mut self) -> Act {
+        let side = if self.dice.roll(2) == 0 { Side::Local } else { Side::Remote };
+        let count = 100 + self.dice.roll(60) as u32;
+        let first = Content((self.contents + 1) * 64 + 8);
+        self.contents += count;
+        Act::Many(side, Path(FOLDERS[self.dice.roll(2) as usize]), count, first)
+    }
+
     fn change(&mut self) -> Change {
-        match self.dice.roll(4) {
+        match self.dice.roll(10) {
+            4 => Change::Conflict(ConflictPolicy::Local),
+            5 => Change::Conflict(ConflictPolicy::Remote),
+            6 => Change::Filter(LeaveOut::Nothing),
+            7 => Change::Filter(LeaveOut::Folder(["a", "b", "a/b"][self.dice.roll(3) as usize])),
+            8 => Change::Filter(LeaveOut::Names(["x", "[yz]", "?"][self.dice.roll(3) as usize])),
+            9 => Change::Filter(LeaveOut::Larger(100)),
             0 => Change::KeepRemoved(self.dice.roll(2) == 0),
             1 => Change::Direction(Direction::Upload),
             2 => Change::Direction(Direction::Download),
@@ -312,7 +408,22 @@ impl Author {
     fn edit(&mut self) -> Act {
         let side = if self.dice.roll(2) == 0 { Side::Local } else { Side::Remote };
         let (one, two) = (Path::any(&mut self.dice), Path::any(&mut self.dice));
-        match self.dice.roll(20) {
+        if self.crowd && self.dice.roll(4) == 0 {
+            let folder = Path(FOLDERS[self.dice.roll(2) as usize]);
+            return match self.dice.roll(2) {
+                0 => Act::Remove(side, folder),
+                _ => self.many(),
+            };
+        }
+        match self.dice.roll(26) {
+            20 if self.dice.roll(3) == 0 => Act::MakeOdd(one, Odd::Link),
+            20 => Act::MakeOdd(one, Odd::Pipe),
+            21 if self.dice.roll(3) == 0 => Act::MakeSpecial(one, Special::Closed),
+            21 => Act::MakeSpecial(one, Special::Document),
+            22 => Act::WriteNamesake(one, self.content()),
+            23 => Act::Link(one, two),
+            24 => Act::TakeOut(one),
+            25 => Act::BringBack(one),
             0..8 => Act::Write(side, one, self.content()),
             8 => Act::Save(one, self.content()),
             9 => Act::MakeFolder(side, one),
@@ -320,14 +431,18 @@ impl Author {
             14 => Act::Swap(side, one, two),
             15..18 => Act::Remove(side, one),
             18 => Act::Touch(one, self.dice.roll(2) == 0),
-            _ => Act::Rest(1 + self.dice.roll(30_000)),
+            19.. => Act::Rest(1 + self.dice.roll(30_000)),
         }
     }
 
     fn trouble(&mut self) -> Act {
         let path = Path::any(&mut self.dice);
         let failures = 1 + self.dice.roll(3) as u32;
-        match self.dice.roll(16) {
+        match self.dice.roll(18) {
+            16 | 17 => {
+                let kind = self.dice.pick(REFUSALS).copied().unwrap_or(Kind::Denied);
+                Act::Fail(Trouble::Refused(kind), 1)
+            }
             0 => Act::Close(path),
             1 => Act::OpenAll,
             2 => Act::Use(path),

@@ -235,6 +235,11 @@ pub fn twins() -> Vec<Abilities> {
     ]
 }
 
+/// The twin of this name.
+pub fn twin_named(name: &str) -> Abilities {
+    *twins().iter().find(|abilities| abilities.name == name).expect("a twin of this name")
+}
+
 impl Abilities {
     /// Whether names that differ only in case are the same.
     pub fn any_case(&self) -> bool {

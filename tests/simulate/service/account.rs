@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub type Clock = Box<dyn Fn() -> Nanos + Send>;
 
 /// Name of the root in the folder around everything.
-const ROOT: &str = "root";
+pub const ROOT: &str = "root";
 
 pub struct Account {
     pub abilities: Abilities,
@@ -122,7 +122,9 @@ impl Account {
     /// The folder around a place.
     pub fn parent(&self, place: Place<'_>) -> Option<u64> {
         if !self.by_ids() {
-            return self.by_path(split_path(place.path).0, ItemKind::Folder);
+            let found = self.by_path(split_path(place.path).0, ItemKind::Folder)?;
+            let is_folder = self.tree.get(found)?.kind == ItemKind::Folder;
+            return is_folder.then_some(found);
         }
         match place.folder {
             "" if place.path.contains('/') => None,

@@ -12,7 +12,7 @@ mod tree;
 mod upload;
 mod world;
 
-pub use abilities::{Abilities, Changes, PART, Times, Unicode, Versions, twins};
+pub use abilities::{Abilities, Changes, PART, Times, Unicode, Versions, twin_named, twins};
 pub use account::{Aftermath, Clock};
 pub use tree::Bytes;
 pub use world::Item;
@@ -395,8 +395,22 @@ impl Remote for Twin {
         expect: Expect<'_>,
         resume: &dyn Resume,
     ) -> Result<Written> {
-        let request = || self.upload(place, content, mtime, expect, resume);
-        self.request("write", place.path, request)
+        let mut made = None;
+        let sent = self.request("write", place.path, || {
+            let written = self.upload(place, content, mtime, expect, resume)?;
+            made = Some(Written { entry: written.entry.clone(), overtook: written.overtook });
+            Ok(written)
+        });
+        match (sent, made) {
+            // Where names repeat, a file is made under an id given out before: asked for once more,
+            // it is found.
+            (Err(error), Some(made))
+                if error.kind() == Kind::Offline && self.abilities().descriptor.namesakes =>
+            {
+                self.request("write", place.path, || Ok(made))
+            }
+            (sent, _) => sent,
+        }
     }
 
     fn abandon(&self, note: &[u8]) -> Result<()> {

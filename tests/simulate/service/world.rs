@@ -5,12 +5,15 @@
 //! one of their own. What can't be done tells `false` and changes nothing.
 
 use super::abilities::Changes;
-use super::account::{Account, Aftermath, folder};
+use super::account::{Account, Aftermath, ROOT, folder};
 use super::tree::{Bytes, TOP};
 use super::{Hook, Twin, lock};
 use mooring::model::{ItemKind, Nanos, split_path};
 use mooring::remote::Special;
 use mooring::rules::namesake;
+
+/// Name of the root while it is away.
+const AWAY: &str = "root away";
 
 /// An item as a person sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,6 +212,16 @@ impl Twin {
         else {
             return false;
         };
+        // Where a file and a folder of one name may be beside each other, only one kind goes.
+        let taken = |id, (folder, name): (u64, &str), other| {
+            let kind = account.tree.get(id).map(|node| node.kind);
+            let all = kind.map(|kind| account.tree.named(folder, name, kind)).unwrap_or_default();
+            all.iter().any(|there| *there != other)
+        };
+        let crowded = taken(second, (from, &name), first) || taken(first, (to, &new), second);
+        if crowded && !account.abilities.descriptor.namesakes {
+            return false;
+        }
         account.shift(first, from, "changing places");
         account.shift(second, from, &name);
         account.shift(first, to, &new);
@@ -269,6 +282,24 @@ impl Twin {
     pub fn replace_root(&self) {
         self.lose_root();
         self.lock().make_root();
+    }
+
+    /// The root goes elsewhere with everything in it, or back, whatever is in its place.
+    pub fn move_root(&self, away: bool, replaced: bool) {
+        let mut account = self.lock();
+        let there = account.root();
+        let Some(root) =
+            (if away { there } else { account.tree.find(TOP, AWAY, ItemKind::Folder) })
+        else {
+            return;
+        };
+        if !away {
+            there.into_iter().for_each(|there| drop(account.tree.remove(there)));
+        }
+        account.tree.relocate(root, TOP, if away { AWAY } else { ROOT });
+        if away && replaced {
+            account.tree.add(folder(TOP, ROOT));
+        }
     }
 
     /// Who asks by an older cursor has to look at everything.

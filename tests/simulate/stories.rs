@@ -1,0 +1,179 @@
+//! Histories that broke a promise once, kept as they were found. Written out, as a seed means
+//! another history whenever what is generated changes.
+
+use super::disk::Format;
+use super::script::Act::*;
+use super::script::Step::*;
+use super::script::{Content, Path, Script, Step, Wide, World};
+use mooring::model::{ConflictPolicy, Direction, Side::*};
+
+/// A kept history.
+pub struct Story {
+    pub name: &'static str,
+    pub world: World,
+    pub steps: Vec<Step>,
+}
+
+impl Story {
+    pub fn script(self) -> Script {
+        Script { world: self.world, steps: self.steps }
+    }
+}
+
+/// A history in the form in which it is kept below.
+pub fn written(script: &Script) -> String {
+    let in_full = [
+        ("meanwhile: [", "meanwhile: vec!["),
+        ("look: ", "look: Wide::"),
+        ("direction: ", "direction: Direction::"),
+        ("conflict: ", "conflict: ConflictPolicy::"),
+        ("Fail(", "Fail(Trouble::"),
+        ("Change(", "Change(Change::"),
+        ("Direction(", "Direction(Direction::"),
+        ("Conflict(", "Conflict(ConflictPolicy::"),
+        ("Refused(", "Refused(Kind::"),
+        ("Filter(", "Filter(LeaveOut::"),
+    ];
+    let as_code =
+        |debug: String| in_full.iter().fold(debug, |code, (short, long)| code.replace(short, long));
+    let mut code = String::from("        Story {\n            name: \"\",\n");
+    code.push_str(&format!("            world: {},\n", as_code(format!("{:?}", script.world))));
+    code.push_str("            steps: vec![\n");
+    for step in &script.steps {
+        code.push_str(&format!("                {},\n", as_code(format!("{step:?}"))));
+    }
+    code + "            ],\n        },"
+}
+
+/// What most histories don't depend on.
+const PLAIN: World = World {
+    twin: "webdav",
+    direction: Direction::Both,
+    keep_removed: false,
+    conflict: ConflictPolicy::Local,
+    checks: false,
+    approves: true,
+    format: Format { links: true, tick: 4_000_000, reuses_inodes: true },
+    workers: 1,
+    seed: 0,
+};
+
+/// All of them, each with what went wrong in it.
+pub fn stories() -> Vec<Story> {
+    vec![
+        // Both sides change a file, and the one that wins is too large for the service: the loser
+        // was fetched again in every cycle.
+        Story {
+            name: "winner-refused",
+            world: World { twin: "webdav-plain", ..PLAIN },
+            steps: vec![
+                Act(Save(Path("z"), Content(579))),
+                Act(Write(Remote, Path("z"), Content(590))),
+                Calm,
+            ],
+        },
+        // A folder on the service is given the name that a file has, where both may be: neither
+        // was brought here, and nobody was told.
+        Story {
+            name: "file-and-folder-of-one-name",
+            world: World { twin: "google-drive", ..PLAIN },
+            steps: vec![
+                Act(Write(Remote, Path("z"), Content(98))),
+                Act(MakeFolder(Remote, Path("x"))),
+                Act(Rename(Remote, Path("x"), Path("z"))),
+                Calm,
+            ],
+        },
+        // A file is written on the service while the one that the disk has is sent, then the state
+        // is lost: the one content was there twice.
+        Story {
+            name: "namesake-after-lost-state",
+            world: World { twin: "google-drive", seed: 3314, ..PLAIN },
+            steps: vec![
+                Cycle { look: Wide::Everything, meanwhile: vec![] },
+                Act(Write(Local, Path("c/A/y"), Content(228))),
+                Cycle {
+                    look: Wide::TouchedAndRemote,
+                    meanwhile: vec![(0, Write(Remote, Path("c/A/y"), Content(291)))],
+                },
+                LoseState,
+                Calm,
+            ],
+        },
+        // A file that a listing didn't tell any more is there when it is looked at, in a folder that
+        // is removed meanwhile: its row stayed without that of the folder, and no cycle could begin.
+        Story {
+            name: "row-without-its-folder",
+            world: World { twin: "swift", ..PLAIN },
+            steps: vec![
+                Act(Write(Remote, Path("b/c/z"), Content(89))),
+                Act(Write(Local, Path("A/b/z"), Content(287))),
+                Cycle { look: Wide::Touched, meanwhile: vec![] },
+                Cycle {
+                    look: Wide::Everything,
+                    meanwhile: vec![(25, Remove(Local, Path("A/b/z")))],
+                },
+                Calm,
+            ],
+        },
+        // A folder is moved into one that isn't told of yet, and is gone for a moment: what is in
+        // it was never looked at again.
+        Story {
+            name: "moved-out-of-sight",
+            world: World { twin: "onedrive", ..PLAIN },
+            steps: vec![
+                Act(Write(Remote, Path("b/c/b"), Content(132))),
+                Cycle { look: Wide::Touched, meanwhile: vec![] },
+                Act(Rename(Remote, Path("b"), Path("A/a/x"))),
+                Calm,
+            ],
+        },
+        // A folder is removed here while something new comes into it there, and a file has its name
+        // by now: both waited for each other, and nobody was told.
+        Story {
+            name: "no-room-to-come-back",
+            world: World { twin: "swift", ..PLAIN },
+            steps: vec![
+                Act(Write(Remote, Path("b"), Content(69))),
+                Act(Write(Local, Path("b/y"), Content(182))),
+                Cycle { look: Wide::Everything, meanwhile: vec![] },
+                Act(Remove(Local, Path("b"))),
+                Act(Write(Remote, Path("b/c/a"), Content(482))),
+                Calm,
+            ],
+        },
+        // The service writes the accent of a name in its own way, and the state is lost: two files
+        // here were agreed on with the same one there.
+        Story {
+            name: "accents-without-a-state",
+            world: World { twin: "nextcloud", ..PLAIN },
+            steps: vec![
+                Act(Save(Path("c/c/e\u{301}"), Content(144))),
+                Cycle { look: Wide::TouchedAndRemote, meanwhile: vec![] },
+                LoseState,
+                Calm,
+            ],
+        },
+        // An upload is cut short by a power cut, on a server that keeps such things, in a task where
+        // the service wins conflicts: half a file got the name of the whole one.
+        Story {
+            name: "half-a-file-wins",
+            world: World {
+                twin: "webdav-plain",
+                conflict: ConflictPolicy::Remote,
+                seed: 2344,
+                ..PLAIN
+            },
+            steps: vec![
+                Act(Write(Remote, Path("b"), Content(254))),
+                Act(Write(Remote, Path("c/b/a"), Content(271))),
+                Cycle { look: Wide::Everything, meanwhile: vec![] },
+                Act(Write(Local, Path("c/x"), Content(331))),
+                Act(Write(Local, Path("A/a/x"), Content(400))),
+                Act(Write(Local, Path("A/y"), Content(466))),
+                Cycle { look: Wide::Touched, meanwhile: vec![(70, PowerCut)] },
+                Calm,
+            ],
+        },
+    ]
+}
