@@ -2,6 +2,7 @@
 
 use md5::{Digest as _, Md5};
 use ring::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize};
 
 /// Bytes that Dropbox hashes at a time.
 const BLOCK_BYTES: usize = 4 << 20;
@@ -16,7 +17,7 @@ pub enum HashKind {
 }
 
 /// The hash of a content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Hash {
     /// See [`HashKind::Md5`].
     Md5([u8; 16]),

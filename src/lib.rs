@@ -38,7 +38,8 @@
 //!
 //! One batch of changed rows (a thousand), the state's cache (2 MiB a task), 64 KiB and a small
 //! stack for each running transfer, one page of a listing, and for each folder on the way to where
-//! a look is, at most 8,192 sorted entries. Nothing grows with the number of files.
+//! a look is, at most 8,192 sorted entries; verifying looks at both sides at once, and knows at most
+//! about 4,096 changes that a feed told. Nothing grows with the number of files.
 //!
 //! # Adding a service
 //!

@@ -5,11 +5,9 @@ use crate::common::bench::{APPROVED, Bench, EVERYTHING};
 use crate::common::memory::{DRIVE, ETAGS, Fault, HASHING, How, IDS, PATHS, STORE, VERSIONED};
 use mooring::engine::{LocalLook, Look};
 use mooring::error::Kind;
-use mooring::local::Found;
 use mooring::model::ConflictPolicy::{self, Both, Local, Newer, Remote};
-use mooring::model::{Direction, ItemKind};
+use mooring::model::Direction;
 use mooring::remote::Descriptor;
-use mooring::store::{Key, ROOT};
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Arc, Mutex};
@@ -317,22 +315,6 @@ fn what_was_stored_otherwise_than_sent_is_sent_again() {
     assert_eq!(bench.tree().len(), 2);
 }
 
-/// Gives a file another content of the same length, and makes the state take the times it has then
-/// for those that were agreed on: as if the disk had altered it by itself.
-fn rot(bench: &Bench, name: &str, bytes: &[u8]) {
-    assert_eq!(bench.read(name).unwrap().len(), bytes.len());
-    bench.write(name, bytes);
-    let engine = bench.engine();
-    let disk = mooring::local::Disk::new(&bench.local);
-    let Some(Found::File(print)) = disk.stat(name).unwrap() else { panic!("{name}") };
-    let key = Key::new(ROOT, name, ItemKind::File);
-    let mut record = engine.trees().snapshot().unwrap().get(&key).unwrap().unwrap();
-    record.synced.as_mut().unwrap().local = print;
-    let mut batch = engine.trees().batch().unwrap();
-    batch.put(key, record).unwrap();
-    batch.commit().unwrap();
-}
-
 fn checked(descriptor: &'static Descriptor) -> Bench {
     let mut bench = bench(descriptor, Local);
     bench.task.consistency_check = true;
@@ -348,7 +330,7 @@ fn a_damaged_file_waits_for_a_person_and_overwrites_nothing() {
     for descriptor in KINDS {
         let bench = checked(descriptor);
         let good = bench.memory.tree();
-        rot(&bench, "b", b"b BAD!");
+        bench.rot("b", b"b BAD!");
         for look in [&EVERYTHING, &POLL, &APPROVED] {
             let report = bench.sync(look).unwrap();
             assert_eq!((report.held, report.errors, report.uploaded), (1, 0, 0), "{report:?}");
@@ -366,7 +348,7 @@ fn a_damaged_file_waits_for_a_person_and_overwrites_nothing() {
 fn a_damaged_file_is_unnoticed_without_the_check() {
     let mut bench = checked(&STORE);
     bench.task.consistency_check = false;
-    rot(&bench, "b", b"b BAD!");
+    bench.rot("b", b"b BAD!");
     assert_eq!(bench.sync(&EVERYTHING).unwrap().held, 0);
 }
 
@@ -374,14 +356,14 @@ fn a_damaged_file_is_unnoticed_without_the_check() {
 fn both_ways_out_of_damage_work() {
     for descriptor in KINDS {
         let bench = checked(descriptor);
-        rot(&bench, "b", b"b BAD!");
+        bench.rot("b", b"b BAD!");
         assert_eq!(bench.sync(&EVERYTHING).unwrap().held, 1);
         bench.date("b", LATER);
         let report = bench.sync(&EVERYTHING).unwrap();
         assert_eq!((report.held, report.uploaded), (0, 1), "{report:?}");
         assert_eq!(bench.memory.tree()["b"].as_deref(), Some(&b"b BAD!"[..]));
 
-        rot(&bench, "c", b"c BAD!");
+        bench.rot("c", b"c BAD!");
         assert_eq!(bench.sync(&EVERYTHING).unwrap().held, 1);
         bench.write("c", b"c good");
         let report = bench.sync(&EVERYTHING).unwrap();
@@ -393,7 +375,7 @@ fn both_ways_out_of_damage_work() {
 #[test]
 fn a_round_of_the_check_goes_on_in_the_next_cycle() {
     let bench = checked(&STORE);
-    rot(&bench, "c", b"c BAD!");
+    bench.rot("c", b"c BAD!");
     let mut told = Vec::new();
     for _ in 0..5 {
         // After a restart each time.

@@ -23,5 +23,6 @@ mod removed;
 mod s3;
 mod sign_in;
 mod twins;
+mod verify;
 mod visible;
 mod webdav;

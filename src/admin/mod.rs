@@ -156,13 +156,25 @@ pub enum Request {
         /// Whether mass removals and overwrites that wait for a person's word go ahead.
         approve: bool,
     },
+    /// Compares disk, state and service for some seconds: `findings`, and `verified` that says
+    /// where to go on, if anything is left.
+    Verify {
+        /// The task.
+        task: String,
+        /// The item after which to go on; from the beginning without it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        after: String,
+        /// Whether no content is read.
+        quick: bool,
+    },
 }
 
 /// Does what is asked with the settings alone, where no daemon runs or where it doesn't matter.
 ///
 /// A daemon answers [`Request::TaskShow`], [`Request::TaskStatus`], [`Request::Log`] and
 /// [`Request::Status`] itself, from
-/// the states it has open; who has an [`Engine`] does [`Request::Preview`] and [`Request::Sync`].
+/// the states it has open; who has an [`Engine`] does [`Request::Preview`], [`Request::Sync`] and
+/// [`Request::Verify`].
 ///
 /// # Errors
 /// `Usage` when what is asked breaks a rule, and whatever the disk and the service say.
@@ -233,10 +245,10 @@ pub fn perform(book: &Book, state: &Path, request: Request) -> Result<Value> {
             let page = items(state, &task, after.as_deref(), limit)?;
             document(&TaskItems { status, page })
         }
-        Request::Preview { task } | Request::Sync { task, .. } => {
+        Request::Preview { task } | Request::Sync { task, .. } | Request::Verify { task, .. } => {
             let what = format!("task {}", book.task(&task)?.name);
             Err(Error::new(Kind::Usage, what, "only who has opened it can look or sync")
-                .remedy("ask by mooring plan or mooring sync"))
+                .remedy("ask by mooring plan, mooring sync or mooring verify"))
         }
     }
 }
@@ -258,10 +270,33 @@ pub fn service_show(name: &str) -> Result<Value> {
 /// `Usage` when there is none or its connection is incomplete, `SignIn` when its secrets can't
 /// be unsealed, `State` when it is open elsewhere.
 pub fn open_task(book: &Book, state: &Path, name: &str, cancel: Cancel) -> Result<Engine> {
+    open_by(Engine::open, book, state, name, cancel)
+}
+
+/// Opens a task only to verify it: its state isn't written.
+///
+/// # Errors
+/// As [`open_task`], and `NotFound` when it was never synced.
+pub fn open_task_to_verify(
+    book: &Book,
+    state: &Path,
+    name: &str,
+    cancel: Cancel,
+) -> Result<Engine> {
+    open_by(Engine::open_to_verify, book, state, name, cancel)
+}
+
+fn open_by(
+    open: fn(Setup<'_>) -> Result<Engine>,
+    book: &Book,
+    state: &Path,
+    name: &str,
+    cancel: Cancel,
+) -> Result<Engine> {
     let task = book.task(name)?;
     let connection = book.connection(&task.connection)?;
     let globals = book.globals()?;
-    Engine::open(Setup {
+    open(Setup {
         task: &task,
         service: services::find(&connection.service)?,
         values: &book.values(&connection)?,
@@ -380,6 +415,8 @@ mod tests {
             r#"{"request":"task_status","name":"docs","after":"p1-61","limit":100}"#,
             r#"{"request":"task_status","name":"docs","limit":100}"#,
             r#"{"request":"sync","task":"docs","approve":true}"#,
+            r#"{"request":"verify","task":"docs","quick":true}"#,
+            r#"{"request":"verify","task":"docs","after":"a/b","quick":false}"#,
             r#"{"request":"connection_authorize","name":"cloud"}"#,
             r#"{"request":"connection_authorized","name":"cloud","answer":"code"}"#,
             r#"{"request":"connection_set","name":"cloud","entered":{"values":[["poll","9"]],"secrets":[["secret-key","s"]]}}"#,

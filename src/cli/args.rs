@@ -3,6 +3,7 @@
 use super::authorize::Answer;
 use super::help;
 use crate::admin::Request;
+use crate::engine::Scrutiny;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ConflictPolicy, Direction};
 use crate::rules::{MB, RECYCLE_DAYS, ScheduleChange};
@@ -78,6 +79,13 @@ pub enum Command {
         /// Whether mass removals and overwrites that wait for a person's word go ahead.
         approve: bool,
     },
+    /// Compare disk, state and service.
+    Verify {
+        /// The task.
+        task: String,
+        /// How.
+        scrutiny: Scrutiny,
+    },
     /// Run until told to stop.
     Daemon,
     /// Show what it does, with a server of its own.
@@ -121,6 +129,7 @@ enum Opt {
     Include,
     MaxSize,
     Approve,
+    Quick,
     After,
     Limit,
     Listen,
@@ -149,6 +158,7 @@ const OPTIONS: &[(Opt, &str, bool)] = &[
     (Opt::Include, "include", true),
     (Opt::MaxSize, "max-size", true),
     (Opt::Approve, "approve", false),
+    (Opt::Quick, "quick", false),
     (Opt::After, "after", true),
     (Opt::Limit, "limit", true),
     (Opt::Listen, "listen", false),
@@ -250,6 +260,14 @@ impl Given {
             ["sync", task] => {
                 Ok(Command::Sync { task: task.to_string(), approve: self.flag(Opt::Approve)? })
             }
+            ["verify", task] => Ok(Command::Verify {
+                task: task.to_string(),
+                scrutiny: Scrutiny {
+                    after: self.take_one(Opt::After)?.unwrap_or_default(),
+                    quick: self.flag(Opt::Quick)?,
+                    most: None,
+                },
+            }),
             ["daemon"] => Ok(Command::Daemon),
             #[cfg(feature = "demo")]
             ["demo"] => Ok(Command::Demo { local: self.local()? }),
@@ -603,6 +621,10 @@ mod tests {
             "sync",
             "sync a --approve=yes",
             "status --after p1-61",
+            "verify",
+            "verify a b",
+            "verify a --after",
+            "verify a --limit 3",
             "status a --limit many",
             "sync a --unknown",
             "sync a -x",

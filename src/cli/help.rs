@@ -124,6 +124,14 @@ pub const TOPICS: &[Topic] = &[
             "go ahead with mass removals and overwrites that wait for a person's word",
         )],
     },
+    Topic {
+        usage: "verify TASK",
+        about: "compare disk, state and service, changing nothing; tells what is damaged",
+        options: &[
+            ("--quick", "compare sizes, times and versions; read no file"),
+            ("--after PATH", "go on after this item, where an earlier run ended"),
+        ],
+    },
     Topic { usage: "daemon", about: "sync everything, until told to stop", options: &[] },
     #[cfg(feature = "demo")]
     Topic {

@@ -14,6 +14,7 @@ mod signals;
 mod sync;
 mod units;
 mod values;
+mod verify;
 
 use crate::admin::{self, Request};
 use crate::daemon;
@@ -93,6 +94,9 @@ fn run(invocation: Invocation, out: &mut dyn Write) -> Result<End> {
         Command::Plan(task) => return plan::run(&folder()?, task, json, out),
         Command::Sync { task, approve } => {
             return sync::run(&folder()?, task, approve, json, out);
+        }
+        Command::Verify { task, scrutiny } => {
+            return verify::run(&folder()?, &task, scrutiny, json, out);
         }
         Command::Daemon => daemon::run(&folder()?)?,
         #[cfg(feature = "demo")]

@@ -46,7 +46,7 @@ pub fn printer(request: &Request) -> Printer {
         Request::Status => |out, answer| show(out, answer, status),
         Request::TaskStatus { .. } => |out, answer| show(out, answer, task_items),
         // Their commands print as they go; what a daemon answers is a document.
-        Request::Preview { .. } | Request::Sync { .. } => {
+        Request::Preview { .. } | Request::Sync { .. } | Request::Verify { .. } => {
             |out, answer| writeln!(out, "{answer:#}").map_err(unprinted)
         }
     }

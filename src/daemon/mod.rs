@@ -18,6 +18,7 @@ mod wake;
 mod worker;
 
 use crate::admin::{self, Request};
+use crate::engine::Scrutiny;
 use crate::error::{Error, Kind, Result};
 use crate::logs;
 use crate::rules::Schedule;
@@ -285,6 +286,10 @@ impl Daemon {
             },
             Request::Preview { task } => match self.task_to_work(&task) {
                 Ok(task) => return task.preview(reply),
+                Err(error) => Err(error),
+            },
+            Request::Verify { task, after, quick } => match self.task_to_work(&task) {
+                Ok(task) => return task.verify(Scrutiny { after, quick, most: None }, reply),
                 Err(error) => Err(error),
             },
             // These talk to the service, which takes its time.

@@ -11,13 +11,14 @@ use super::schedule::{
 use super::worker::{Done, Job, News, Work, Workplace};
 use crate::admin;
 use crate::admin::view::Overview;
-use crate::engine::{Ear, Engine, LocalLook, Look, Report};
+use crate::engine::{Ear, Engine, LocalLook, Look, Report, Scrutiny};
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::http::Cancel;
 use crate::local::{Changes, RootId, Watch};
 use crate::progress::{Progress, ProgressView};
 use crate::store::Trees;
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -47,6 +48,7 @@ pub struct TaskRun {
     pending: Option<(Look, Instant)>,
     syncs: Vec<Reply>,
     previews: Vec<Reply>,
+    audits: VecDeque<(Scrutiny, Reply)>,
     hold: Option<Hold>,
     backoff: Backoff,
     /// Why the last cycle failed.
@@ -60,7 +62,7 @@ pub struct TaskRun {
 
 /// Work that is being done.
 struct Running {
-    /// The look of a cycle; `None` for a preview.
+    /// The look of a cycle; `None` for anything else.
     look: Option<Look>,
     replies: Vec<Reply>,
     cancel: Cancel,
@@ -108,6 +110,7 @@ impl TaskRun {
             pending: Some((full_look(), now)),
             syncs: Vec::new(),
             previews: Vec::new(),
+            audits: VecDeque::new(),
             hold: None,
             backoff: Backoff::default(),
             trouble: None,
@@ -240,10 +243,15 @@ impl TaskRun {
         self.previews.push(reply);
     }
 
+    /// Verifies for a while.
+    pub fn verify(&mut self, scrutiny: Scrutiny, reply: Reply) {
+        self.audits.push_back((scrutiny, reply));
+    }
+
     /// How many wait for its work.
     pub fn waiting(&self) -> usize {
         let running = self.running.as_ref().map_or(0, |running| running.replies.len());
-        self.syncs.len() + self.previews.len() + running
+        self.syncs.len() + self.previews.len() + self.audits.len() + running
     }
 
     /// The kernel has something to tell of the task's folder.
@@ -345,7 +353,7 @@ impl TaskRun {
     pub fn ready_since(&self, now: Instant) -> Option<Instant> {
         if self.running.is_some() {
             None
-        } else if !self.previews.is_empty() {
+        } else if !self.previews.is_empty() || !self.audits.is_empty() {
             Some(now)
         } else {
             self.pending.as_ref().filter(|_| self.may_cycle(now)).map(|(_, since)| *since)
@@ -377,24 +385,31 @@ impl TaskRun {
 
     /// Begins to do what is to be done.
     pub fn start(&mut self, now: Instant, tell: impl Fn(News) + Send + 'static) -> Result<()> {
-        let (look, replies) = match self.pending.take() {
-            Some((look, _)) if self.may_cycle(now) => (Some(look), std::mem::take(&mut self.syncs)),
+        let (look, work, replies) = match self.pending.take() {
+            Some((look, _)) if self.may_cycle(now) => {
+                let work = Work::Cycle(look.clone());
+                (Some(look), work, std::mem::take(&mut self.syncs))
+            }
             pending => {
                 self.pending = pending;
-                (None, std::mem::take(&mut self.previews))
+                let audit = if self.previews.is_empty() { self.audits.pop_front() } else { None };
+                match audit {
+                    Some((scrutiny, reply)) => (None, Work::Verify(scrutiny), vec![reply]),
+                    None => (None, Work::Preview, std::mem::take(&mut self.previews)),
+                }
             }
         };
         let watch = self.is_active()
             && self.watch.is_none()
             && look.as_ref().is_some_and(|look| matches!(look.local, LocalLook::All));
         let cancel = self.cancel.clone();
-        self.running = Some(Running { look: look.clone(), replies, cancel, opened: None });
+        self.running = Some(Running { look, replies, cancel, opened: None });
         let job = Job {
             place: self.place.clone(),
             engine: self.engine.take(),
             cancel: self.cancel.clone(),
             watch,
-            work: look.map_or(Work::Preview, Work::Cycle),
+            work,
         };
         job.start(tell)
     }
@@ -460,6 +475,9 @@ impl TaskRun {
             Done::Cycle(report) => document(&report),
             Done::Preview(intents, report) => {
                 Ok(json!({ "intents": document(&intents)?, "report": document(&report)? }))
+            }
+            Done::Verified(findings, verified) => {
+                Ok(json!({ "findings": document(&findings)?, "verified": document(&verified)? }))
             }
         });
         for reply in replies {

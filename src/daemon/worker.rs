@@ -1,6 +1,6 @@
 //! The threads that do a task's work, one for each piece of it: an idle task has none.
 
-use crate::engine::{Engine, Intent, Look, Report, Setup};
+use crate::engine::{Engine, Finding, Intent, Look, Report, Scrutiny, Setup, Verified};
 use crate::error::{Error, Kind, Result};
 use crate::http::Cancel;
 use crate::local::{Disk, Watch};
@@ -11,11 +11,14 @@ use crate::store::Trees;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 /// The deepest call chains are of the engine and redb; folders are walked without recursion.
 const STACK_BYTES: usize = 512 << 10;
 /// Intents that a preview lists.
 const MOST_INTENTS: usize = 10_000;
+/// How long verifying keeps a task from being synced, and what it tells in that time.
+const VERIFY_BIT: (Duration, u64) = (Duration::from_secs(5), 500);
 
 /// Everything that a task's work needs.
 #[derive(Clone)]
@@ -54,6 +57,8 @@ pub enum Work {
     Cycle(Look),
     /// Telling what a cycle would do.
     Preview,
+    /// Verifying, for a while.
+    Verify(Scrutiny),
 }
 
 /// What a worker has to tell.
@@ -72,6 +77,8 @@ pub enum Done {
     Cycle(Report),
     /// A preview: the first intents, and the whole of it counted.
     Preview(Vec<Intent>, Report),
+    /// A bit of verifying.
+    Verified(Vec<Finding>, Verified),
 }
 
 impl Job {
@@ -141,6 +148,15 @@ impl Work {
                     Ok(())
                 })?;
                 Ok(Done::Preview(intents, report))
+            }
+            Work::Verify(scrutiny) => {
+                let mut findings = Vec::new();
+                let scrutiny = Scrutiny { most: Some(VERIFY_BIT), ..scrutiny };
+                let verified = engine.verify(&scrutiny, &mut |finding| {
+                    findings.push(finding);
+                    Ok(())
+                })?;
+                Ok(Done::Verified(findings, verified))
             }
         }
     }

@@ -17,6 +17,11 @@ use std::fmt::Display;
 const SPOT: &str = "consistency-check";
 /// First byte of its stored form.
 const SPOT_FORMAT: u8 = 1;
+/// What is wrong with a content that changed by itself.
+pub(super) const ALTERED: &str = "its content changed on the disk, its size and times didn't";
+/// What to do about it.
+pub(super) const REMEDY: &str = "if the file is right as it is, touch it, and it is sent to the \
+     service; if it is damaged, save what the service has over it";
 
 impl Engine {
     /// Goes on with the round, and tells of every damaged file that is known.
@@ -83,10 +88,7 @@ impl Engine {
         let read = self.disk().open(path, &synced.local);
         match read.and_then(|file| Ok((fingerprint(&file, &self.cancel)?, file.unchanged()?))) {
             Ok((content, ())) if Some(content) == synced.content => Ok(None),
-            Ok(_) => Ok(Some(damaged(
-                path,
-                "its content changed on the disk, its size and times didn't",
-            ))),
+            Ok(_) => Ok(Some(damaged(path, ALTERED))),
             Err(error) if error.kind() == Kind::Cancelled => Err(error),
             Err(error) if error.kind() == Kind::Disk => Ok(Some(damaged(path, error.reason()))),
             // Somebody works on it or keeps it from us: the next look tells what became of it.
@@ -106,10 +108,7 @@ fn is_damage(problem: &Problem) -> bool {
 }
 
 fn damaged(path: &str, cause: impl Display) -> Error {
-    Error::new(Kind::Damaged, path, cause).remedy(
-        "if the file is right as it is, touch it, and it is sent to the service; if it is \
-         damaged, save what the service has over it",
-    )
+    Error::new(Kind::Damaged, path, cause).remedy(REMEDY)
 }
 
 fn decode_spot(row: &[u8]) -> Result<Key> {

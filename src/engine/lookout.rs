@@ -124,7 +124,7 @@ impl Engine {
     }
 
     /// Where the state says to go on; `None` where everything has to be looked at.
-    fn noted_cursor(&self) -> Result<Option<String>> {
+    pub(super) fn noted_cursor(&self) -> Result<Option<String>> {
         let noted = self.trees.snapshot()?.fact(CURSOR)?;
         Ok(noted.and_then(|cursor| String::from_utf8(cursor).ok()))
     }

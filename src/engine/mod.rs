@@ -21,10 +21,13 @@ mod recycle;
 mod removals;
 mod report;
 mod sweeps;
+mod told;
+mod verify;
 
 pub use crate::execute::{Turns, Workers};
 pub use lookout::Ear;
 pub use report::{Intent, Report, Trouble};
+pub use verify::{Finding, Scrutiny, Verified};
 
 use full::Full;
 use pass::Pass;
@@ -168,6 +171,26 @@ pub struct Parts {
 impl Engine {
     /// Opens a task's state and its remote side, sending nothing.
     pub fn open(setup: Setup<'_>) -> Result<Engine> {
+        let trees = open_trees(setup.state, setup.task.id)?;
+        Engine::open_on(trees, setup)
+    }
+
+    /// Opens a task only to verify it: its state isn't written.
+    ///
+    /// # Errors
+    /// `NotFound` when it was never synced.
+    pub fn open_to_verify(setup: Setup<'_>) -> Result<Engine> {
+        let file = trees_file(setup.state, setup.task.id);
+        if !file.exists() {
+            let what = format!("task {}", setup.task.name);
+            return Err(Error::new(Kind::NotFound, what, "it was never synced")
+                .remedy("sync it first: what both sides agree on is what is verified"));
+        }
+        let trees = Trees::open_to_read(&file).map_err(|error| about_state(&file, error))?;
+        Engine::open_on(trees, setup)
+    }
+
+    fn open_on(trees: Trees, setup: Setup<'_>) -> Result<Engine> {
         let Setup { task, service, values, state, transfers, history, cancel } = setup;
         let descriptor = service.descriptor();
         let http = Http::new(&values.http_options(descriptor, transfers), cancel.clone())?;
@@ -176,7 +199,7 @@ impl Engine {
         values.extend(task.settings.iter().cloned());
         let parts = Parts {
             remote: service.open(&values, http, &task.remote)?,
-            trees: open_trees(state, task.id)?,
+            trees,
             disk: Disk::new(&task.local),
             descriptor,
             counters,
@@ -474,10 +497,20 @@ impl Engine {
 
     /// Proves that both roots are the ones that the task was linked with.
     fn check_roots(&mut self, link: bool) -> Result<()> {
-        let id = self.disk().hold()?;
         let trees = self.trees.clone();
-        let snapshot = trees.snapshot()?;
         let mut batch = trees.batch()?;
+        self.prove_roots(&trees.snapshot()?, &mut batch, link)?;
+        batch.flush()
+    }
+
+    /// Proves the same, and puts what isn't known yet into the batch.
+    fn prove_roots(
+        &mut self,
+        snapshot: &Snapshot,
+        batch: &mut Batch<'_>,
+        link: bool,
+    ) -> Result<()> {
+        let id = self.disk().hold()?;
         match snapshot.fact(LOCAL_ROOT)? {
             None => batch.set_fact(LOCAL_ROOT, Some(encode(ROOT_FORMAT, &id)?)),
             Some(known) if decode::<crate::local::RootId>(ROOT_FORMAT, &known)? == id => {}
@@ -490,9 +523,9 @@ impl Engine {
             }
         }
         if !self.descriptor.folders_implied {
-            self.check_remote_root(&snapshot, &mut batch, link)?;
+            self.check_remote_root(snapshot, batch, link)?;
         }
-        batch.flush()
+        Ok(())
     }
 
     /// A service that keeps folders tells by itself when the root is lost; here it is made when a

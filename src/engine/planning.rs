@@ -60,6 +60,11 @@ impl Engine {
         Ok(Some((record, step)))
     }
 
+    /// Plans an item as if it were alone, and as it is in no state.
+    pub(super) fn plan_alone(&self, snapshot: &Snapshot, record: &Record) -> Result<Step<Op>> {
+        Ok(self.direct(&self.view(snapshot, record, None, false)?))
+    }
+
     fn view<'r>(
         &self,
         snapshot: &Snapshot,

@@ -60,6 +60,18 @@ pub struct Trouble {
     pub remedy: String,
 }
 
+impl Trouble {
+    /// The trouble that this error is for the item at `path`.
+    pub(super) fn of(path: &str, error: &Error) -> Self {
+        Trouble {
+            path: path.into(),
+            kind: error.kind().word().into(),
+            reason: error.reason(),
+            remedy: error.advice().into(),
+        }
+    }
+}
+
 /// What a sync would do about an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Intent {
@@ -150,12 +162,7 @@ impl Report {
 
     fn list(&mut self, path: &str, error: &Error) {
         if self.problems.len() < MOST_TROUBLES {
-            self.problems.push(Trouble {
-                path: path.into(),
-                kind: error.kind().word().into(),
-                reason: error.reason(),
-                remedy: error.advice().into(),
-            });
+            self.problems.push(Trouble::of(path, error));
         }
     }
 

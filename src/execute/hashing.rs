@@ -73,7 +73,7 @@ pub(crate) fn fingerprint(content: &dyn Content, cancel: &Cancel) -> Result<Fing
 }
 
 /// The fingerprint of a whole content, and its hash of this kind.
-pub(super) fn sums(
+pub(crate) fn sums(
     content: &dyn Content,
     kind: Option<HashKind>,
     cancel: &Cancel,

@@ -13,7 +13,7 @@ mod hashing;
 mod pool;
 mod up;
 
-pub(crate) use hashing::fingerprint;
+pub(crate) use hashing::{fingerprint, sums};
 pub(crate) use pool::with_pool;
 pub use pool::{Turns, Workers};
 

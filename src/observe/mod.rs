@@ -10,10 +10,12 @@
 mod flat;
 mod level;
 mod news;
+mod ordered;
 mod sorter;
 mod walk;
 
 pub(crate) use news::{CURSOR, Follow, News};
+pub(crate) use ordered::{Item, Listed, Row, Rows, Sight, Walk, kind_of, plain, tell_remote};
 pub(crate) use walk::ROOT_VERSION;
 
 use crate::error::{Error, Result};

@@ -22,10 +22,10 @@ const MOST_NAMESAKES: usize = 1000;
 
 /// An entry on its way through the sorter.
 #[derive(Serialize, Deserialize)]
-struct Told<P> {
-    print: P,
+pub(super) struct Told<P> {
+    pub print: P,
     /// Why it can't be synced, whatever it is called.
-    skip: Option<SkipReason>,
+    pub skip: Option<SkipReason>,
 }
 
 /// The sorted entries of a folder; `None` when it can't be looked at now.
@@ -48,7 +48,7 @@ struct At<'a> {
 }
 
 /// What a side tells of an item.
-trait Print: Serialize + DeserializeOwned {
+pub(crate) trait Print: Serialize + DeserializeOwned {
     /// What the service calls the item.
     fn id(&self) -> &str;
     /// Bytes, as far as that is known.
@@ -131,17 +131,28 @@ fn walk_remote(
     start: At<'_>,
 ) -> Result<bool> {
     let list = |look: &mut Look<'_, '_>, at: At<'_>| {
-        let mut sorter = Sorter::new(spill);
         let place = Place { path: at.path, id: at.id, folder: "" };
-        let listed = remote.list(place, &mut |name, entry: Entry| {
-            let (name, misnamed) = fit(name);
-            let skip = misnamed.or(entry.special.map(SkipReason::from));
-            let key = Key::new(0, &name, entry.kind);
-            sorter.push(key.name, Told { print: entry.print, skip })
-        });
-        take_listed(look, &at, listed.and_then(|()| sorter.finish()))
+        let listed = list_remote(remote, spill, place, |entry| entry.print);
+        take_listed(look, &at, listed)
     };
     walk(look, start, true, &list, Sighting::Remote)
+}
+
+/// The entries of a folder of the service, with what `print` takes of each.
+pub(super) fn list_remote<P: Print>(
+    remote: &dyn Remote,
+    spill: &Path,
+    place: Place<'_>,
+    print: impl Fn(Entry) -> P,
+) -> Result<Sorted<Told<P>>> {
+    let mut sorter = Sorter::new(spill);
+    remote.list(place, &mut |name, entry| {
+        let (name, misnamed) = fit(name);
+        let skip = misnamed.or(entry.special.map(SkipReason::from));
+        let key = Key::new(0, &name, entry.kind);
+        sorter.push(key.name, Told { print: print(entry), skip })
+    })?;
+    sorter.finish()
 }
 
 /// A folder that can't be listed counts as unchanged, whatever it was; the rest goes on.
@@ -227,43 +238,55 @@ impl<P: Print> Frame<P> {
         Frame { level, entries: entries.peekable(), path, namesakes: Vec::new() }
     }
 
-    /// Of the items that share the name of this one, chooses the one to go by it: who did until
-    /// now, else the eldest. The others go by names of their own, for as long as they are there.
     fn choose(
         &mut self,
         look: &Look<'_, '_>,
-        (name, told): (String, Told<P>),
+        entry: (String, Told<P>),
     ) -> Result<(String, Told<P>)> {
-        let shares =
-            |next: &Result<(String, Told<P>)>| matches!(next, Ok((next, _)) if *next == name);
-        if told.print.id().is_empty() || !self.entries.peek().is_some_and(shares) {
-            return Ok((name, told));
-        }
-        let mut sharing = vec![told];
-        while let Some(next) = self.entries.next_if(shares) {
-            let (_, told) = next?;
-            // Told twice.
-            if sharing.iter().any(|known| known.print.id() == told.print.id()) {
-                continue;
-            }
-            sharing.push(told);
-            if sharing.len() > MOST_NAMESAKES {
-                let cause = format!("more than {MOST_NAMESAKES} items in a folder have this name");
-                return Err(Error::new(Kind::BadName, join(&self.path, &name), cause)
-                    .remedy("rename or remove some of them on the service"));
-            }
-        }
-        let key = Key { folder: self.level.folder(), name };
-        let holder = look.snapshot.get(&key)?;
-        let holder = holder.as_ref().map_or("", Record::remote_id);
-        let chosen = sharing.iter().position(|told| told.print.id() == holder).unwrap_or(0);
-        let told = sharing.swap_remove(chosen);
-        self.namesakes.extend(sharing.into_iter().map(|told| {
-            let own = namesake(key.plain(), told.print.id());
-            (Key::new(0, &own, key.kind()).name, told)
-        }));
-        Ok((key.name, told))
+        let folder = self.level.folder();
+        let holder = |name: &str| look.snapshot.get(&Key { folder, name: name.into() });
+        choose(&mut self.entries, entry, &self.path, &holder, &mut self.namesakes)
     }
+}
+
+/// Of the items that share the name of this one, chooses the one to go by it: who did until
+/// now, else the eldest. The others, for as long as they are there, go by names of their own, and
+/// are put among the `namesakes`.
+pub(super) fn choose<P: Print>(
+    entries: &mut Peekable<Sorted<Told<P>>>,
+    (name, told): (String, Told<P>),
+    folder: &str,
+    holder: &dyn Fn(&str) -> Result<Option<Record>>,
+    namesakes: &mut Vec<(String, Told<P>)>,
+) -> Result<(String, Told<P>)> {
+    let shares = |next: &Result<(String, Told<P>)>| matches!(next, Ok((next, _)) if *next == name);
+    if told.print.id().is_empty() || !entries.peek().is_some_and(shares) {
+        return Ok((name, told));
+    }
+    let mut sharing = vec![told];
+    while let Some(next) = entries.next_if(shares) {
+        let (_, told) = next?;
+        // Told twice.
+        if sharing.iter().any(|known| known.print.id() == told.print.id()) {
+            continue;
+        }
+        sharing.push(told);
+        if sharing.len() > MOST_NAMESAKES {
+            let cause = format!("more than {MOST_NAMESAKES} items in a folder have this name");
+            return Err(Error::new(Kind::BadName, join(folder, &name), cause)
+                .remedy("rename or remove some of them on the service"));
+        }
+    }
+    let holder = holder(&name)?;
+    let holder = holder.as_ref().map_or("", Record::remote_id);
+    let chosen = sharing.iter().position(|told| told.print.id() == holder).unwrap_or(0);
+    let told = sharing.swap_remove(chosen);
+    let key = Key { folder: 0, name };
+    namesakes.extend(sharing.into_iter().map(|told| {
+        let own = namesake(key.plain(), told.print.id());
+        (Key::new(0, &own, key.kind()).name, told)
+    }));
+    Ok((key.name, told))
 }
 
 /// A name that can be a part of a path, and the rule by which the item isn't synced if that isn't
@@ -279,7 +302,7 @@ pub(super) fn fit(name: &str) -> (String, Option<SkipReason>) {
     }
 }
 
-fn list_disk(disk: &Disk, spill: &Path, path: &str) -> Result<Sorted<Told<LocalPrint>>> {
+pub(super) fn list_disk(disk: &Disk, spill: &Path, path: &str) -> Result<Sorted<Told<LocalPrint>>> {
     let mut sorter = Sorter::new(spill);
     disk.list(path, &mut |entry| {
         let (name, valid) = match entry.name.to_str() {

@@ -1,12 +1,48 @@
 //! The file of a database: made as a whole or not at all.
 
 use super::state_error;
-use crate::error::{Error, Result};
-use redb::Database;
+use crate::error::{Error, Kind, Result};
+use redb::{
+    Database, DatabaseError, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, WriteTransaction,
+};
 use std::fs::{File, OpenOptions, hard_link, remove_file, rename};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+
+/// A database, opened.
+pub(super) enum Base {
+    /// To be read and written.
+    Open(Database),
+    /// To be read only.
+    ToRead(ReadOnlyDatabase),
+}
+
+impl Base {
+    /// Opens the database in `file` to be read only; one that wasn't closed is repaired.
+    pub fn to_read(file: &Path, cache: usize) -> Result<Base> {
+        match Database::builder().set_cache_size(cache).open_read_only(file) {
+            Ok(database) => Ok(Base::ToRead(database)),
+            Err(DatabaseError::RepairAborted) => open_database(file, cache).map(Base::Open),
+            Err(error) => Err(state_error(error)),
+        }
+    }
+
+    pub fn begin_read(&self) -> Result<ReadTransaction> {
+        match self {
+            Base::Open(database) => database.begin_read(),
+            Base::ToRead(database) => database.begin_read(),
+        }
+        .map_err(state_error)
+    }
+
+    pub fn begin_write(&self) -> Result<WriteTransaction> {
+        match self {
+            Base::Open(database) => database.begin_write().map_err(state_error),
+            Base::ToRead(_) => Err(Error::new(Kind::State, "the state", "it is open to be read")),
+        }
+    }
+}
 
 /// Opens the database in `file`, or makes it, for its owner's eyes only. `cache` is in bytes.
 ///

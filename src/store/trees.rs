@@ -9,7 +9,7 @@
 //! history says so; a folder's node leads back to its row; a folder's inode leads to its node; an id
 //! of the service leads to the row that has it.
 
-use super::file::{identity, open_database};
+use super::file::{Base, identity, open_database};
 use super::hold::{Hold, Mark, Problem};
 use super::record::{Record, decode, encode};
 use super::recycled::Recycled;
@@ -17,8 +17,8 @@ use super::state_error;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, Nanos, Side};
 use redb::{
-    Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    StorageBackend, TableDefinition, WriteTransaction,
+    Database, Durability, ReadOnlyTable, ReadableTable, ReadableTableMetadata, StorageBackend,
+    TableDefinition, WriteTransaction,
 };
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -124,7 +124,7 @@ pub struct Trees {
     /// What is committed now, if anybody asked since the last change. Before the database, so that
     /// it lets go of that before it is closed.
     latest: Mutex<Option<Snapshot>>,
-    db: Database,
+    db: Base,
     /// What tells its file from a copy of it.
     identity: u64,
     /// Something was written that isn't durable yet.
@@ -142,6 +142,16 @@ impl Trees {
     /// `State` when the file is damaged or open elsewhere, or a disk error.
     pub fn open(file: &Path) -> Result<Self> {
         let db = unpanicked(|| open_database(file, CACHE_BYTES))?;
+        Trees::of(Base::Open(db), identity(file)?)
+    }
+
+    /// Opens the state in `file` to be read only: the file stays as it is, unless whoever had it
+    /// open last didn't close it. Then it is repaired first.
+    ///
+    /// # Errors
+    /// As [`Trees::open`], or a disk error when there is none.
+    pub fn open_to_read(file: &Path) -> Result<Self> {
+        let db = unpanicked(|| Base::to_read(file, CACHE_BYTES))?;
         Trees::of(db, identity(file)?)
     }
 
@@ -155,10 +165,10 @@ impl Trees {
             let opened = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(bytes);
             opened.map_err(state_error)
         })?;
-        Trees::of(db, identity)
+        Trees::of(Base::Open(db), identity)
     }
 
-    fn of(db: Database, identity: u64) -> Result<Self> {
+    fn of(db: Base, identity: u64) -> Result<Self> {
         let trees = Trees {
             latest: Mutex::default(),
             db,
@@ -241,7 +251,7 @@ impl Trees {
     fn write<T>(&self, change: impl FnOnce(WriteTransaction) -> Result<T>) -> Result<T> {
         // A snapshot that is held keeps the state from using space again.
         self.latest().take();
-        let result = self.db.begin_write().map_err(state_error).and_then(change);
+        let result = self.db.begin_write().and_then(change);
         // Another thread may have asked meanwhile.
         self.latest().take();
         result
@@ -301,8 +311,8 @@ struct Tables {
 }
 
 impl Snapshot {
-    fn of(db: &Database) -> Result<Snapshot> {
-        let tx = db.begin_read().map_err(state_error)?;
+    fn of(db: &Base) -> Result<Snapshot> {
+        let tx = db.begin_read()?;
         Ok(Snapshot(Arc::new(Tables {
             items: tx.open_table(ITEMS).map_err(state_error)?,
             dirty: tx.open_table(DIRTY).map_err(state_error)?,
@@ -806,7 +816,7 @@ impl Batch<'_> {
     }
 
     fn open_tables(&mut self) -> Result<()> {
-        let made = self.trees.db.begin_read().map_err(state_error)?.open_table(FACTS).is_ok();
+        let made = self.trees.db.begin_read()?.open_table(FACTS).is_ok();
         if made { Ok(()) } else { self.make_tables() }
     }
 
@@ -1005,7 +1015,7 @@ fn note_untold(
 }
 
 /// redb panics on some damaged files; they must end one task, not the process.
-fn unpanicked(open: impl FnOnce() -> Result<Database> + UnwindSafe) -> Result<Database> {
+fn unpanicked<T>(open: impl FnOnce() -> Result<T> + UnwindSafe) -> Result<T> {
     catch_unwind(open)
         .unwrap_or_else(|_| Err(Error::new(Kind::State, "the state", "it is damaged")))
 }

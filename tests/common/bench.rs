@@ -4,9 +4,11 @@ use super::memory::{Memory, MemoryService};
 use mooring::engine::{Engine, LocalLook, Look, Report, Setup};
 use mooring::error::Result;
 use mooring::http::Cancel;
-use mooring::model::{ConflictPolicy, Direction};
+use mooring::local::{Disk, Found};
+use mooring::model::{ConflictPolicy, Direction, ItemKind};
 use mooring::remote::{Descriptor, Settings};
 use mooring::settings::Task;
+use mooring::store::{Key, ROOT, Trees};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -101,15 +103,20 @@ impl Bench {
 
     /// The same where the state may be damaged.
     pub fn try_engine(&self) -> Result<Engine> {
+        self.open_by(Engine::open, Cancel::default())
+    }
+
+    /// Opens the engine by one of its ways.
+    pub fn open_by(&self, open: fn(Setup<'_>) -> Result<Engine>, cancel: Cancel) -> Result<Engine> {
         let service = Box::leak(Box::new(MemoryService(self.memory.clone())));
-        Engine::open(Setup {
+        open(Setup {
             task: &self.task,
             service,
             values: &Settings::default(),
             state: &self.state,
             transfers: 2,
             history: 1000,
-            cancel: Cancel::default(),
+            cancel,
         })
     }
 
@@ -140,6 +147,13 @@ impl Bench {
         file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
     }
 
+    /// Gives a file another content of the same length, as if the disk had altered it by itself.
+    pub fn rot(&self, path: &str, bytes: &[u8]) {
+        assert_eq!(self.read(path).unwrap().len(), bytes.len());
+        self.write(path, bytes);
+        take_as_agreed(&self.state_file(), &self.local, path);
+    }
+
     pub fn read(&self, path: &str) -> Option<Vec<u8>> {
         fs::read(self.local.join(path)).ok()
     }
@@ -166,4 +180,24 @@ impl Bench {
         }
         tree
     }
+}
+
+/// Makes a state take the times that a file has now for those that were agreed on.
+pub fn take_as_agreed(state: &Path, local: &Path, path: &str) {
+    let Some(Found::File(print)) = Disk::new(local).stat(path).unwrap() else { panic!("{path}") };
+    let trees = Trees::open(state).unwrap();
+    let snapshot = trees.snapshot().unwrap();
+    let (mut folder, mut parts) = (ROOT, path.split('/').peekable());
+    let key = loop {
+        let part = parts.next().unwrap();
+        if parts.peek().is_none() {
+            break Key::new(folder, part, ItemKind::File);
+        }
+        folder = snapshot.get(&Key::new(folder, part, ItemKind::Folder)).unwrap().unwrap().node;
+    };
+    let mut record = snapshot.get(&key).unwrap().unwrap();
+    record.synced.as_mut().unwrap().local = print;
+    let mut batch = trees.batch().unwrap();
+    batch.put(key, record).unwrap();
+    batch.commit().unwrap();
 }

@@ -214,6 +214,31 @@ impl Memory {
         inner.insert(path, Item::File { bytes: bytes.into(), version, mtime });
     }
 
+    /// The service alters a file's content by itself: the version stays, and no feed tells.
+    pub fn alter(&self, path: &str, content: &[u8]) {
+        match self.lock().items.get_mut(path) {
+            Some(Item::File { bytes, .. }) => *bytes = content.into(),
+            _ => panic!("{path} isn't a file"),
+        }
+    }
+
+    /// The same, as another version.
+    pub fn swap(&self, path: &str, content: &[u8]) {
+        self.alter(path, content);
+        let mut inner = self.lock();
+        let new = inner.version();
+        if let Some(Item::File { version, .. }) = inner.items.get_mut(path) {
+            *version = new;
+        }
+    }
+
+    /// The service loses an item by itself: no feed tells.
+    pub fn forget(&self, path: &str) {
+        let mut inner = self.lock();
+        inner.items.remove(path).unwrap();
+        inner.ids.remove(path);
+    }
+
     /// The next writes of this path store something else than was sent, as often as this.
     pub fn garble(&self, path: &str, times: usize) {
         self.lock().garbled = Some((path.into(), times));

@@ -258,7 +258,10 @@ impl Ledger {
         for (content, places) in &new {
             if old.get(content) != Some(places) {
                 self.known.insert((*content).clone());
-                *self.made.entry((*content).clone()).or_default() += 1;
+                // Under each name of a file that has several.
+                let known = old.get(content).map_or(0, BTreeSet::len);
+                let more = places.len().saturating_sub(known).max(1) as u32;
+                *self.made.entry((*content).clone()).or_default() += more;
             }
         }
         if side == Side::Local {
@@ -307,8 +310,8 @@ impl Ledger {
         }
         let aftermath = self.twin.aftermath();
         let mut there: BTreeSet<Bytes> = self.disk.tree().into_values().flatten().collect();
-        there.extend(self.twin.items().into_iter().filter_map(|item| item.content));
         there.extend(aftermath.kept.into_iter().chain(aftermath.raced));
+        there.extend(self.twin.contents());
         let owed = self.known.iter().filter(|it| !it.is_empty() && !self.taken.contains(*it));
         owed.filter(|content| !there.contains(*content)).cloned().collect()
     }

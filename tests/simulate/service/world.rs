@@ -123,6 +123,13 @@ impl Twin {
         items
     }
 
+    /// What all files of the account hold, those outside of the root too.
+    pub fn contents(&self) -> Vec<Bytes> {
+        let account = self.lock();
+        let all = account.tree.below(TOP).into_iter();
+        all.filter_map(|id| account.tree.get(id).map(|node| node.bytes.clone())).collect()
+    }
+
     /// Writes a file over what is there, or makes it with the folders around it.
     pub fn put(&self, path: &str, bytes: &[u8], mtime: Nanos) -> bool {
         let mut account = self.lock();
