@@ -65,6 +65,7 @@ fn set_up(state: &Path, local: &Path, address: SocketAddr) -> Result<()> {
         conflict: ConflictPolicy::Local,
         consistency_check: false,
         keep_removed: false,
+        recycle_days: 30,
         filter: Default::default(),
         settings: Vec::new(),
     })?;

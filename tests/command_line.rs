@@ -267,6 +267,7 @@ fn tasks_come_and_go() {
         "conflict": "local",
         "consistency_check": false,
         "keep_removed": false,
+        "recycle_days": 30,
         "filter": { "folders": [], "patterns": [], "max_size": null },
         "settings": {},
         "paused": false,
@@ -282,6 +283,9 @@ fn tasks_come_and_go() {
     let book = mooring::settings::Book::open(&home.state()).unwrap();
     assert_eq!(book.task("docs").unwrap().revision, 1, "what was planned is planned anew");
     drop(book);
+    home.run("task set docs --recycle 7").done();
+    assert_eq!(home.run("task show docs --json").done().json()["recycle_days"], 7);
+    home.run("task set docs --recycle 3651").wrong("too many");
     home.run("task set docs --no-keep-removed --local other").done();
     let task = home.run("task show docs --json").done().json();
     assert_eq!((&task["id"], &task["keep_removed"]), (&json!(2), &json!(false)));

@@ -695,6 +695,7 @@ fn engine(peer: &FakePeer, local: &Path, state: &Path) -> Engine {
         conflict: ConflictPolicy::Local,
         consistency_check: false,
         keep_removed: false,
+        recycle_days: 30,
         filter: Default::default(),
         settings: Vec::new(),
         paused: false,

@@ -20,6 +20,7 @@ mod losses;
 mod peers_daemon;
 mod peers_sync;
 mod promises;
+mod removed;
 mod s3;
 mod sign_in;
 mod twins;

@@ -7,9 +7,9 @@ use crate::error::{Error, Kind, Result};
 use crate::hash::HashKind;
 use crate::model::{ConflictPolicy, Direction, ItemKind, Nanos, Side, from_hex, to_hex};
 use crate::remote::{Descriptor, Field, FieldKind, Listing, Moves, Needed};
-use crate::rules::{Filter, Schedule};
+use crate::rules::{Filter, RECYCLE_FOLDER, Schedule, WORK_FOLDER};
 use crate::settings::{Begun, Book, Connection, Globals, Task};
-use crate::store::{Hold, Key, Problem, Skip, Snapshot, Trees};
+use crate::store::{Hold, Key, Problem, Recycled, Skip, Snapshot, Trees};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -291,6 +291,8 @@ pub struct TaskView {
     pub consistency_check: bool,
     /// Nothing is removed at the destination.
     pub keep_removed: bool,
+    /// For how many days files that it removes from the disk are kept; 0 for none.
+    pub recycle_days: u32,
     /// What is left out on both sides.
     pub filter: Filter,
     /// What its service is told of it, by key.
@@ -315,6 +317,7 @@ impl TaskView {
             conflict: task.conflict,
             consistency_check: task.consistency_check,
             keep_removed: task.keep_removed,
+            recycle_days: task.recycle_days,
             filter: task.filter.clone(),
             settings: task.settings.iter().cloned().collect(),
             paused: task.paused,
@@ -671,6 +674,25 @@ pub struct TaskStatus {
     pub message: Option<String>,
 }
 
+/// What a task keeps of the files that it removed from the disk, as far as nobody else has put
+/// something there or taken it out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RecycledView {
+    /// How many files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Where they are: a folder in the local folder.
+    pub folder: String,
+}
+
+impl RecycledView {
+    fn of(recycled: Recycled) -> Self {
+        let folder = format!("{WORK_FOLDER}/{RECYCLE_FOLDER}");
+        RecycledView { files: recycled.files(), bytes: recycled.bytes(), folder }
+    }
+}
+
 /// What a task's state tells of it as a whole.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Overview {
@@ -681,6 +703,8 @@ pub struct Overview {
     pub counts: Counts,
     /// What holds up the task, or one side of it, as a whole.
     pub holds: Vec<HoldLine>,
+    /// What it keeps of the files that it removed from the disk.
+    pub recycled: RecycledView,
 }
 
 impl Overview {
@@ -690,7 +714,8 @@ impl Overview {
         let counts = Counts::of(&snapshot)?;
         let holds: Vec<_> = snapshot.holds()?.into_iter().map(HoldLine::of).collect();
         let up_to_date = counts.pending == 0 && holds.is_empty() && has_looked(&snapshot)?;
-        Ok(Overview { up_to_date, counts, holds })
+        let recycled = RecycledView::of(snapshot.recycled()?.unwrap_or_default());
+        Ok(Overview { up_to_date, counts, holds, recycled })
     }
 
     /// The first of what holds it up, with what to do.

@@ -6,7 +6,7 @@ use crate::admin::Request;
 use crate::engine::Scrutiny;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ConflictPolicy, Direction};
-use crate::rules::{MB, ScheduleChange};
+use crate::rules::{MB, RECYCLE_DAYS, ScheduleChange};
 use crate::settings::{FilterChange, NewTask, Scope, TaskChange};
 use lexopt::Arg;
 use std::ffi::OsString;
@@ -122,6 +122,7 @@ enum Opt {
     ConsistencyCheck,
     KeepRemoved,
     NoKeepRemoved,
+    Recycle,
     ExcludeFolder,
     IncludeFolder,
     Exclude,
@@ -150,6 +151,7 @@ const OPTIONS: &[(Opt, &str, bool)] = &[
     (Opt::ConsistencyCheck, "consistency-check", true),
     (Opt::KeepRemoved, "keep-removed", false),
     (Opt::NoKeepRemoved, "no-keep-removed", false),
+    (Opt::Recycle, "recycle", true),
     (Opt::ExcludeFolder, "exclude-folder", true),
     (Opt::IncludeFolder, "include-folder", true),
     (Opt::Exclude, "exclude", true),
@@ -372,6 +374,7 @@ impl Given {
             conflict: self.word(Opt::Conflict, &CONFLICTS)?.unwrap_or_default(),
             consistency_check: self.word(Opt::ConsistencyCheck, &SWITCH)?.unwrap_or_default(),
             keep_removed: self.flag(Opt::KeepRemoved)?,
+            recycle_days: self.days()?.unwrap_or(RECYCLE_DAYS),
             filter: self.excluded()?,
             settings: self.pairs()?,
         })
@@ -391,6 +394,7 @@ impl Given {
             conflict: self.word(Opt::Conflict, &CONFLICTS)?,
             consistency_check: self.word(Opt::ConsistencyCheck, &SWITCH)?,
             keep_removed,
+            recycle_days: self.days()?,
             filter: FilterChange {
                 include_folders: self.take_all(Opt::IncludeFolder)?,
                 include: self.take_all(Opt::Include)?,
@@ -419,6 +423,12 @@ impl Given {
         let Some(number) = self.take_one(Opt::MaxSize)? else { return Ok(None) };
         let bytes = number.parse().ok().and_then(|number: u64| number.checked_mul(MB));
         bytes.map(Some).ok_or_else(|| self.wrong(format!("'{number}' is not a number of MB")))
+    }
+
+    fn days(&mut self) -> Result<Option<u32>> {
+        let Some(number) = self.take_one(Opt::Recycle)? else { return Ok(None) };
+        let days = number.parse().map(Some);
+        days.map_err(|_| self.wrong(format!("'{number}' is not a number of days")))
     }
 
     fn local(&mut self) -> Result<Option<PathBuf>> {
@@ -587,6 +597,7 @@ mod tests {
             "task set x --consistency-check maybe",
             "task set x",
             "task set x --keep-removed --no-keep-removed",
+            "task set x --recycle long",
             "task set x --max-size many",
             "task set x --max-size -1",
             "task set x --max-size 99999999999999",

@@ -30,6 +30,10 @@ const EXCLUDE_FOLDER: (&str, &str) = (
     "--exclude-folder PATH",
     "a folder to leave out on both sides, by its path in the task; may be given again",
 );
+const RECYCLE: (&str, &str) = (
+    "--recycle DAYS",
+    "keep files that it removes from the disk for so many days; 0: not at all; new tasks: 30",
+);
 const EXCLUDE: (&str, &str) = (
     "--exclude PATTERN",
     "files to leave out by name: exact, *.iso, Thumb?.db, [ab]*; may be given again",
@@ -77,6 +81,7 @@ pub const TOPICS: &[Topic] = &[
             ("--conflict WORD", CONFLICT),
             ("--consistency-check WORD", CONSISTENCY),
             ("--keep-removed", "remove nothing at the destination"),
+            RECYCLE,
             EXCLUDE_FOLDER,
             EXCLUDE,
             MAX_SIZE,
@@ -95,6 +100,7 @@ pub const TOPICS: &[Topic] = &[
             ("--keep-removed", "remove nothing at the destination"),
             ("--set KEY=VALUE", "what the service can be told of a task: see service show"),
             ("--no-keep-removed", "remove at the destination what was removed at the source"),
+            RECYCLE,
             EXCLUDE_FOLDER,
             ("--include-folder PATH", "leave this folder out no longer"),
             EXCLUDE,
@@ -106,7 +112,7 @@ pub const TOPICS: &[Topic] = &[
     },
     Topic {
         usage: "task remove NAME",
-        about: "remove a task; its folders stay as they are",
+        about: "remove a task; its folders stay as they are, with the removed files that it keeps",
         options: &[],
     },
     Topic { usage: "plan TASK", about: "what a sync would do, doing nothing", options: &[] },

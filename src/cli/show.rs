@@ -205,6 +205,10 @@ fn tasks(out: &mut dyn Write, tasks: Vec<TaskView>) -> io::Result<()> {
 fn task(out: &mut dyn Write, task: TaskView) -> io::Result<()> {
     title(out, &task.name, task.paused)?;
     let keeps = if task.keep_removed { "kept at the destination" } else { "removed there too" };
+    let recycled = match task.recycle_days {
+        0 => "none: what is removed from the disk is gone".to_owned(),
+        days => format!("kept for {}", units::count(days.into(), "day")),
+    };
     let mut rows = vec![
         ["  connection", task.connection.as_str()].map(str::to_owned),
         ["  local", &units::plain(&task.local.to_string_lossy())].map(str::to_owned),
@@ -213,6 +217,7 @@ fn task(out: &mut dyn Write, task: TaskView) -> io::Result<()> {
         ["  conflicts", word_of(&args::CONFLICTS, task.conflict)].map(str::to_owned),
         ["  consistency check", word_of(&args::SWITCH, task.consistency_check)].map(str::to_owned),
         ["  removed files", keeps].map(str::to_owned),
+        ["  recycled files".to_owned(), recycled],
     ];
     let Filter { folders, patterns, max_size } = task.filter;
     for (what, left_out) in [("  excluded folders", folders), ("  excluded files", patterns)] {
@@ -286,6 +291,13 @@ fn task_status(out: &mut dyn Write, task: &TaskStatus) -> io::Result<()> {
         Some(overview) => counts(&overview.counts),
     };
     writeln!(out, "{} ({}): {}; {summary}", task.name, task.connection, task.state)?;
+    if let Some(Overview { recycled, .. }) = &task.overview
+        && recycled.files > 0
+    {
+        let (files, bytes) =
+            (units::count(recycled.files, "removed file"), units::bytes(recycled.bytes));
+        writeln!(out, "  {files} kept in {}: {bytes}", recycled.folder)?;
+    }
     let holds = task.overview.as_ref().map_or(&[][..], |overview| &overview.holds);
     let told = |message: &String| {
         holds.iter().any(|hold| *message == format!("{}; {}", hold.reason, hold.remedy))

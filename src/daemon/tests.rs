@@ -48,6 +48,7 @@ impl Stage {
             conflict: ConflictPolicy::Local,
             consistency_check: false,
             keep_removed: false,
+            recycle_days: 30,
             filter: Default::default(),
             settings: Vec::new(),
         };

@@ -17,6 +17,7 @@ mod notices;
 mod pass;
 mod planning;
 mod preview;
+mod recycle;
 mod removals;
 mod report;
 mod sweeps;
@@ -44,10 +45,10 @@ use crate::observe::{CURSOR, Observer, ROOT_VERSION, RenamedHere, Scope};
 use crate::plan::Step;
 use crate::progress::Progress;
 use crate::remote::{self, Descriptor, Place, Remote, Service};
-use crate::rules::NameCheck;
+use crate::rules::{Day, NameCheck};
 use crate::settings::Task;
 use crate::store::{Batch, Facet, Hold, Key, Snapshot, Trees, decode, encode};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -99,6 +100,8 @@ pub struct Engine {
     proved: bool,
     recent: RefCell<Recent>,
     full: RefCell<Full>,
+    /// The last day on which the recycle area couldn't be read or cleared.
+    unable: Cell<Option<Day>>,
 }
 
 /// What a cycle looks at.
@@ -250,6 +253,7 @@ impl Engine {
             proved: false,
             recent: RefCell::default(),
             full: RefCell::default(),
+            unable: Cell::default(),
         }
     }
 
@@ -345,6 +349,7 @@ impl Engine {
         }
         self.full.borrow_mut().end(report);
         self.check_consistency(look, report)?;
+        self.clear_recycled(look, report)?;
         self.tidy()?;
         let mut batch = self.trees.batch()?;
         self.note_holds(&mut batch, report)?;
@@ -460,6 +465,7 @@ impl Engine {
             hash: self.descriptor.hash,
             verifies: self.task.consistency_check,
             doubts: self.doubts,
+            recycles: self.recycles(),
             cancel: &self.cancel,
         }
     }

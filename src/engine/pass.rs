@@ -10,7 +10,7 @@ use crate::execute::{Done, Job, Outcome, Sent, Work, with_pool};
 use crate::model::{ItemKind, RemotePrint, Side, split_path};
 use crate::plan::{Downward, Op, Step, Upward};
 use crate::rules::folded;
-use crate::store::{Batch, Event, Facet, Key, Problem, Record, Snapshot, Synced};
+use crate::store::{Batch, Event, Facet, Key, Problem, Record, Recycled, Snapshot, Synced};
 use std::time::Duration;
 
 /// From this pass on, an item that still changes under our hands counts as failed.
@@ -43,6 +43,8 @@ pub(super) struct Pass<'e> {
     /// What waits for a person's word.
     pub brakes: Brakes,
     leave: Vec<Key>,
+    /// What is kept of removed files, while some are being removed.
+    pub recycled: Option<Recycled>,
     /// The folder that was last seen to be there, which most items share with the next.
     ensured: Option<(Side, u64)>,
     /// What the service calls the folder of the last item.
@@ -71,6 +73,7 @@ impl<'e> Pass<'e> {
             halt: None,
             brakes,
             leave: Vec::new(),
+            recycled: None,
             ensured: None,
             folder: Default::default(),
             crowded: None,
@@ -379,11 +382,13 @@ impl<'e> Pass<'e> {
                 record.local = Facet::Now(print);
                 self.batch.put(key, record)
             }
-            Done::RemovedLocal => {
-                self.report.deleted_local += 1;
-                self.event("deleted-local", path, 0, "")?;
-                record.see_local(None);
-                self.put_or_forget(key, record)
+            Done::RemovedLocal => self.removed_local(key, path, record, ""),
+            Done::Recycled { kept, day, bytes } => {
+                if let Some(recycled) = &mut self.recycled {
+                    recycled.add(day, bytes);
+                    self.batch.set_recycled(&Recycled { open: true, ..recycled.clone() })?;
+                }
+                self.removed_local(key, path, record, &format!("kept as {kept}"))
             }
             Done::Resolved { kept, kept_print, then } => {
                 self.report.conflicts += 1;
@@ -432,6 +437,19 @@ impl<'e> Pass<'e> {
                 Err(Error::new(Kind::State, path, "a move was told where none was asked for"))
             }
         }
+    }
+
+    fn removed_local(
+        &mut self,
+        key: Key,
+        path: &str,
+        mut record: Record,
+        detail: &str,
+    ) -> Result<()> {
+        self.report.deleted_local += 1;
+        self.event("deleted-local", path, 0, detail)?;
+        record.see_local(None);
+        self.put_or_forget(key, record)
     }
 
     /// Counts a file that took the place of one that had been agreed on.
@@ -518,14 +536,20 @@ impl<'e> Pass<'e> {
         self.engine.note_problem(&mut self.batch, &key, &error, settled)
     }
 
-    /// What waits for room has nothing wrong of its own.
+    /// What waits for room has nothing wrong of its own. On a full disk, removed files are kept no
+    /// longer.
     fn hit_full(&mut self, key: Key, path: &str, error: Error) -> Result<()> {
         tracing::warn!(path, reason = error.reason(), "no room");
         let record = self.batch.get(&key)?;
         let print = record.as_ref().and_then(Record::remote_print);
         let size = print.and_then(RemotePrint::known_size).unwrap_or(0);
-        let now = self.engine.clock.running();
-        self.engine.full.borrow_mut().hit(error, size, now);
+        let again = error.kind() == Kind::DiskFull && self.number < PATIENT_PASSES;
+        if again && self.engine.make_room(size)? {
+            self.progress = true;
+        } else {
+            let now = self.engine.clock.running();
+            self.engine.full.borrow_mut().hit(error, size, now);
+        }
         match self.engine.trees.snapshot()?.problem(&key)? {
             Some(_) => self.batch.set_problem(key, None),
             None => Ok(()),

@@ -9,7 +9,7 @@ use crate::model::{ItemKind, Side, Version};
 use crate::plan::{Downward, Op, Step, Upward};
 use crate::remote::{Listing, Place, Removal};
 use crate::rules::{Sweep, dies_with_folder};
-use crate::store::{Key, Problem, Record, Skip, Snapshot};
+use crate::store::{Key, Problem, Record, Recycled, Skip, Snapshot};
 
 /// Files removed with one call, where the service takes many at once.
 const MANY_AT_ONCE: usize = 500;
@@ -63,15 +63,18 @@ impl Pass<'_> {
                     }
                     let Some((record, step)) = engine.plan(&snapshot, &key)? else { continue };
                     let job = match step {
-                        Step::Do(Op::Down(Downward::Remove)) if local => Job {
-                            path: snapshot.path(&key)?,
-                            folder_id: Box::default(),
-                            local: record.local_print().copied(),
-                            remote: None,
-                            content: None,
-                            work: Work::Step(Op::Down(Downward::Remove)),
-                            key,
-                        },
+                        Step::Do(Op::Down(Downward::Remove)) if local => {
+                            self.open_recycled()?;
+                            Job {
+                                path: snapshot.path(&key)?,
+                                folder_id: Box::default(),
+                                local: record.local_print().copied(),
+                                remote: None,
+                                content: None,
+                                work: Work::Step(Op::Down(Downward::Remove)),
+                                key,
+                            }
+                        }
                         Step::Do(Op::Up(Upward::Remove)) if remote => {
                             if kept_folder != Some(key.folder) {
                                 kept_folder = Some(key.folder);
@@ -114,7 +117,23 @@ impl Pass<'_> {
             }
             Ok(())
         })?;
+        if let Some(recycled) = self.recycled.take() {
+            self.batch.set_recycled(&recycled)?;
+        }
         self.batch.flush()
+    }
+
+    /// Sees to it that a crash among removals makes what is kept be counted anew.
+    fn open_recycled(&mut self) -> Result<()> {
+        let engine = self.engine;
+        if self.recycled.is_some() || !engine.recycles() {
+            return Ok(());
+        }
+        let Some(down) = engine.ways.down() else { return Ok(()) };
+        let recycled = engine.recycled(down)?;
+        self.batch.set_recycled(&Recycled { open: true, ..recycled.clone() })?;
+        self.recycled = Some(recycled);
+        self.batch.commit()
     }
 
     /// Removes the folders that are empty by now, those inside first. Tells whether there were

@@ -6,13 +6,24 @@ use crate::error::{Error, Kind, Result};
 use crate::http::read_error;
 use crate::local::Arrival;
 use crate::model::{Fingerprint, LocalPrint, RemotePrint, to_hex};
+use crate::rules::Day;
 use crate::store::{Synced, decode, encode};
 use ring::digest::{SHA256, digest};
 use std::io::{Read, Write};
 
-/// Removes a local file that still is what was agreed on.
-pub(super) fn remove(down: &Down, job: &Job) -> Result<Done> {
+/// Removes a local file that still is what was agreed on, keeping it for a while where the task
+/// does.
+pub(super) fn remove(context: &Context<'_>, down: &Down, job: &Job) -> Result<Done> {
     let print = job.local.ok_or_else(|| missing_side(job))?;
+    if context.recycles {
+        let day = Day::of(context.clock.now());
+        match down.writer.recycle_file(&job.path, &print, day) {
+            Ok(kept) => return Ok(Done::Recycled { kept, day, bytes: print.size }),
+            // Not even a folder can be made: what is kept gives way to what is needed.
+            Err(error) if error.kind() == Kind::DiskFull => {}
+            Err(error) => return Err(error),
+        }
+    }
     down.writer.remove_file(&job.path, &print)?;
     Ok(Done::RemovedLocal)
 }

@@ -27,6 +27,7 @@ use crate::model::{Fingerprint, LocalPrint, RemotePrint, Version};
 use crate::plan::{Downward, Op, Upward};
 use crate::progress::Progress;
 use crate::remote::{Download, Entry, Place, Remote, Removal, Resume};
+use crate::rules::Day;
 use crate::store::{Key, Synced, Trees, decode, encode};
 use std::sync::Arc;
 
@@ -110,6 +111,8 @@ pub(crate) struct Context<'a> {
     pub verifies: bool,
     /// Whether a file may have been made that nobody told of.
     pub doubts: bool,
+    /// Whether files that are removed from the disk are kept for a while.
+    pub recycles: bool,
     pub cancel: &'a Cancel,
 }
 
@@ -196,6 +199,12 @@ pub(crate) enum Done {
     /// The content differs from what was agreed on.
     Edited(LocalPrint),
     RemovedLocal,
+    /// Removed from its place, and kept at `kept` from this day on.
+    Recycled {
+        kept: String,
+        day: Day,
+        bytes: u64,
+    },
     MovedUp(Target, Entry),
     MovedDown(Target, LocalPrint),
     Purged(Vec<(Doomed, Result<()>)>),
@@ -245,7 +254,7 @@ fn perform(context: &Context<'_>, job: &Job) -> Result<Done> {
         },
         (Work::Step(Op::Down(op)), Ways::Both(_, down) | Ways::Download(down)) => match op {
             Downward::Resolve => compare::resolve_down(context, down, job),
-            Downward::Remove => down::remove(down, job),
+            Downward::Remove => down::remove(context, down, job),
             _ => down::download(context, down, job),
         },
         (Work::Step(Op::Merge(policy)), Ways::Both(up, down)) => {

@@ -1,7 +1,7 @@
 //! Looking at the local folder.
 
 use super::kernel::Kernel;
-use super::volume::{Folder, OpenFile, Volume};
+use super::volume::{Folder, OpenFile, Space, Volume};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, LocalPrint, split_path};
@@ -113,6 +113,14 @@ impl Disk {
     /// `RootLost` when there is no folder.
     pub fn identity(&self) -> Result<RootId> {
         self.open_root().and_then(|root| root.identity()).map_err(|errno| self.lost(errno))
+    }
+
+    /// How much the folder's volume holds.
+    ///
+    /// # Errors
+    /// `RootLost` when there is no folder.
+    pub fn space(&self) -> Result<Space> {
+        self.open_root().and_then(|root| root.space()).map_err(|errno| self.lost(errno))
     }
 
     fn open_root(&self) -> nix::Result<Arc<dyn Folder>> {

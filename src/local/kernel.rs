@@ -1,7 +1,7 @@
 //! The disk as the kernel has it.
 
 use super::lease::is_being_written;
-use super::volume::{Folder, OpenFile, Volume};
+use super::volume::{Folder, OpenFile, Space, Volume};
 use super::{DiskEntry, Found, RootId};
 use crate::error::Result;
 use crate::model::{LocalPrint, Nanos};
@@ -65,6 +65,15 @@ impl Folder for KernelFolder {
         // Their width differs between CPUs.
         #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
         Ok(RootId { file_system: file_system as u64, inode: stat.st_ino as u64 })
+    }
+
+    fn space(&self) -> Answer<Space> {
+        let told = fstatvfs(&self.0)?;
+        // Their width differs between CPUs.
+        #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+        let [unit, total, free] =
+            [told.fragment_size() as u64, told.blocks() as u64, told.blocks_available() as u64];
+        Ok(Space { total: total.saturating_mul(unit), free: free.saturating_mul(unit) })
     }
 
     fn open_folder(&self, name: &str) -> Answer<Arc<dyn Folder>> {

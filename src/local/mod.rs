@@ -7,11 +7,12 @@
 mod disk;
 mod kernel;
 mod lease;
+mod recycle;
 mod volume;
 mod watch;
 mod writer;
 
 pub use disk::{Disk, DiskEntry, Found, LocalFile, RootId, granularity};
-pub use volume::{Folder, OpenFile, Volume};
+pub use volume::{Folder, OpenFile, Space, Volume};
 pub use watch::{Changes, Watch};
 pub use writer::{Arrival, DiskWriter};

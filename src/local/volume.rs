@@ -21,12 +21,24 @@ pub trait Volume: Debug + Send + Sync {
     fn open(&self, path: &Path) -> Answer<Arc<dyn Folder>>;
 }
 
+/// How much a file system holds, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// All of it.
+    pub total: u64,
+    /// What can still be written.
+    pub free: u64,
+}
+
 /// An open folder. It stays the same one wherever it is moved and whatever is mounted over it.
 ///
 /// Names are single parts of paths. No call follows a symbolic link.
 pub trait Folder: Any + Debug + Send + Sync {
     /// What makes this folder the one it is.
     fn identity(&self) -> Answer<RootId>;
+
+    /// How much the file system that it is on holds.
+    fn space(&self) -> Answer<Space>;
 
     /// Opens a folder in this one; `.` is this one again.
     fn open_folder(&self, name: &str) -> Answer<Arc<dyn Folder>>;

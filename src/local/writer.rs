@@ -7,15 +7,26 @@ use super::disk::{Disk, DiskEntry, Found, disk_error};
 use super::volume::{Folder, OpenFile};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, LocalPrint, Nanos, split_path};
-use crate::rules::{WORK_FOLDER, dies_with_folder};
+use crate::rules::{RECYCLE_FOLDER, WORK_FOLDER, dies_with_folder};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 /// The local folder of a task that may write locally.
 #[derive(Clone, Debug)]
 pub struct DiskWriter {
-    disk: Disk,
+    pub(super) disk: Disk,
+    pub(super) work: Arc<WorkFolder>,
+}
+
+/// What is known of the work folder.
+#[derive(Debug)]
+pub(super) struct WorkFolder {
+    /// Something may be in it that nobody needs. As long as nothing is, the disk isn't asked.
+    pub untidy: AtomicBool,
+    /// Held by who gives a file a name in the recycle area.
+    pub naming: Mutex<()>,
 }
 
 /// A file on its way in: in the work folder, invisible to scans, until [`Arrival::land`].
@@ -30,7 +41,8 @@ pub struct Arrival {
 impl DiskWriter {
     /// For a task whose direction lets it write locally.
     pub fn new(disk: Disk) -> Self {
-        DiskWriter { disk }
+        let work = WorkFolder { untidy: AtomicBool::new(true), naming: Mutex::default() };
+        DiskWriter { disk, work: Arc::new(work) }
     }
 
     /// Makes a folder whose parent is there. One that exists already is as good.
@@ -54,6 +66,7 @@ impl DiskWriter {
     /// Opens the arriving file called `name` in the work folder, with what is there of it already.
     pub fn arrive(&self, name: &str) -> Result<Arrival> {
         let failed = |errno| disk_error("making a temporary file", name, errno);
+        self.work.untidy.store(true, Relaxed);
         let root = self.disk.open_folder("").map_err(failed)?;
         match root.make_folder(WORK_FOLDER, true) {
             Ok(()) | Err(nix::Error::EEXIST) => {}
@@ -72,22 +85,36 @@ impl DiskWriter {
     /// Removes what no unfinished transfer needs from the work folder, and the folder when it is
     /// empty then.
     pub fn tidy(&self, needed: &dyn Fn(&str) -> bool) -> Result<()> {
+        if !self.work.untidy.swap(false, Relaxed) {
+            return Ok(());
+        }
+        let tidied = self.tidy_work_folder(needed);
+        self.work.untidy.fetch_or(!matches!(tidied, Ok(true)), Relaxed);
+        tidied.map(drop)
+    }
+
+    /// Tells whether nothing is left in it but removed files.
+    fn tidy_work_folder(&self, needed: &dyn Fn(&str) -> bool) -> Result<bool> {
         let failed = |errno| disk_error("tidying", WORK_FOLDER, errno);
         let folder = match self.disk.open_folder(WORK_FOLDER) {
             Ok(folder) => folder,
-            Err(nix::Error::ENOENT) => return Ok(()),
+            Err(nix::Error::ENOENT) => return Ok(true),
             Err(errno) => return Err(failed(errno)),
         };
+        let mut tidy = true;
         self.disk.list(WORK_FOLDER, &mut |entry| {
             let keep = entry.name.to_str().is_some_and(needed);
             if !keep && matches!(entry.found, Found::File(_)) {
                 folder.remove_file(entry.name).map_err(failed)?;
             }
+            tidy &= !keep || entry.name == RECYCLE_FOLDER;
             Ok(())
         })?;
         let root = self.disk.open_folder("").map_err(failed)?;
         match root.remove_folder(WORK_FOLDER) {
-            Ok(()) | Err(nix::Error::ENOTEMPTY | nix::Error::EEXIST | nix::Error::ENOENT) => Ok(()),
+            Ok(()) | Err(nix::Error::ENOTEMPTY | nix::Error::EEXIST | nix::Error::ENOENT) => {
+                Ok(tidy)
+            }
             Err(errno) => Err(failed(errno)),
         }
     }
@@ -125,7 +152,7 @@ impl DiskWriter {
         })
     }
 
-    /// Removes a file.
+    /// Removes a file for good.
     ///
     /// # Errors
     /// `Changed` when it isn't as `expected`.
@@ -154,7 +181,7 @@ impl DiskWriter {
         let folder = self.disk.open_folder(path).map_err(failed)?;
         self.disk.list(path, &mut |entry| match litter(&entry) {
             Some(name) if matches!(entry.found, Found::Folder(_)) => {
-                self.remove_tree(&format!("{path}/{name}"))
+                self.remove_tree(&format!("{path}/{name}"), &|| Ok(()))
             }
             Some(name) => folder.remove_file(OsStr::new(name)).map_err(failed),
             // It came between the two looks.
@@ -164,26 +191,37 @@ impl DiskWriter {
         parent.remove_folder(name).map_err(failed)
     }
 
-    /// Removes a folder of thumbnails with everything in it.
-    fn remove_tree(&self, path: &str) -> Result<()> {
+    /// Removes a folder of ours, or of thumbnails, with everything in it, asking `go_on` before each
+    /// item.
+    pub(super) fn remove_tree(&self, path: &str, go_on: &dyn Fn() -> Result<()>) -> Result<()> {
         let failed = |errno| disk_error("removing folder", path, errno);
         let folder = self.disk.open_folder(path).map_err(failed)?;
-        self.disk.list(path, &mut |entry| match (entry.found, entry.name.to_str()) {
-            (Found::Folder(_), Some(name)) => self.remove_tree(&format!("{path}/{name}")),
-            (Found::Folder(_) | Found::Mount, _) => Err(failed(nix::Error::EBUSY)),
-            _ => folder.remove_file(entry.name).map_err(failed),
+        self.disk.list(path, &mut |entry| {
+            go_on()?;
+            match (entry.found, entry.name.to_str()) {
+                (Found::Folder(_), Some(name)) => {
+                    self.remove_tree(&format!("{path}/{name}"), go_on)
+                }
+                (Found::Folder(_) | Found::Mount, _) => Err(failed(nix::Error::EBUSY)),
+                _ => folder.remove_file(entry.name).map_err(failed),
+            }
         })?;
         let (parent, name) = self.parent(path).map_err(failed)?;
         parent.remove_folder(name).map_err(failed)
     }
 
-    fn parent<'p>(&self, path: &'p str) -> nix::Result<(Arc<dyn Folder>, &'p str)> {
+    pub(super) fn parent<'p>(&self, path: &'p str) -> nix::Result<(Arc<dyn Folder>, &'p str)> {
         let (folder, name) = split_path(path);
         Ok((self.disk.open_folder(folder)?, name))
     }
 
     /// Fails with `Changed` or `Exists` unless the item is as expected (`None`: absent).
-    fn expect(&self, path: &str, kind: ItemKind, expected: Option<&LocalPrint>) -> Result<()> {
+    pub(super) fn expect(
+        &self,
+        path: &str,
+        kind: ItemKind,
+        expected: Option<&LocalPrint>,
+    ) -> Result<()> {
         let found = self.disk.stat(path)?;
         let what = format!("changing {path}");
         match (found, expected) {
@@ -302,7 +340,12 @@ fn litter<'e>(entry: &DiskEntry<'e>) -> Option<&'e str> {
 }
 
 /// Puts a file under a name that must be free.
-fn place(from: &dyn Folder, name: &str, to: &dyn Folder, new_name: &str) -> nix::Result<()> {
+pub(super) fn place(
+    from: &dyn Folder,
+    name: &str,
+    to: &dyn Folder,
+    new_name: &str,
+) -> nix::Result<()> {
     // A link fails when the name is taken, on every kernel and C library.
     match from.link(name, to, new_name) {
         Ok(()) => from.remove_file(OsStr::new(name)),

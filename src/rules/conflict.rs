@@ -11,15 +11,21 @@ const MAX_NAME: usize = 240;
 /// that is met again after a crash leaves one copy, not two.
 pub fn conflict_name(path: &str, changed: Option<Nanos>, version: &str) -> String {
     let (folder, name) = split_path(path);
-    let (stem, ending) = split_ending(name);
     let day = changed.and_then(day).map(|day| format!("{day} ")).unwrap_or_default();
-    let mark = format!(" (conflict {day}{})", mark(version));
+    let name = marked(name, &format!("conflict {day}{}", mark(version)));
+    let slash = if folder.is_empty() { "" } else { "/" };
+    format!("{folder}{slash}{name}")
+}
+
+/// The name with this mark, in brackets, before its ending; cut where it would be too long.
+pub fn marked(name: &str, mark: &str) -> String {
+    let (stem, ending) = split_ending(name);
+    let mark = format!(" ({mark})");
     let mut room = MAX_NAME.saturating_sub(mark.len() + ending.len()).min(stem.len());
     while !stem.is_char_boundary(room) {
         room -= 1;
     }
-    let slash = if folder.is_empty() { "" } else { "/" };
-    format!("{folder}{slash}{}{mark}{ending}", &stem[..room])
+    format!("{}{mark}{ending}", &stem[..room])
 }
 
 /// A name's part before its ending, and the ending with its dot.

@@ -1,19 +1,25 @@
-//! The rules that decide about names, filters, conflicts, times, mass deletions and schedules: no
-//! I/O, no clock.
+//! The rules that decide about names, filters, conflicts, times, mass deletions, what is kept of
+//! removed files, and schedules: no I/O, no clock.
 
 mod brake;
 mod conflict;
 mod filter;
 mod names;
 mod namesake;
+mod recycle;
 mod schedule;
 mod skip;
 mod times;
 
 pub use brake::{Brake, Sweep, Toll};
-pub use conflict::conflict_name;
+pub use conflict::{conflict_name, marked};
 pub use filter::{Filter, MB, is_closed};
-pub use names::{MAX_PATH, NameCheck, SkipReason, WORK_FOLDER, dies_with_folder, folded};
+pub use names::{
+    MAX_PATH, NameCheck, RECYCLE_FOLDER, SkipReason, WORK_FOLDER, dies_with_folder, folded,
+};
 pub use namesake::namesake;
+pub use recycle::{
+    Day, MOST_RECYCLE_DAYS, RECYCLE_DAYS, RecycledDay, enough, outlived, total as recycled_bytes,
+};
 pub use schedule::{Grid, Schedule, ScheduleChange, WeekHour};
 pub use times::is_newer;

@@ -8,8 +8,11 @@ use std::fmt;
 use std::sync::Arc;
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Our own folder in a local root: files on their way in. Never synced, gone when it is empty.
+/// Our own folder in a local root: files on their way in, and those that were removed. Never
+/// synced, gone when it is empty.
 pub const WORK_FOLDER: &str = ".mooring";
+/// The folder in it where removed files are kept for a while, by day.
+pub const RECYCLE_FOLDER: &str = "removed";
 
 /// Longest path of an item in characters, from the task's root on.
 pub const MAX_PATH: usize = 2048;

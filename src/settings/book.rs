@@ -292,6 +292,7 @@ impl Book {
             conflict: new.conflict,
             consistency_check: new.consistency_check,
             keep_removed: new.keep_removed,
+            recycle_days: check::recycle_days(new.recycle_days)?,
             filter: new.filter.apply(&Filter::default())?,
             settings: Vec::new(),
             paused: false,
@@ -322,6 +323,9 @@ impl Book {
         task.conflict = change.conflict.unwrap_or(task.conflict);
         task.consistency_check = change.consistency_check.unwrap_or(task.consistency_check);
         task.keep_removed = change.keep_removed.unwrap_or(task.keep_removed);
+        if let Some(days) = change.recycle_days {
+            task.recycle_days = check::recycle_days(days)?;
+        }
         task.filter = change.filter.apply(&task.filter)?;
         let service = services::find(&self.connection(&task.connection)?.service)?;
         enter(&mut task, change.settings, service.descriptor())?;
@@ -347,7 +351,8 @@ impl Book {
         Ok(task)
     }
 
-    /// Removes a task and its state. Its folders stay as they are.
+    /// Removes a task and its state. Its folders stay as they are, and so does what it kept of
+    /// removed files.
     pub fn remove_task(&self, name: &str) -> Result<()> {
         let task = self.task(name)?;
         self.file.write(|change| change.remove(TASKS, name))?;

@@ -3,6 +3,7 @@
 use super::Task;
 use crate::error::{Error, Kind, Result};
 use crate::remote::{Bucket, Descriptor, Settings};
+use crate::rules::MOST_RECYCLE_DAYS;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -88,6 +89,16 @@ pub(super) fn local_folder(path: &Path, state: &Path) -> Result<PathBuf> {
         return wrong("Mooring's own state is in it, or around it", "choose another folder");
     }
     Ok(folder)
+}
+
+/// Days for which removed files are kept.
+pub(super) fn recycle_days(days: u32) -> Result<u32> {
+    if days <= MOST_RECYCLE_DAYS {
+        return Ok(days);
+    }
+    let cause = format!("{days} days are too many");
+    Err(Error::new(Kind::Usage, "keeping removed files", cause)
+        .remedy(format!("choose 0 to {MOST_RECYCLE_DAYS} days")))
 }
 
 /// Two tasks of a connection must not share an item, on either side: each would see the other's

@@ -19,7 +19,7 @@ use std::path::Path;
 /// Far more than the settings of a household need.
 const CACHE_BYTES: usize = 128 << 10;
 /// First byte of every row.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// A table of rows by name.
 pub(super) type Rows = TableDefinition<'static, &'static str, &'static [u8]>;

@@ -18,7 +18,7 @@ pub use sign_in::{Begun, SIGN_IN_PATIENCE};
 
 use crate::model::{ConflictPolicy, Direction};
 use crate::remote::Descriptor;
-use crate::rules::{Filter, NameCheck, Schedule, ScheduleChange};
+use crate::rules::{Filter, NameCheck, RECYCLE_DAYS, Schedule, ScheduleChange};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -60,6 +60,8 @@ pub struct Task {
     pub consistency_check: bool,
     /// Nothing is removed at the destination.
     pub keep_removed: bool,
+    /// For how many days files that it removes from the disk are kept; 0 for none.
+    pub recycle_days: u32,
     /// What is left out on both sides.
     pub filter: Filter,
     /// What its service can be told of a task, by key.
@@ -116,12 +118,19 @@ pub struct NewTask {
     pub consistency_check: bool,
     /// Nothing is removed at the destination.
     pub keep_removed: bool,
+    /// For how many days files that it removes from the disk are kept, up to 3,650; 0 for none.
+    #[serde(default = "recycle_days")]
+    pub recycle_days: u32,
     /// What is left out on both sides; it takes nothing back.
     #[serde(default)]
     pub filter: FilterChange,
     /// What its service can be told of a task, by key.
     #[serde(default)]
     pub settings: Vec<(String, String)>,
+}
+
+fn recycle_days() -> u32 {
+    RECYCLE_DAYS
 }
 
 /// What a person changes about a task; `None` leaves it.
@@ -139,6 +148,8 @@ pub struct TaskChange {
     pub consistency_check: Option<bool>,
     /// Whether nothing is removed at the destination.
     pub keep_removed: Option<bool>,
+    /// For how many days files that it removes from the disk are kept, up to 3,650; 0 for none.
+    pub recycle_days: Option<u32>,
     /// What is left out on both sides, and what isn't any more.
     #[serde(default)]
     pub filter: FilterChange,

@@ -12,6 +12,7 @@
 use super::file::{Base, identity, open_database};
 use super::hold::{Hold, Mark, Problem};
 use super::record::{Record, decode, encode};
+use super::recycled::Recycled;
 use super::state_error;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, Nanos, Side};
@@ -56,8 +57,11 @@ const NEXT_NODE: &str = "next-node";
 const FILE: &str = "file";
 /// Fact: what holds up the task, or one side, as a whole.
 const HOLDS: &str = "holds";
+/// Fact: what is kept of removed files.
+const RECYCLED: &str = "recycled";
 const PROBLEM_FORMAT: u8 = 2;
 const HOLDS_FORMAT: u8 = 1;
+const RECYCLED_FORMAT: u8 = 1;
 const MARK_FORMAT: u8 = 1;
 const EVENT_FORMAT: u8 = 1;
 
@@ -467,6 +471,13 @@ impl Snapshot {
         row.map_or(Ok(Vec::new()), |row| decode(HOLDS_FORMAT, &row))
     }
 
+    /// What is kept of the files that the task removed from the disk; `None` when nobody has
+    /// counted.
+    pub fn recycled(&self) -> Result<Option<Recycled>> {
+        let row = self.fact(RECYCLED)?;
+        row.map(|row| decode(RECYCLED_FORMAT, &row)).transpose()
+    }
+
     /// How many items failed.
     pub fn problem_count(&self) -> Result<u64> {
         self.0.problems.len().map_err(state_error)
@@ -680,6 +691,12 @@ impl Batch<'_> {
     pub fn set_holds(&mut self, holds: &[Hold]) -> Result<()> {
         let row = if holds.is_empty() { None } else { Some(encode(HOLDS_FORMAT, &holds)?) };
         self.set_fact(HOLDS, row);
+        Ok(())
+    }
+
+    /// Notes what is kept of the files that the task removed from the disk.
+    pub fn set_recycled(&mut self, recycled: &Recycled) -> Result<()> {
+        self.set_fact(RECYCLED, Some(encode(RECYCLED_FORMAT, recycled)?));
         Ok(())
     }
 

@@ -36,6 +36,15 @@ impl TempFolder {
     }
 }
 
+/// Whether this is the work folder of a task with this root, and nothing is in it but removed files
+/// that are kept.
+pub fn is_recycle_area(path: &Path, root: &Path) -> bool {
+    let names = || fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name());
+    path == root.join(".mooring")
+        && names().all(|name| name == "removed")
+        && names().next().is_some()
+}
+
 impl Drop for TempFolder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
@@ -68,6 +77,7 @@ pub fn task(local: &Path, direction: Direction) -> Task {
         conflict: ConflictPolicy::Local,
         consistency_check: false,
         keep_removed: false,
+        recycle_days: 30,
         filter: Default::default(),
         settings: Vec::new(),
         paused: false,
@@ -148,13 +158,17 @@ impl Bench {
         fs::read(self.local.join(path)).ok()
     }
 
-    /// Everything in the local folder: files with their content, folders with `None`.
+    /// Everything in the local folder but removed files that are kept: files with their content,
+    /// folders with `None`.
     pub fn tree(&self) -> BTreeMap<String, Option<Vec<u8>>> {
         let mut tree = BTreeMap::new();
         let mut folders = vec![self.local.clone()];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
+                if is_recycle_area(&path, &self.local) {
+                    continue;
+                }
                 let name = path.strip_prefix(&self.local).unwrap().to_str().unwrap().to_string();
                 if path.is_dir() {
                     tree.insert(name, None);

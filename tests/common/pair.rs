@@ -1,7 +1,7 @@
 //! A local folder and a folder on a server, kept the same by the real program. A person works in
 //! the first, and in the second with rclone or by what a fake can be told.
 
-use super::bench::TempFolder;
+use super::bench::{TempFolder, is_recycle_area};
 use super::peers::{DavPeer, FakePeer, S3Peer};
 use super::relay::Relay;
 use base64::Engine as _;
@@ -443,6 +443,9 @@ fn tree(root: &Path) -> Tree {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
+            if is_recycle_area(&path, root) {
+                continue;
+            }
             let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_string();
             if path.is_dir() {
                 tree.insert(name, None);

@@ -1,5 +1,6 @@
 //! The real program with a state folder and a local folder of its own, and the real servers it syncs with.
 
+use super::bench::is_recycle_area;
 use super::peers::{DavPeer, S3Peer};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -316,13 +317,16 @@ fn write_below(root: &Path, path: &str, bytes: &[u8]) {
     fs::write(file, bytes).unwrap();
 }
 
-/// All files below a folder.
+/// All files below a folder but removed files that are kept.
 pub fn files_below(root: &Path) -> Files {
     let mut files = Files::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
+            if is_recycle_area(&path, root) {
+                continue;
+            }
             if path.is_dir() {
                 folders.push(path);
             } else {

@@ -6,10 +6,9 @@
 //! disk.
 
 use super::clock::Time;
-use super::script::Instead;
 use mooring::clock::Clock;
 use mooring::error::Result;
-use mooring::local::{DiskEntry, Folder, Found, OpenFile, RootId, Volume};
+use mooring::local::{DiskEntry, Folder, Found, OpenFile, RootId, Space, Volume};
 use mooring::model::{LocalPrint, Nanos};
 use nix::Error as Errno;
 use nix::Result as Answer;
@@ -31,6 +30,16 @@ pub type Tree = BTreeMap<String, Option<Bytes>>;
 pub type Hook = Box<dyn FnMut(&str, &str) -> Answer<()> + Send>;
 
 type Id = usize;
+
+/// What is in the place of a root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instead {
+    Nothing,
+    /// Another folder with nothing in it.
+    Empty,
+    /// Another folder with something in it.
+    Filled,
+}
 
 /// What is neither file nor folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +86,8 @@ struct Inner {
     powered: bool,
     /// Bytes that still fit.
     room: Option<u64>,
+    /// Contents of files that Mooring removed for good though there was room for them.
+    erased: Vec<Bytes>,
 }
 
 /// Folders and what is in them.
@@ -115,6 +126,7 @@ impl SimDisk {
             mounts: 0,
             powered: true,
             room: None,
+            erased: Vec::new(),
         };
         for _ in [ROOT, BENEATH, EMPTY, FILLED] {
             let root = inner.node(true, 0);
@@ -344,11 +356,30 @@ impl SimDisk {
         tree
     }
 
-    /// The names in Mooring's work folder; `None` when there is no such folder.
+    /// The names in Mooring's work folder, the one of removed files apart; `None` when there is no
+    /// such folder, or only that in it.
     pub fn work_folder(&self) -> Option<Vec<String>> {
         let inner = self.0.lock();
-        let folder = inner.names[&ROOT].get(WORK_FOLDER)?;
-        Some(inner.names.get(folder)?.keys().cloned().collect())
+        let names = inner.names.get(inner.names[&ROOT].get(WORK_FOLDER)?)?;
+        let others = names.keys().filter(|name| *name != RECYCLE_FOLDER);
+        let others: Vec<String> = others.cloned().collect();
+        (names.is_empty() || !others.is_empty()).then_some(others)
+    }
+
+    /// The files that Mooring removed and keeps.
+    #[allow(dead_code, reason = "the other tests use it")]
+    pub fn recycled(&self) -> Tree {
+        let inner = self.0.lock();
+        let mut tree = Tree::new();
+        if let Some(area) = inner.find(&format!("{WORK_FOLDER}/{RECYCLE_FOLDER}")) {
+            inner.tell(area, "", &mut tree);
+        }
+        tree
+    }
+
+    /// A content that Mooring removed for good.
+    pub fn erased(&self) -> Option<Bytes> {
+        self.0.lock().erased.first().cloned()
     }
 
     // ---- the power
@@ -391,6 +422,10 @@ impl SimDisk {
 
 /// Mooring's own folder in a local root.
 const WORK_FOLDER: &str = ".mooring";
+/// The folder in it of removed files.
+const RECYCLE_FOLDER: &str = "removed";
+/// Bytes of the whole disk.
+const TOTAL: u64 = 10_000;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -571,9 +606,27 @@ impl Inner {
 
     /// After an item lost a name: its number is free when that was its last.
     fn lost_name(&mut self, item: Id, reuse: bool) {
-        if reuse && self.names_of(item) == 0 {
+        if self.names_of(item) > 0 {
+            return;
+        }
+        if let Some(room) = &mut self.room {
+            *room += self.files[item].bytes.len() as u64;
+        }
+        if reuse {
             self.free.insert(self.files[item].inode);
         }
+    }
+
+    /// Whether a folder is Mooring's work folder or in it.
+    fn is_in_work_folder(&self, folder: Id) -> bool {
+        let mut inside: Vec<Id> = self.names[&ROOT].get(WORK_FOLDER).copied().into_iter().collect();
+        while let Some(at) = inside.pop() {
+            if at == folder {
+                return true;
+            }
+            inside.extend(self.names.get(&at).into_iter().flat_map(BTreeMap::values));
+        }
+        false
     }
 }
 
@@ -643,6 +696,11 @@ impl Folder for SimFolder {
         let inner = self.enter("identity", "")?;
         let file_system = if self.item == BENEATH { 2 } else { 1 };
         Ok(RootId { file_system, inode: inner.files[self.item].inode })
+    }
+
+    fn space(&self) -> Answer<Space> {
+        let inner = self.enter("space", "")?;
+        Ok(Space { total: TOTAL, free: inner.room.unwrap_or(TOTAL) })
     }
 
     fn open_folder(&self, name: &str) -> Answer<Arc<dyn Folder>> {
@@ -772,6 +830,13 @@ impl Folder for SimFolder {
         }
         inner.names.entry(self.item).or_default().remove(name);
         inner.files[item].ctime = now;
+        let last = inner.names_of(item) == 0 && inner.room.is_none();
+        // What programs leave behind in a folder goes with it.
+        let litter = matches!(name, "Thumbs.db" | "._r");
+        if last && !litter && !inner.is_in_work_folder(self.item) {
+            let bytes = inner.files[item].bytes.clone();
+            inner.erased.push(bytes);
+        }
         inner.lost_name(item, self.disk.0.format.reuses_inodes);
         inner.note(false);
         Ok(())

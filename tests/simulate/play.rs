@@ -28,9 +28,9 @@
 
 use super::clock::Time;
 use super::common::dice::Dice;
-use super::disk::{SimDisk, Tree};
+use super::disk::{Instead, SimDisk, Tree};
 use super::ledger::{Ledger, tree_of};
-use super::script::{Act, Change, Instead, LeaveOut, Script, Step, Trouble, Wide};
+use super::script::{Act, Change, LeaveOut, Script, Step, Trouble, Wide};
 use super::service::{At, Changes, Point, Twin, twin_named};
 use super::storage::Storage;
 use mooring::engine::{Engine, LocalLook, Look, Parts, Report, Turns, Workers};
@@ -173,6 +173,7 @@ impl Player {
             conflict: world.conflict,
             consistency_check: world.checks,
             keep_removed: world.keep_removed,
+            recycle_days: 30,
             filter: Default::default(),
             settings: Vec::new(),
             paused: false,
@@ -565,6 +566,7 @@ impl Player {
     fn check_always(&self, report: Option<&Report>) -> Played<()> {
         self.p1_nothing_is_lost()?;
         self.p4_every_file_is_whole()?;
+        self.p26_removed_files_are_kept()?;
         self.p27_directions_are_walls(report)
     }
 
@@ -592,6 +594,15 @@ impl Player {
             return broken("P4", format!("nobody ever wrote this: {torn}"));
         }
         Ok(())
+    }
+
+    fn p26_removed_files_are_kept(&self) -> Played<()> {
+        match self.disk.erased() {
+            Some(content) => {
+                broken("P26", format!("a removed file isn't kept: {}", show(&content)))
+            }
+            None => Ok(()),
+        }
     }
 
     fn p27_directions_are_walls(&self, report: Option<&Report>) -> Played<()> {

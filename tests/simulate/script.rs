@@ -4,7 +4,7 @@
 //! shortest history that still fails.
 
 use super::common::dice::Dice;
-use super::disk::{Format, Odd};
+use super::disk::{Format, Instead, Odd};
 use super::service::{Abilities, twins};
 use mooring::error::Kind;
 use mooring::model::{ConflictPolicy, Direction, Side};
@@ -60,16 +60,6 @@ pub enum Step {
     RestoreState,
     /// Everything is in order and at rest until nothing more happens.
     Calm,
-}
-
-/// What is in the place of a root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Instead {
-    Nothing,
-    /// Another folder with nothing in it.
-    Empty,
-    /// Another folder with something in it.
-    Filled,
 }
 
 /// How much a cycle looks at.

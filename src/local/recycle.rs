@@ -1,0 +1,344 @@
+//! Where files go that a task removes from the disk: kept for a while, so that a person can take
+//! them back.
+//!
+//! `.mooring/removed/2026-11-23/` has what was removed on that day (UTC), each file under the path
+//! that it had in the task. A file goes there by a rename, so it takes no room and no time, and
+//! keeps all that it is; nobody who couldn't see it before can see it there.
+
+use super::disk::{Found, disk_error};
+use super::volume::Folder;
+use super::writer::{DiskWriter, place};
+use crate::error::{Error, Kind, Result};
+use crate::model::{ItemKind, LocalPrint, split_path};
+use crate::rules::{Day, RECYCLE_FOLDER, RecycledDay, WORK_FOLDER, marked};
+use nix::Error as Errno;
+use std::ffi::OsStr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
+
+/// Names tried for a file or folder before giving up.
+const NAMES: u32 = 10_000;
+
+impl DiskWriter {
+    /// Removes a file, keeping it in the recycle area under this day. Tells where it is now, from
+    /// the root on.
+    ///
+    /// # Errors
+    /// `Changed` when it isn't as `expected`, `DiskFull` when there is no room for the folders that
+    /// it is to be in, `Denied` when they are on another file system.
+    pub fn recycle_file(&self, path: &str, expected: &LocalPrint, day: Day) -> Result<String> {
+        let failed = |errno| disk_error("removing", path, errno);
+        self.expect(path, ItemKind::File, Some(expected))?;
+        let (from, name) = self.parent(path).map_err(failed)?;
+        let (area, folder) = self.folder_for(split_path(path).0, day).map_err(failed)?;
+        let naming = self.work.naming.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = free_name(&*area, name).map_err(failed)?;
+        self.expect(path, ItemKind::File, Some(expected))?;
+        let taken = take(&*from, name, &*area, &kept, expected);
+        drop(naming);
+        match taken {
+            Ok(true) => {}
+            Ok(false) => {
+                let what = format!("removing {path}");
+                return Err(Error::new(Kind::Changed, what, "it changed on the disk meanwhile"));
+            }
+            Err(Errno::EXDEV) => return Err(elsewhere(path)),
+            Err(errno) => return Err(failed(errno)),
+        }
+        area.sync().map_err(failed)?;
+        Ok(format!("{folder}/{kept}"))
+    }
+
+    /// Removes for good what was kept under this day, asking `go_on` before each item.
+    ///
+    /// # Errors
+    /// That of `go_on`, or of the disk; what is left can be removed later.
+    pub fn drop_recycled(&self, day: Day, go_on: &dyn Fn() -> Result<()>) -> Result<()> {
+        let area = format!("{WORK_FOLDER}/{RECYCLE_FOLDER}");
+        let path = format!("{area}/{day}");
+        let failed = |errno| disk_error("removing", &path, errno);
+        if self.disk.stat(&path)?.is_some() {
+            self.remove_tree(&path, go_on)?;
+        }
+        let work = match self.disk.open_folder(WORK_FOLDER) {
+            Ok(work) => work,
+            Err(Errno::ENOENT) => return Ok(()),
+            Err(errno) => return Err(failed(errno)),
+        };
+        match work.remove_folder(RECYCLE_FOLDER) {
+            Ok(()) => self.work.untidy.store(true, Relaxed),
+            Err(Errno::ENOTEMPTY | Errno::EEXIST | Errno::ENOENT) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        Ok(())
+    }
+
+    /// Counts what is kept, by day, asking `go_on` before each item.
+    ///
+    /// # Errors
+    /// That of `go_on`, or of the disk.
+    pub fn count_recycled(&self, go_on: &dyn Fn() -> Result<()>) -> Result<Vec<RecycledDay>> {
+        let area = format!("{WORK_FOLDER}/{RECYCLE_FOLDER}");
+        let mut days = Vec::new();
+        if self.disk.stat(&area)?.is_none() {
+            return Ok(days);
+        }
+        self.disk.list(&area, &mut |entry| {
+            let day = entry.name.to_str().and_then(Day::parse);
+            if let (Some(day), Found::Folder(_)) = (day, entry.found) {
+                let mut kept = RecycledDay { day, files: 0, bytes: 0 };
+                self.count_tree(&format!("{area}/{day}"), &mut kept, go_on)?;
+                days.push(kept);
+            }
+            Ok(())
+        })?;
+        days.sort_by_key(|kept| kept.day);
+        Ok(days)
+    }
+
+    fn count_tree(
+        &self,
+        path: &str,
+        kept: &mut RecycledDay,
+        go_on: &dyn Fn() -> Result<()>,
+    ) -> Result<()> {
+        self.disk.list(path, &mut |entry| {
+            go_on()?;
+            match (entry.found, entry.name.to_str()) {
+                (Found::File(print), _) => {
+                    kept.files += 1;
+                    kept.bytes = kept.bytes.saturating_add(print.size);
+                    Ok(())
+                }
+                (Found::Folder(_), Some(name)) => {
+                    self.count_tree(&format!("{path}/{name}"), kept, go_on)
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// The folder of the recycle area for what was in `folder`, which is made if it isn't there,
+    /// and its path.
+    fn folder_for(&self, folder: &str, day: Day) -> nix::Result<(Arc<dyn Folder>, String)> {
+        self.work.untidy.store(true, Relaxed);
+        let mut path = format!("{WORK_FOLDER}/{RECYCLE_FOLDER}/{day}");
+        let mut at = self.disk.open_folder("")?;
+        for part in path.split('/') {
+            at = enter(&*at, part, true)?;
+        }
+        for part in folder.split('/').filter(|part| !part.is_empty()) {
+            let (next, name) = enter_marked(&*at, part)?;
+            path = format!("{path}/{name}");
+            at = next;
+        }
+        Ok((at, path))
+    }
+}
+
+/// Opens a folder in another one, which is made if it isn't there.
+fn enter(parent: &dyn Folder, name: &str, private: bool) -> nix::Result<Arc<dyn Folder>> {
+    match parent.open_folder(name) {
+        Err(Errno::ENOENT) => {}
+        opened => return opened,
+    }
+    match parent.make_folder(name, private) {
+        Ok(()) => parent.sync()?,
+        Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    parent.open_folder(name)
+}
+
+/// The same under a name with a mark where a file has the name.
+fn enter_marked(parent: &dyn Folder, name: &str) -> nix::Result<(Arc<dyn Folder>, String)> {
+    for number in 1..=NAMES {
+        let name = numbered(name, number);
+        match enter(parent, &name, false) {
+            Err(Errno::ENOTDIR | Errno::ELOOP) => {}
+            entered => return entered.map(|folder| (folder, name)),
+        }
+    }
+    Err(Errno::EEXIST)
+}
+
+/// A name in this folder that nothing has: this one, or one with a mark.
+fn free_name(folder: &dyn Folder, name: &str) -> nix::Result<String> {
+    for number in 1..=NAMES {
+        let name = numbered(name, number);
+        match folder.look(OsStr::new(&name)) {
+            Ok(_) => {}
+            Err(Errno::ENOENT) => return Ok(name),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Err(Errno::EEXIST)
+}
+
+fn numbered(name: &str, number: u32) -> String {
+    if number == 1 { name.to_owned() } else { marked(name, &number.to_string()) }
+}
+
+/// Renames a file that was looked at. What came between the look and the rename is taken along: it
+/// goes back, which `false` tells.
+fn take(
+    from: &dyn Folder,
+    name: &str,
+    area: &dyn Folder,
+    kept: &str,
+    expected: &LocalPrint,
+) -> nix::Result<bool> {
+    from.rename(name, area, kept)?;
+    let taken = is_still(area.look(OsStr::new(kept))?, expected);
+    if !taken {
+        place(area, kept, from, name)?;
+    }
+    Ok(taken)
+}
+
+/// Whether it is what was expected before it was renamed, which is a change of its own.
+fn is_still(found: Found, expected: &LocalPrint) -> bool {
+    let found = found.of_kind(ItemKind::File);
+    found.is_some_and(|print| LocalPrint { ctime: expected.ctime, ..print } == *expected)
+}
+
+fn elsewhere(path: &str) -> Error {
+    let cause = format!("it is on another file system than {WORK_FOLDER}, where it would be kept");
+    Error::new(Kind::Denied, format!("removing {path}"), cause).remedy(
+        "remove it yourself, or let the task keep nothing: mooring task set TASK --recycle 0",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Disk;
+    use super::*;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    /// An empty folder that is removed at the end.
+    struct Root(PathBuf);
+
+    impl Drop for Root {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    impl Root {
+        fn new(name: &str) -> (Root, DiskWriter) {
+            let path = std::env::temp_dir().join(format!("mooring-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            let writer = DiskWriter::new(Disk::new(&path));
+            (Root(path), writer)
+        }
+
+        fn write(&self, path: &str, text: &str) {
+            let path = self.0.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+
+        fn read(&self, path: &str) -> String {
+            fs::read_to_string(self.0.join(path)).unwrap()
+        }
+    }
+
+    fn day() -> Day {
+        Day::parse("2026-11-23").unwrap()
+    }
+
+    fn print(writer: &DiskWriter, path: &str) -> LocalPrint {
+        let found = writer.disk.stat(path).unwrap().unwrap();
+        found.of_kind(ItemKind::File).unwrap()
+    }
+
+    fn recycle(writer: &DiskWriter, path: &str) -> String {
+        writer.recycle_file(path, &print(writer, path), day()).unwrap()
+    }
+
+    const AREA: &str = ".mooring/removed/2026-11-23";
+
+    #[test]
+    fn a_taken_name_gets_a_mark() {
+        let (root, writer) = Root::new("recycle-names");
+        for (number, name) in ["a/b.jpg", "a/b (2).jpg", "a/b (3).jpg"].iter().enumerate() {
+            root.write("a/b.jpg", &number.to_string());
+            assert_eq!(recycle(&writer, "a/b.jpg"), format!("{AREA}/{name}"));
+        }
+        // A file where a folder was kept, and a folder where a file was.
+        fs::remove_dir(root.0.join("a")).unwrap();
+        root.write("a", "file");
+        root.write("c", "file");
+        assert_eq!(recycle(&writer, "a"), format!("{AREA}/a (2)"));
+        recycle(&writer, "c");
+        root.write("c/d", "inner");
+        assert_eq!(recycle(&writer, "c/d"), format!("{AREA}/c (2)/d"));
+        assert_eq!(root.read(&format!("{AREA}/a/b (2).jpg")), "1");
+        assert_eq!(root.read(&format!("{AREA}/c")), "file");
+        assert!(!root.0.join("c/d").exists());
+    }
+
+    #[test]
+    fn what_came_between_the_look_and_the_rename_goes_back() {
+        let (root, writer) = Root::new("recycle-race");
+        root.write("a", "planned");
+        let planned = print(&writer, "a");
+        for (found, still) in [
+            (Found::File(planned), true),
+            (Found::File(LocalPrint { ctime: 1, ..planned }), true),
+            (Found::File(LocalPrint { size: 1, ..planned }), false),
+            (Found::File(LocalPrint { mtime: 1, ..planned }), false),
+            (Found::File(LocalPrint { inode: 1, ..planned }), false),
+            (Found::Link, false),
+        ] {
+            assert_eq!(is_still(found, &planned), still, "{found:?}");
+        }
+        root.write("a", "written since");
+        let error = writer.recycle_file("a", &planned, day()).unwrap_err();
+        assert_eq!(error.kind(), Kind::Changed);
+        let (folder, (area, _)) =
+            (writer.parent("a").unwrap().0, writer.folder_for("", day()).unwrap());
+        assert_eq!(take(&*folder, "a", &*area, "a", &planned), Ok(false));
+        assert_eq!(root.read("a"), "written since");
+        assert!(!exists(&root.0.join(AREA).join("a")));
+        let planned = print(&writer, "a");
+        fs::remove_file(root.0.join("a")).unwrap();
+        root.write("a/inner", "a folder since");
+        assert_eq!(take(&*folder, "a", &*area, "a", &planned), Ok(false));
+        assert_eq!(root.read("a/inner"), "a folder since");
+    }
+
+    #[test]
+    fn what_is_kept_is_counted_and_removed_by_day() {
+        let (root, writer) = Root::new("recycle-days");
+        let go_on = || Ok(());
+        assert!(writer.count_recycled(&go_on).unwrap().is_empty());
+        root.write("a/b", "12345");
+        root.write("c", "1");
+        recycle(&writer, "a/b");
+        recycle(&writer, "c");
+        root.write(".mooring/removed/2026-01-01/deep/er/d", "22");
+        root.write(".mooring/removed/a person's/e", "333");
+        let told = |writer: &DiskWriter| {
+            let days = writer.count_recycled(&go_on).unwrap().into_iter();
+            days.map(|kept| (kept.day.to_string(), kept.files, kept.bytes)).collect::<Vec<_>>()
+        };
+        let (old, new) = (("2026-01-01".into(), 1, 2), ("2026-11-23".into(), 2, 6));
+        assert_eq!(told(&writer), [old, new.clone()]);
+        writer.drop_recycled(Day::parse("2026-01-01").unwrap(), &go_on).unwrap();
+        assert_eq!(told(&writer), [new]);
+        let stop = || Err(Error::cancelled());
+        assert_eq!(writer.drop_recycled(day(), &stop).unwrap_err().kind(), Kind::Cancelled);
+        writer.drop_recycled(day(), &go_on).unwrap();
+        assert_eq!(root.read(".mooring/removed/a person's/e"), "333");
+        fs::remove_dir_all(root.0.join(".mooring/removed/a person's")).unwrap();
+        writer.drop_recycled(day(), &go_on).unwrap();
+        writer.tidy(&|_| false).unwrap();
+        assert!(!exists(&root.0.join(".mooring")));
+    }
+
+    fn exists(path: &Path) -> bool {
+        path.symlink_metadata().is_ok()
+    }
+}
