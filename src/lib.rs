@@ -46,6 +46,8 @@
 //! One module in `services/` with a [`remote::Descriptor`] and a [`remote::Remote`], and one line in
 //! [`services::ALL`]. One that people sign in to says so in its descriptor and calls by
 //! [`remote::Api`]. The contract suite in `tests/common/contract.rs` tells whether it is right.
+//!
+#![doc = include_str!("promises.md")]
 #![warn(missing_docs)]
 
 pub mod admin;

@@ -19,6 +19,7 @@ mod kills;
 mod losses;
 mod peers_daemon;
 mod peers_sync;
+mod promises;
 mod removed;
 mod s3;
 mod sign_in;

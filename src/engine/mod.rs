@@ -61,6 +61,9 @@ const MOST_PASSES: u32 = 6;
 const MOST_FOLLOWED: usize = 64;
 /// First byte of the stored identity of the local root.
 const ROOT_FORMAT: u8 = 1;
+/// Fact: files are being sent to where names may repeat. It stays when a cycle doesn't come to a good
+/// end: what was made by then, and isn't told yet, would be made once more.
+const SENDING: &str = "sending";
 /// Fact: the identity of the local root.
 const LOCAL_ROOT: &str = "local-root";
 /// Fact: the remote root has been there, and the id it had.
@@ -86,6 +89,8 @@ pub struct Engine {
     cancel: Cancel,
     /// A cycle ended early, or the rules changed: the next look is at everything.
     unsure: bool,
+    /// What was sent in an earlier cycle may be there, and nobody told.
+    doubts: bool,
     /// Where the service's change feed is to be gone on with; in the state once there is something
     /// to write anyway.
     cursor: Option<String>,
@@ -242,6 +247,7 @@ impl Engine {
             progress: Arc::default(),
             cancel: parts.cancel,
             unsure: holds.is_ok_and(|holds| holds.iter().any(Hold::stops_all)),
+            doubts: false,
             cursor: None,
             followed: RefCell::default(),
             proved: false,
@@ -336,6 +342,7 @@ impl Engine {
         }
         self.rename_folders(renamed, report)?;
         self.full.borrow_mut().begin(self.clock.running(), look.retry);
+        self.doubts = self.trees.snapshot()?.fact(SENDING)?.is_some();
         if self.trees.snapshot()?.dirty_count()? > 0 {
             self.move_files(report)?;
             self.passes(look, report)?;
@@ -347,6 +354,9 @@ impl Engine {
         let mut batch = self.trees.batch()?;
         self.note_holds(&mut batch, report)?;
         self.tell(&mut batch)?;
+        if report.errors == 0 && self.trees.snapshot()?.fact(SENDING)?.is_some() {
+            batch.set_fact(SENDING, None);
+        }
         let all = self.unsure || matches!(look.local, LocalLook::All);
         if all && asked && self.trees.snapshot()?.fact(LOOKED)?.is_none() {
             batch.set_fact(LOOKED, Some(Vec::new()));
@@ -454,6 +464,7 @@ impl Engine {
             clock: self.clock.as_ref(),
             hash: self.descriptor.hash,
             verifies: self.task.consistency_check,
+            doubts: self.doubts,
             recycles: self.recycles(),
             cancel: &self.cancel,
         }

@@ -4,7 +4,7 @@ use super::folders::settle_folder;
 use super::planning::bytes_of;
 use super::report::clash;
 use super::sweeps::Brakes;
-use super::{Engine, Look, Report};
+use super::{Engine, Look, Report, SENDING};
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::execute::{Done, Job, Outcome, Sent, Work, with_pool};
 use crate::model::{ItemKind, RemotePrint, Side, split_path};
@@ -183,18 +183,23 @@ impl<'e> Pass<'e> {
         }
         match self.prepare(snapshot, &key, &record, step) {
             Ok(false) => Ok(None),
-            Ok(true) => Ok(Some(Job {
-                path,
-                folder_id: self.folder_id(key.folder)?,
-                local: record.local_print().copied(),
-                remote: record.remote_print().cloned(),
-                content: record.synced.as_ref().and_then(|synced| synced.content),
-                work: match step {
-                    Step::Do(op) => Work::Step(op),
-                    _ => Work::Examine,
-                },
-                key,
-            })),
+            Ok(true) => {
+                if step == Step::Do(Op::Up(Upward::Create)) {
+                    self.note_sending()?;
+                }
+                Ok(Some(Job {
+                    path,
+                    folder_id: self.folder_id(key.folder)?,
+                    local: record.local_print().copied(),
+                    remote: record.remote_print().cloned(),
+                    content: record.synced.as_ref().and_then(|synced| synced.content),
+                    work: match step {
+                        Step::Do(op) => Work::Step(op),
+                        _ => Work::Examine,
+                    },
+                    key,
+                }))
+            }
             Err(error) => {
                 // Of folders that aren't there, the one that has to be made first.
                 let side =
@@ -205,6 +210,16 @@ impl<'e> Pass<'e> {
                 Ok(None)
             }
         }
+    }
+
+    /// Notes that files are being made where names may repeat, before the first one is.
+    fn note_sending(&mut self) -> Result<()> {
+        let noted = self.engine.trees.snapshot()?.fact(SENDING)?.is_some();
+        if self.engine.descriptor.namesakes && !noted {
+            self.batch.set_fact(SENDING, Some(Vec::new()));
+            self.batch.commit()?;
+        }
+        Ok(())
     }
 
     /// Whether there is no use in trying what failed once more.

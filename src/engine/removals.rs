@@ -9,7 +9,7 @@ use crate::model::{ItemKind, Side, Version};
 use crate::plan::{Downward, Op, Step, Upward};
 use crate::remote::{Listing, Place, Removal};
 use crate::rules::{Sweep, dies_with_folder};
-use crate::store::{Key, Problem, Record, Recycled, Snapshot};
+use crate::store::{Key, Problem, Record, Recycled, Skip, Snapshot};
 
 /// Files removed with one call, where the service takes many at once.
 const MANY_AT_ONCE: usize = 500;
@@ -185,7 +185,7 @@ impl Pass<'_> {
             if !row.is_on(Side::Remote) {
                 continue;
             }
-            if row.skip.is_none() || child.kind() == ItemKind::Folder || !is_litter(&child) {
+            if child.kind() == ItemKind::Folder || !is_litter(&child, &row) {
                 return self.blocked(snapshot, key, record, Side::Remote);
             }
             let version = row.remote_print().map(|print| print.version.clone());
@@ -221,9 +221,7 @@ impl Pass<'_> {
         record: &Record,
     ) -> Result<bool> {
         let Some(down) = self.engine.ways.down() else { return Ok(false) };
-        let stays = |child: &Key, row: &Record| {
-            row.is_on(Side::Local) && !(row.skip.is_some() && is_litter(child))
-        };
+        let stays = |child: &Key, row: &Record| row.is_on(Side::Local) && !is_litter(child, row);
         if snapshot.any_child(record.node, stays)? {
             return self.blocked(snapshot, key, record, Side::Local);
         }
@@ -245,7 +243,7 @@ impl Pass<'_> {
     ) -> Result<bool> {
         let engine = self.engine;
         let skipped_stays = snapshot.any_child(record.node, |child, row| {
-            row.is_on(side) && row.skip.is_some() && !is_litter(child)
+            row.is_on(side) && row.skip.is_some() && !is_litter(child, row)
         })?;
         if !skipped_stays {
             return Ok(false);
@@ -346,6 +344,8 @@ fn purge_job(doomed: Vec<Doomed>) -> Job {
     }
 }
 
-fn is_litter(key: &Key) -> bool {
-    dies_with_folder(key.plain(), key.kind())
+/// Whether an item is left out by its name only, and may go with its folder.
+fn is_litter(key: &Key, record: &Record) -> bool {
+    let is_plain = |skip: &Skip| !skip.reason.is_of_disk() && !skip.reason.is_of_service();
+    record.skip.as_ref().is_some_and(is_plain) && dies_with_folder(key.plain(), key.kind())
 }

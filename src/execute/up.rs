@@ -17,6 +17,13 @@ const FRESH: Duration = Duration::from_secs(90);
 /// Sends a file to where there is none, or over the version it was planned against.
 pub(super) fn upload(context: &Context<'_>, up: &Up, job: &Job) -> Result<Done> {
     let print = job.local.ok_or_else(|| missing_side(job))?;
+    if context.doubts
+        && job.remote.is_none()
+        && up.remote.stat(job.place(), ItemKind::File)?.is_some()
+    {
+        let what = format!("uploading {}", job.path);
+        return Err(Error::new(Kind::Exists, what, "it is there already"));
+    }
     send(context, up, job, print, job.remote.as_ref()).map(Done::Uploaded)
 }
 

@@ -509,7 +509,7 @@ fn see_gone(record: &mut Record, side: Side, names: &NameCheck, now: Nanos) -> b
 fn skip_of_entry(names: &NameCheck, path: &str, entry: &Entry) -> Option<SkipReason> {
     let size = entry.print.known_size().unwrap_or(0);
     let by_nature = entry.special.map(SkipReason::from);
-    names.check(path, entry.kind, size).or(by_nature)
+    by_nature.or_else(|| names.check(path, entry.kind, size))
 }
 
 /// The agreed folder that the service knows by this id.

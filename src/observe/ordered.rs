@@ -127,7 +127,8 @@ impl<'a, P: Print> Walk<'a, P> {
                 continue;
             }
             let path = format!("{folder}{name}");
-            let skip = self.names.check(plain(&path), kind_of(&path), print.size()).or(skip);
+            let by_name = || self.names.check(plain(&path), kind_of(&path), print.size());
+            let skip = skip.or_else(by_name);
             if kind_of(&path) == ItemKind::Folder {
                 self.ahead = Some((path.clone(), print.id().into()));
             }

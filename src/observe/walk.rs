@@ -211,7 +211,9 @@ where
         };
         let key = Key { folder: frame.level.folder(), name };
         let path = join(&frame.path, key.plain());
-        let skip = look.names.check(&path, key.kind(), told.print.size()).or(told.skip);
+        // What it is by nature says more than its name.
+        let by_name = || look.names.check(&path, key.kind(), told.print.size());
+        let skip = told.skip.or_else(by_name);
         let met = if is_namesake {
             frame.level.meet_namesake(look, &key.name, sighting(told.print), skip)?
         } else {

@@ -248,7 +248,7 @@ impl Ledger {
             let went =
                 |path: &&String| was.contains(path) && !is.is_some_and(|is| is.contains(path));
             is.is_some_and(|is| is.len() < was.len())
-                && across.get(*content).is_some_and(|there| there.iter().all(|path| went(&path)))
+                && across.get(*content).is_some_and(|there| there.iter().all(went))
         });
         self.taken.extend(left.map(|(content, _)| (*content).clone()));
         // What programs leave behind in a folder goes with it.
