@@ -211,7 +211,9 @@ fn nothing_is_kept_where_a_person_says_so() {
     world.remove("before", b"before");
     world.task.recycle_days = 0;
     world.engine = None;
+    assert_eq!(world.disk.erased(), None);
     world.remove("after", b"after");
+    assert_eq!(world.disk.erased().as_deref(), Some(&b"after"[..]));
     assert_eq!((world.told(), world.paths()), ((0, 0), vec![]));
     assert_eq!(world.disk.work_folder(), None);
 }
