@@ -152,6 +152,9 @@ fn play_once(script: &Script, story: Option<Told>) -> (Played<()>, u64) {
         played = broken("no panic", panic);
     }
     let calls = player.ledger().log.finish();
+    // The hooks hold what holds them.
+    player.disk.set_hook(None);
+    player.twin.set_hook(None);
     (played, calls)
 }
 
