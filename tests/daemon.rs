@@ -361,9 +361,8 @@ fn a_new_limit_holds_for_transfers_that_run() {
     let _daemon = home.daemon();
     eventually("it is on its way", || home.bytes_done() > 0);
     home.done(&["connection", "set", "cloud", "--set", "max-upload=0"]);
-    home.becomes("idle");
     let there = || peer.rclone(&["cat", &format!("peer:{folder}/up")]).stdout.len();
-    assert_eq!(there(), 8 << 20);
+    eventually("it is there", || there() == 8 << 20);
 
     // The other direction.
     let other = home.path("down");
