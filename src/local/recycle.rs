@@ -179,8 +179,8 @@ fn numbered(name: &str, number: u32) -> String {
     if number == 1 { name.to_owned() } else { marked(name, &number.to_string()) }
 }
 
-/// Renames a file that was looked at. What came between the look and the rename is taken along: it
-/// goes back, which `false` tells.
+/// Moves a file that was looked at to where it is kept. What came between the look and this stays
+/// where it is, which `false` tells.
 fn take(
     from: &dyn Folder,
     name: &str,
@@ -188,10 +188,25 @@ fn take(
     kept: &str,
     expected: &LocalPrint,
 ) -> nix::Result<bool> {
-    from.rename(name, area, kept)?;
-    let taken = is_still(area.look(OsStr::new(kept))?, expected);
+    let linked = match from.link(name, area, kept) {
+        Ok(()) => true,
+        // A file system without links.
+        Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::EMLINK) => false,
+        Err(errno) => return Err(errno),
+    };
+    // Named there for good before it goes from here: a power cut mustn't leave it without a name.
+    if linked {
+        area.sync()?;
+    }
+    // A rename takes whatever is there by now, and can be taken back.
+    let spare = if linked { free_name(area, name)? } else { kept.to_owned() };
+    from.rename(name, area, &spare)?;
+    let taken = is_still(area.look(OsStr::new(&spare))?, expected);
     if !taken {
-        place(area, kept, from, name)?;
+        place(area, &spare, from, name)?;
+    }
+    if linked {
+        area.remove_file(OsStr::new(if taken { spare.as_str() } else { kept }))?;
     }
     Ok(taken)
 }
