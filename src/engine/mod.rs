@@ -44,7 +44,7 @@ use crate::model::{Direction, ItemKind, RemotePrint, Side};
 use crate::observe::{CURSOR, Observer, ROOT_VERSION, RenamedHere, Scope};
 use crate::plan::Step;
 use crate::progress::Progress;
-use crate::remote::{self, Descriptor, Place, Remote, Service};
+use crate::remote::{self, Descriptor, Listing, Place, Remote, Service};
 use crate::rules::{Day, NameCheck};
 use crate::settings::Task;
 use crate::store::{Batch, Facet, Hold, Key, Snapshot, Trees, decode, encode};
@@ -464,6 +464,8 @@ impl Engine {
             clock: self.clock.as_ref(),
             hash: self.descriptor.hash,
             verifies: self.task.consistency_check,
+            // Of a bucket; folders are asked for themselves.
+            listing_lags: self.descriptor.listing == Listing::Flat,
             doubts: self.doubts,
             recycles: self.recycles(),
             cancel: &self.cancel,

@@ -15,6 +15,11 @@ use std::io::{Read, Write};
 /// does.
 pub(super) fn remove(context: &Context<'_>, down: &Down, job: &Job) -> Result<Done> {
     let print = job.local.ok_or_else(|| missing_side(job))?;
+    // A listing may be behind: what it doesn't tell yet is there when it is asked for.
+    if context.listing_lags && down.remote.stat(job.place())?.is_some() {
+        let cause = "the service has it, though its listing didn't say so";
+        return Err(Error::new(Kind::Changed, format!("removing {}", job.path), cause));
+    }
     if context.recycles {
         let day = Day::of(context.clock.now());
         match down.writer.recycle_file(&job.path, &print, day) {

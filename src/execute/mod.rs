@@ -109,6 +109,8 @@ pub(crate) struct Context<'a> {
     pub hash: Option<HashKind>,
     /// Whether the service's hash of what was sent is compared whatever the adapter did.
     pub verifies: bool,
+    /// Whether a listing of the service may be behind what is there.
+    pub listing_lags: bool,
     /// Whether a file may have been made that nobody told of.
     pub doubts: bool,
     /// Whether files that are removed from the disk are kept for a while.

@@ -795,8 +795,13 @@ impl Store {
         check(what, expect, self.head(what, key)?.as_ref())?;
         let size = content.size();
         let saved = resume.load().and_then(|note| postcard::from_bytes::<Note>(&note).ok());
-        let saved = saved.filter(|it| it.key == key && it.size == size && it.mtime == mtime);
+        let is_this = |it: &Note| it.key == key && it.size == size && it.mtime == mtime;
         let known = match saved {
+            // It has another name by now. What can't be dropped is left to the lifecycle rules.
+            Some(note) if !is_this(&note) => {
+                let _ = self.drop_noted(what, &note);
+                None
+            }
             Some(note) if note.upload.is_empty() => {
                 // What can't be dropped is left to the bucket's lifecycle rules.
                 let _ = self.drop_unnoted(what, key);
@@ -833,6 +838,13 @@ impl Store {
                 let _ = self.drop_parts(what, key, &note.upload);
             }
         })
+    }
+
+    fn drop_noted(&self, what: &str, Note { key, upload, .. }: &Note) -> Result<()> {
+        match upload.as_str() {
+            "" => self.drop_unnoted(what, key),
+            upload => self.drop_parts(what, key, upload),
+        }
     }
 
     fn drop_parts(&self, what: &str, key: &str, upload: &str) -> Result<()> {
@@ -1356,12 +1368,8 @@ impl Remote for Store {
     }
 
     fn abandon(&self, note: &[u8]) -> Result<()> {
-        let Ok(Note { key, upload, .. }) = postcard::from_bytes(note) else { return Ok(()) };
-        let what = format!("dropping an unfinished upload of {key}");
-        match upload.as_str() {
-            "" => self.drop_unnoted(&what, &key),
-            upload => self.drop_parts(&what, &key, upload),
-        }
+        let Ok(note) = postcard::from_bytes::<Note>(note) else { return Ok(()) };
+        self.drop_noted(&format!("dropping an unfinished upload of {}", note.key), &note)
     }
 
     /// Some services can't keep a folder of its own, which is no error: what is put into it
