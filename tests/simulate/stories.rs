@@ -175,5 +175,21 @@ pub fn stories() -> Vec<Story> {
                 Calm,
             ],
         },
+        // The listing is behind, so a file that was just sent is removed here, and a crash comes
+        // before that is noted: it looked like a person's deletion, and went there too.
+        Story {
+            name: "listing-behind-and-a-kill",
+            world: World { twin: "swift", seed: 77529, ..PLAIN },
+            steps: vec![
+                Act(Write(Local, Path("a/b"), Content(110))),
+                Act(Save(Path("A/b/z"), Content(168))),
+                Act(Save(Path("b"), Content(246))),
+                Act(Write(Local, Path("c/a/b"), Content(282))),
+                Cycle { look: Wide::TouchedAndRemote, meanwhile: vec![(75, Kill)] },
+                Cycle { look: Wide::TouchedAndRemote, meanwhile: vec![] },
+                Cycle { look: Wide::TouchedAndRemote, meanwhile: vec![(31, Kill)] },
+                Calm,
+            ],
+        },
     ]
 }
