@@ -429,6 +429,10 @@ impl Engine {
         match kind {
             ItemKind::File => {
                 record.see_local(found);
+                // A look that was behind may have said that its folders are gone.
+                if entry.is_some() && self.descriptor.folders_implied {
+                    self.folders_appeared(&mut batch, key.folder)?;
+                }
                 record.see_remote(entry.map(|entry| entry.print));
                 let rule = self.names.check_limit(record.most_bytes());
                 record.see_skip(rule, Side::Local, self.clock.now());
