@@ -60,8 +60,10 @@ impl Source {
         Source(remote)
     }
 
+    /// The file there: a folder of its name isn't the file.
     fn stat(&self, place: Place<'_>) -> Result<Option<Entry>> {
-        self.0.stat(place, ItemKind::File)
+        let entry = self.0.stat(place, ItemKind::File)?;
+        Ok(entry.filter(|entry| entry.kind == ItemKind::File))
     }
 
     fn read(&self, place: Place<'_>, version: &Version, from: u64) -> Result<Download> {

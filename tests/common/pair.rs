@@ -424,10 +424,10 @@ pub fn outline(tree: &Tree) -> Vec<(&str, Option<usize>)> {
     tree.iter().map(|(path, content)| (path.as_str(), content.as_ref().map(Vec::len))).collect()
 }
 
-/// The bytes of what a fake listed; `None` for a folder.
+/// The bytes of what a fake listed; `None` for a folder, and for what is gone since it was listed.
 fn bytes_of(fake: &FakePeer, item: &Value) -> Option<Vec<u8>> {
     let id = item.get("id")?;
-    let content = fake.control("content", json!({ "id": id }));
+    let content = fake.try_control("content", json!({ "id": id })).ok()?;
     Some(STANDARD.decode(content["base64"].as_str().unwrap()).unwrap())
 }
 

@@ -196,6 +196,15 @@ impl FakePeer {
     /// Steers the fake. What there is to ask for, and with which fields, stands at the top of
     /// `tests/peers/fake_service.py` and of the fake's own controls.
     pub fn control(&self, what: &str, body: serde_json::Value) -> serde_json::Value {
+        self.try_control(what, body).unwrap_or_else(|refused| panic!("{what}: {refused}"))
+    }
+
+    /// The same; the error is what the fake says when it refuses.
+    pub fn try_control(
+        &self,
+        what: &str,
+        body: serde_json::Value,
+    ) -> Result<serde_json::Value, String> {
         let url = format!("{}/_control/{what}", self.endpoint);
         let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build();
         let reply = ureq::Agent::from(agent).post(&url).send(body.to_string());
@@ -205,8 +214,10 @@ impl FakePeer {
             Ok((reply.status(), text))
         });
         let (status, text) = read.unwrap_or_else(|error| panic!("{url}: {error}"));
-        assert!(status.is_success(), "{url}: {status} {text}");
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{url}: {error}: {text}"))
+        if !status.is_success() {
+            return Err(format!("{status} {text}"));
+        }
+        Ok(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{url}: {error}: {text}")))
     }
 
     /// Runs rclone, to which this service is `peer:` with these settings, and waits for its end. It can't be told where
