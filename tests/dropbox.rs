@@ -453,7 +453,7 @@ fn the_case_of_a_name_can_be_changed() {
 #[test]
 fn names_that_dropbox_does_not_take_are_left_out() {
     let names = NameCheck::new(descriptor(), "");
-    let skip = |name: &str, kind| names.check(name, kind, 0);
+    let skip = |name: &str, kind| names.check(name, kind);
     for name in [".dropbox", ".dropbox.attr", "a.DropBox.b", "x.dropboxignore", "ends with "] {
         for kind in [ItemKind::File, ItemKind::Folder] {
             assert_eq!(skip(name, kind), Some(SkipReason::ServiceName), "{name}");
@@ -469,7 +469,7 @@ fn names_that_dropbox_does_not_take_are_left_out() {
     ] {
         assert_eq!(skip(name, kind), None, "{name}");
     }
-    let too_large = names.check("a", ItemKind::File, 2_199_019_061_249);
+    let too_large = names.check_size(2_199_019_061_249);
     assert_eq!(too_large, Some(SkipReason::TooLarge));
 
     // What gets as far as Dropbox is skipped as well.

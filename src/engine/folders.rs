@@ -96,6 +96,18 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether the service has a folder and all those it is in.
+    pub(super) fn is_way_there(&self, batch: &Batch<'_>, node: u64) -> Result<bool> {
+        let mut node = node;
+        while let Some((key, record)) = self.folder(batch, node)? {
+            if !record.is_on(Side::Remote) {
+                return Ok(false);
+            }
+            node = key.folder;
+        }
+        Ok(true)
+    }
+
     /// What the service calls a folder; empty for the root, and where it has no such name.
     pub(super) fn folder_id(&self, batch: &Batch<'_>, node: u64) -> Result<Box<str>> {
         let folder = self.folder(batch, node)?;

@@ -30,7 +30,7 @@ pub use report::{Intent, Report, Trouble};
 pub use verify::{Finding, Scrutiny, Verified};
 
 use full::Full;
-use pass::Pass;
+use pass::{Pass, has_look_alike};
 use planning::Load;
 use report::clash;
 use sweeps::Recent;
@@ -41,7 +41,7 @@ use crate::execute::{Context, Down, Source, Up, Ways, drop_upload};
 use crate::http::{Cancel, Counters, Http};
 use crate::local::{Disk, DiskWriter};
 use crate::model::{Direction, ItemKind, RemotePrint, Side};
-use crate::observe::{CURSOR, Observer, ROOT_VERSION, RenamedHere, Scope};
+use crate::observe::{CURSOR, Observer, ROOT_VERSION, RenamedHere, Scope, list_again};
 use crate::plan::Step;
 use crate::progress::Progress;
 use crate::remote::{self, Descriptor, Listing, Place, Remote, Service};
@@ -425,7 +425,13 @@ impl Engine {
             batch.of_id(told)?.is_some_and(|(at, record)| at != *key && record.is_on(Side::Remote));
         // One that a feed said is gone may be what it was, in a folder that left the task.
         let left = record.remote == Facet::Gone && self.remote.feed().is_some();
-        let entry = entry.filter(|_| !elsewhere && !left);
+        // One of which the look said nothing may be another, by a name that the service takes for
+        // the same.
+        let another = entry.is_some()
+            && !record.is_on(Side::Remote)
+            && !self.descriptor.folders_implied
+            && (!self.is_way_there(&batch, key.folder)? || has_look_alike(&snapshot, key)?);
+        let entry = entry.filter(|_| !elsewhere && !left && !another);
         match kind {
             ItemKind::File => {
                 record.see_local(found);
@@ -433,8 +439,12 @@ impl Engine {
                 if entry.is_some() && self.descriptor.folders_implied {
                     self.folders_appeared(&mut batch, key.folder)?;
                 }
+                // It may have gone with a root that comes back as it was.
+                if entry.is_none() && record.is_on(Side::Remote) {
+                    list_again(&mut batch, &snapshot, key.folder)?;
+                }
                 record.see_remote(entry.map(|entry| entry.print));
-                let rule = self.names.check_limit(record.most_bytes());
+                let rule = self.names.check_size(record.most_bytes());
                 record.see_skip(rule, Side::Local, self.clock.now());
             }
             // That a folder is gone concerns all that is in it, and a new version would stand for

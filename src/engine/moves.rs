@@ -74,7 +74,7 @@ impl Engine {
         let there = record.is_on(Side::Remote);
         let name = rename.to.plain();
         let to = snapshot.path(&rename.to)?;
-        let skipped = self.names.check(&to, ItemKind::Folder, 0).is_some();
+        let skipped = self.names.check(&to, ItemKind::Folder).is_some();
         let taken = snapshot.get(&rename.to)?.is_some() || taken(&snapshot, &rename.to.twin())?;
         if !there || skipped || taken || name.is_empty() {
             return Ok(None);
@@ -160,7 +160,7 @@ impl Engine {
         let snapshot = self.trees.snapshot()?;
         let Some(record) = snapshot.get(&rename.from)? else { return Ok(None) };
         let Some(to) = snapshot.known_path(&rename.to)? else { return Ok(None) };
-        let skipped = self.names.check(&to, ItemKind::Folder, 0).is_some();
+        let skipped = self.names.check(&to, ItemKind::Folder).is_some();
         let twin = snapshot.get(&rename.to.twin())?;
         let taken =
             snapshot.get(&rename.to)?.is_some() || twin.is_some_and(|twin| twin.is_on(Side::Local));

@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Reaction, Result};
 use crate::execute::{Done, Job, Outcome, Sent, Work, with_pool};
 use crate::model::{ItemKind, RemotePrint, Side, split_path};
 use crate::plan::{Downward, Op, Step, Upward};
-use crate::rules::folded;
+use crate::rules::{folded, is_namesake};
 use crate::store::{Batch, Event, Facet, Key, Problem, Record, Recycled, Snapshot, Synced};
 use std::time::Duration;
 
@@ -214,12 +214,12 @@ impl<'e> Pass<'e> {
 
     /// Notes that files are being made where names may repeat, before the first one is.
     fn note_sending(&mut self) -> Result<()> {
-        let noted = self.engine.trees.snapshot()?.fact(SENDING)?.is_some();
-        if self.engine.descriptor.namesakes && !noted {
-            self.batch.set_fact(SENDING, Some(Vec::new()));
-            self.batch.commit()?;
+        let engine = self.engine;
+        if !engine.descriptor.namesakes || engine.trees.snapshot()?.fact(SENDING)?.is_some() {
+            return Ok(());
         }
-        Ok(())
+        self.batch.set_fact(SENDING, Some(Vec::new()));
+        self.batch.commit()
     }
 
     /// Whether there is no use in trying what failed once more.
@@ -399,7 +399,9 @@ impl<'e> Pass<'e> {
                     let known = self.batch.get(&kept_key)?;
                     let mut kept_record = known.unwrap_or_else(|| Record::new(0));
                     kept_record.see_local(Some(print));
-                    let skip = self.engine.names.check(&kept, ItemKind::File, print.size);
+                    let names = &self.engine.names;
+                    let rule = names.check(&kept, ItemKind::File);
+                    let skip = rule.or_else(|| names.check_size(print.size));
                     kept_record.see_skip(skip, Side::Local, self.engine.clock.now());
                     self.batch.put(kept_key, kept_record)?;
                 }
@@ -602,11 +604,15 @@ fn is_free(snapshot: &Snapshot, key: &Key, problem: &Problem) -> Result<bool> {
     Ok(problem.kind == Kind::NameTaken.word() && !has_look_alike(snapshot, key)?)
 }
 
-/// Whether the service has another item that it may take for one of this name.
-fn has_look_alike(snapshot: &Snapshot, key: &Key) -> Result<bool> {
+/// Whether the service has another item that it may take for one of this name, or that is called
+/// so there.
+pub(super) fn has_look_alike(snapshot: &Snapshot, key: &Key) -> Result<bool> {
     let name = folded(key.plain());
     let is_other = |other: &Key, record: &Record| {
-        other != key && record.is_on(Side::Remote) && folded(other.plain()) == name
+        other != key
+            && record.is_on(Side::Remote)
+            && (folded(other.plain()) == name
+                || is_namesake(other.plain(), key.plain(), record.remote_id()))
     };
     snapshot.any_child(key.folder, is_other)
 }

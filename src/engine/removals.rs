@@ -252,14 +252,14 @@ impl Pass<'_> {
             Side::Local => Side::Remote,
             Side::Remote => Side::Local,
         };
-        if snapshot.get(&key.twin())?.is_some_and(|twin| twin.is_on(other)) {
-            let path = snapshot.path(key)?;
-            self.report.hold(1, &path, &clash(&path));
-            engine.note_clash(snapshot, &mut self.batch, key)?;
-            return Ok(false);
-        }
         // Of folders that aren't there, the one that has to be made first.
         let first = engine.first_missing(&self.batch, key, other)?;
+        if snapshot.get(&first.twin())?.is_some_and(|twin| twin.is_on(other)) {
+            let path = snapshot.path(&first)?;
+            self.report.hold(1, &path, &clash(&path));
+            engine.note_clash(snapshot, &mut self.batch, &first)?;
+            return Ok(false);
+        }
         if let Some(problem) = snapshot.problem(&first)?.filter(Problem::is_of_step) {
             if self.number > 0 {
                 // It failed in this cycle already.
@@ -312,18 +312,12 @@ impl Pass<'_> {
         let mut holds_any = false;
         for row in snapshot.children(record.node)? {
             let (child, mut row) = row?;
-            match side {
-                Side::Local => row.see_local(None),
-                Side::Remote => row.see_remote(None),
-            };
+            row.see_absent(side);
             holds_any |= row.is_on(Side::Local) || row.is_on(Side::Remote);
             self.put_or_forget(child, row)?;
         }
         let mut record = record.clone();
-        match side {
-            Side::Local => record.see_local(None),
-            Side::Remote => record.see_remote(None),
-        };
+        record.see_absent(side);
         if holds_any {
             self.batch.put(key.clone(), record)
         } else {

@@ -510,7 +510,7 @@ impl Found {
         match most {
             Some(most) => {
                 sides.iter().flatten().any(|(skip, _)| skip.is_some())
-                    || engine.names.check_limit(most).is_some()
+                    || engine.names.check_size(most).is_some()
             }
             None => self.row.as_ref().is_some_and(|row| row.record.skip.is_some()),
         }

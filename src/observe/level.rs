@@ -179,7 +179,7 @@ fn met(
         }
     };
     news |= seen;
-    let skip = skip.or_else(|| look.names.check_limit(record.most_bytes()));
+    let skip = skip.or_else(|| look.names.check_size(record.most_bytes()));
     let synced_folder = record.skip.is_none() && record.node != 0;
     if record.see_skip(skip, look.side, look.now) {
         if synced_folder {

@@ -411,17 +411,7 @@ impl Look<'_, '_> {
         }
         record.forget_version();
         self.batch.set_fact(CURSOR, None);
-        self.batch.set_fact(ROOT_VERSION, None);
-        let mut folder = key.folder;
-        while let Some(key) = self.snapshot.folder_key(folder)? {
-            folder = key.folder;
-            if let Some(mut record) = self.batch.get(&key)?
-                && record.forget_version()
-            {
-                self.batch.put(key, record)?;
-            }
-        }
-        Ok(())
+        list_again(self.batch, self.snapshot, key.folder)
     }
 
     /// Where the folder of this inode was, if it is there no more: it was renamed.
@@ -498,18 +488,32 @@ impl Look<'_, '_> {
 /// Notes that an item isn't on this side any more. Tells whether that is news.
 fn see_gone(record: &mut Record, side: Side, names: &NameCheck, now: Nanos) -> bool {
     let news = record.see_gone(side);
-    // It may be beyond the task's limit on this side only, or on the other one as well.
-    let rule = record.skip.as_ref().map(|skip| &skip.reason);
-    let judged = matches!(rule, None | Some(SkipReason::OverLimit(_)))
-        && record.see_skip(names.check_limit(record.most_bytes()), side, now);
+    // It may have been beyond a limit on this side only, or on the other one as well.
+    let judged = record.skip.as_ref().is_none_or(|skip| skip.reason.is_of_size())
+        && record.see_skip(names.check_size(record.most_bytes()), side, now);
     news || judged
+}
+
+/// Sees to it that the next look at the service leads to what is in a folder, whatever the versions
+/// of the folders around it say.
+pub(crate) fn list_again(batch: &mut Batch<'_>, snapshot: &Snapshot, folder: u64) -> Result<()> {
+    batch.set_fact(ROOT_VERSION, None);
+    let mut folder = folder;
+    while let Some(key) = snapshot.folder_key(folder)? {
+        folder = key.folder;
+        if let Some(mut record) = batch.get(&key)?
+            && record.forget_version()
+        {
+            batch.put(key, record)?;
+        }
+    }
+    Ok(())
 }
 
 /// The rule by which an entry of the service isn't synced.
 fn skip_of_entry(names: &NameCheck, path: &str, entry: &Entry) -> Option<SkipReason> {
-    let size = entry.print.known_size().unwrap_or(0);
     let by_nature = entry.special.map(SkipReason::from);
-    by_nature.or_else(|| names.check(path, entry.kind, size))
+    by_nature.or_else(|| names.check(path, entry.kind))
 }
 
 /// The agreed folder that the service knows by this id.

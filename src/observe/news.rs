@@ -237,7 +237,7 @@ impl<'a> News<'a> {
             self.observer.progress.saw();
         }
         news |= record.see_remote(Some(entry.print));
-        let skip = skip.or_else(|| self.observer.names.check_limit(record.most_bytes()));
+        let skip = skip.or_else(|| self.observer.names.check_size(record.most_bytes()));
         let synced_folder = record.skip.is_none() && record.node != 0;
         if record.see_skip(skip, Side::Remote, self.observer.now) {
             if synced_folder {
@@ -361,7 +361,7 @@ impl<'a> News<'a> {
                     };
                     let node = row.node;
                     let path = self.observer.trees.snapshot()?.path(&key)?;
-                    let skip = self.observer.names.check(&path, ItemKind::Folder, 0);
+                    let skip = self.observer.names.check(&path, ItemKind::Folder);
                     let skipped = skip.is_some();
                     row.see_remote(Some(RemotePrint::default()));
                     row.see_skip(skip, Side::Remote, self.observer.now);

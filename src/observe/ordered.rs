@@ -54,10 +54,6 @@ impl Print for Listed {
     fn id(&self) -> &str {
         &self.print.id
     }
-
-    fn size(&self) -> u64 {
-        self.print.size()
-    }
 }
 
 /// Sorted entries of the folder at a path, which the service calls so.
@@ -127,7 +123,7 @@ impl<'a, P: Print> Walk<'a, P> {
                 continue;
             }
             let path = format!("{folder}{name}");
-            let by_name = || self.names.check(plain(&path), kind_of(&path), print.size());
+            let by_name = || self.names.check(plain(&path), kind_of(&path));
             let skip = skip.or_else(by_name);
             if kind_of(&path) == ItemKind::Folder {
                 self.ahead = Some((path.clone(), print.id().into()));

@@ -51,27 +51,17 @@ struct At<'a> {
 pub(crate) trait Print: Serialize + DeserializeOwned {
     /// What the service calls the item.
     fn id(&self) -> &str;
-    /// Bytes, as far as that is known.
-    fn size(&self) -> u64;
 }
 
 impl Print for LocalPrint {
     fn id(&self) -> &str {
         ""
     }
-
-    fn size(&self) -> u64 {
-        self.size
-    }
 }
 
 impl Print for RemotePrint {
     fn id(&self) -> &str {
         &self.id
-    }
-
-    fn size(&self) -> u64 {
-        self.known_size().unwrap_or(0)
     }
 }
 
@@ -212,7 +202,7 @@ where
         let key = Key { folder: frame.level.folder(), name };
         let path = join(&frame.path, key.plain());
         // What it is by nature says more than its name.
-        let by_name = || look.names.check(&path, key.kind(), told.print.size());
+        let by_name = || look.names.check(&path, key.kind());
         let skip = told.skip.or_else(by_name);
         let met = if is_namesake {
             frame.level.meet_namesake(look, &key.name, sighting(told.print), skip)?

@@ -17,7 +17,7 @@ pub use filter::{Filter, MB, is_closed};
 pub use names::{
     MAX_PATH, NameCheck, RECYCLE_FOLDER, SkipReason, WORK_FOLDER, dies_with_folder, folded,
 };
-pub use namesake::namesake;
+pub use namesake::{is_namesake, namesake};
 pub use recycle::{
     Day, MOST_RECYCLE_DAYS, RECYCLE_DAYS, RecycledDay, enough, outlived, total as recycled_bytes,
 };

@@ -69,7 +69,7 @@ pub enum SkipReason {
     NameTooLong,
     /// The path is longer than Mooring or the service allows.
     PathTooLong,
-    /// The file is larger than the service allows.
+    /// The file is larger, on either side, than the service allows.
     TooLarge,
     /// Another file system begins here.
     MountPoint,
@@ -92,10 +92,15 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
-    /// Whether only a look at the disk can tell this: what the service has can't be too large for it.
+    /// Whether only a look at the disk can tell this.
     pub fn is_of_disk(&self) -> bool {
         use SkipReason::*;
-        matches!(self, NotUtf8 | MountPoint | SymbolicLink | SpecialFile | TooLarge)
+        matches!(self, NotUtf8 | MountPoint | SymbolicLink | SpecialFile)
+    }
+
+    /// Whether it is about the sizes of the file on both sides, by [`NameCheck::check_size`].
+    pub fn is_of_size(&self) -> bool {
+        matches!(self, SkipReason::TooLarge | SkipReason::OverLimit(_))
     }
 
     /// Whether only a look at the service can tell this.
@@ -179,8 +184,8 @@ impl NameCheck {
     }
 
     /// The rule by which the item at `path` (relative to the root) isn't synced, if there is one.
-    /// The folders above it are taken to be fine, and so is [`NameCheck::check_limit`].
-    pub fn check(&self, path: &str, kind: ItemKind, size: u64) -> Option<SkipReason> {
+    /// The folders above it are taken to be fine, and so is [`NameCheck::check_size`].
+    pub fn check(&self, path: &str, kind: ItemKind) -> Option<SkipReason> {
         let (_, name) = split_path(path);
         let lower = name.to_lowercase();
         let rule = &self.descriptor.names;
@@ -219,9 +224,6 @@ impl NameCheck {
         if path.chars().count() > MAX_PATH || length > self.descriptor.max_path {
             return Some(SkipReason::PathTooLong);
         }
-        if self.descriptor.max_size.is_some_and(|most| size > most) {
-            return Some(SkipReason::TooLarge);
-        }
         None
     }
 
@@ -236,9 +238,13 @@ impl NameCheck {
         }
     }
 
-    /// Whether a file is beyond the task's limit. `size` has to be that of the side where the file
-    /// has more bytes: otherwise each look would deny what the one at the other side said.
-    pub fn check_limit(&self, size: u64) -> Option<SkipReason> {
+    /// The limit that a file of `size` bytes is beyond: the service's or the task's. That has to be
+    /// its size on the side where it has more bytes: otherwise each look would deny what the one at
+    /// the other side said.
+    pub fn check_size(&self, size: u64) -> Option<SkipReason> {
+        if self.descriptor.max_size.is_some_and(|most| size > most) {
+            return Some(SkipReason::TooLarge);
+        }
         self.filter.limit_below(size).map(SkipReason::OverLimit)
     }
 }
@@ -295,7 +301,7 @@ mod tests {
     }
 
     fn told(path: &str, kind: ItemKind) -> Option<SkipReason> {
-        names().check(path, kind, 0)
+        names().check(path, kind)
     }
 
     #[test]
@@ -347,8 +353,8 @@ mod tests {
         assert_eq!(told(&path(399), Folder), None);
         assert_eq!(told(&path(400), Folder), Some(SkipReason::PathTooLong));
         let below = NameCheck::new(&SERVICE, "root");
-        assert_eq!(below.check(&path(395), File, 0), None);
-        assert_eq!(below.check(&path(396), File, 0), Some(SkipReason::PathTooLong));
+        assert_eq!(below.check(&path(395), File), None);
+        assert_eq!(below.check(&path(396), File), Some(SkipReason::PathTooLong));
     }
 
     #[test]
@@ -358,21 +364,21 @@ mod tests {
         const PLAIN: Descriptor = Descriptor { max_size: None, folds_case: false, ..SHORT };
         let names = NameCheck::new(&LONG, "");
         let path = |characters: usize| "é/".repeat(characters / 2) + "n";
-        assert_eq!(names.check(&path(MAX_PATH - 2), File, u64::MAX), None);
+        assert_eq!(names.check(&path(MAX_PATH - 2), File), None);
         let longer = path(MAX_PATH);
-        assert_eq!(names.check(&longer, File, 0), Some(SkipReason::PathTooLong));
-        assert_eq!(names.check(&format!("{}n", path(MAX_PATH - 2)), File, 0), None);
+        assert_eq!(names.check(&longer, File), Some(SkipReason::PathTooLong));
+        assert_eq!(names.check(&format!("{}n", path(MAX_PATH - 2)), File), None);
         assert!(!names.folds_case());
         for name in [".", ".."] {
-            assert_eq!(names.check(name, Folder, 0), Some(SkipReason::ServiceName), "{name}");
+            assert_eq!(names.check(name, Folder), Some(SkipReason::ServiceName), "{name}");
         }
     }
 
     #[test]
     fn sizes_are_limited_by_the_service_and_by_the_task() {
         let names = names();
-        assert_eq!(names.check("a", File, 1000), None);
-        assert_eq!(names.check("a", File, 1001), Some(SkipReason::TooLarge));
+        assert_eq!(names.check_size(1000), None);
+        assert_eq!(names.check_size(1001), Some(SkipReason::TooLarge));
         assert!(names.folds_case());
     }
 
@@ -383,12 +389,12 @@ mod tests {
         let filter = Filter { folders, patterns, max_size: Some(7) };
         let names = names().with_filter(filter);
         let excluded = SkipReason::ExcludedName("*.iso".into());
-        assert_eq!(names.check("a/x.iso", File, 0), Some(excluded));
-        assert_eq!(names.check("a/x.iso", Folder, 0), None);
-        assert_eq!(names.check("a/b", Folder, 0), Some(SkipReason::ExcludedFolder));
-        assert_eq!(names.check("a/b", File, 0), None);
-        assert_eq!(names.check_limit(8), Some(SkipReason::OverLimit(7)));
-        assert_eq!(names.check_limit(7), None);
+        assert_eq!(names.check("a/x.iso", File), Some(excluded));
+        assert_eq!(names.check("a/x.iso", Folder), None);
+        assert_eq!(names.check("a/b", Folder), Some(SkipReason::ExcludedFolder));
+        assert_eq!(names.check("a/b", File), None);
+        assert_eq!(names.check_size(8), Some(SkipReason::OverLimit(7)));
+        assert_eq!(names.check_size(7), None);
     }
 
     #[test]
@@ -406,14 +412,16 @@ mod tests {
     #[test]
     fn only_one_side_can_tell_some_things() {
         use SkipReason::*;
-        for reason in [NotUtf8, MountPoint, SymbolicLink, SpecialFile, TooLarge] {
+        for reason in [NotUtf8, MountPoint, SymbolicLink, SpecialFile] {
             assert!(reason.is_of_disk() && !reason.is_of_service(), "{reason:?}");
         }
         for special in [Special::Shortcut, Special::Document, Special::Closed] {
             let reason = SkipReason::from(special);
             assert!(!reason.is_of_disk() && reason.is_of_service(), "{reason:?}");
         }
-        for reason in [ReservedName, ServiceName, PathTooLong, ExcludedFolder, OverLimit(1)] {
+        for reason in
+            [ReservedName, ServiceName, PathTooLong, ExcludedFolder, TooLarge, OverLimit(1)]
+        {
             assert!(!reason.is_of_disk() && !reason.is_of_service(), "{reason:?}");
         }
     }

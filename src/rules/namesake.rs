@@ -8,6 +8,12 @@ pub fn namesake(name: &str, id: &str) -> String {
     format!("{stem} ({}){ending}", mark(id))
 }
 
+/// Whether the item of this id goes by `own` because it is called `name` on the service.
+pub fn is_namesake(own: &str, name: &str, id: &str) -> bool {
+    // Most names differ in more than a mark.
+    own.len() > name.len() && !id.is_empty() && own == namesake(name, id)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -18,5 +24,8 @@ mod tests {
         assert!(name.starts_with("photo (") && name.ends_with(").jpg"), "{name}");
         assert_eq!(name, namesake("photo.jpg", "1aBcD"));
         assert_ne!(name, namesake("photo.jpg", "1aBcE"));
+        assert!(is_namesake(&name, "photo.jpg", "1aBcD"));
+        assert!(!is_namesake(&name, "photo.jpg", "1aBcE") && !is_namesake(&name, "photo", "1aBcD"));
+        assert!(!is_namesake("photo.jpg", "photo.jpg", "1aBcD"));
     }
 }

@@ -186,14 +186,22 @@ impl Record {
         true
     }
 
+    /// Takes over that this side hasn't got the item. Tells whether that is news.
+    pub fn see_absent(&mut self, side: Side) -> bool {
+        match side {
+            Side::Local => self.see_local(None),
+            Side::Remote => self.see_remote(None),
+        }
+    }
+
     /// Takes over that this side hasn't got the item any more, nor what only it could say of it.
     /// Tells whether that is news.
     pub fn see_gone(&mut self, side: Side) -> bool {
-        let (news, of_side): (_, fn(&SkipReason) -> bool) = match side {
-            Side::Local => (self.see_local(None), SkipReason::is_of_disk),
-            Side::Remote => (self.see_remote(None), SkipReason::is_of_service),
-        };
-        let freed = self.skip.as_ref().is_some_and(|skip| of_side(&skip.reason));
+        let news = self.see_absent(side);
+        let freed = self.skip.as_ref().is_some_and(|skip| match side {
+            Side::Local => skip.reason.is_of_disk(),
+            Side::Remote => skip.reason.is_of_service(),
+        });
         if freed {
             self.skip = None;
         }

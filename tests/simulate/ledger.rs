@@ -269,6 +269,26 @@ impl Ledger {
         }
     }
 
+    /// A file was sent. If somebody had moved the one that it replaced, what was sent is there by
+    /// another name than here, and whoever isn't told has two.
+    pub fn note_astray(&mut self, path: &str) {
+        let (here, there) = (self.tree(Side::Local), self.tree(Side::Remote));
+        if let Some(Some(sent)) = here.get(path)
+            && there.get(path).is_none_or(|found| found.as_ref() != Some(sent))
+        {
+            *self.made.entry(sent.clone()).or_default() += 1;
+        }
+    }
+
+    /// A power cut brought names back that somebody had taken away.
+    pub fn note_returned(&mut self, before: &Tree) {
+        let (before, after) = (places(before), self.tree(Side::Local));
+        for (content, names) in places(&after) {
+            let more = names.len().saturating_sub(before.get(content).map_or(0, BTreeSet::len));
+            *self.made.entry(content.clone()).or_default() += more as u32;
+        }
+    }
+
     fn power_off(&mut self, cut: bool) {
         self.off = Some(cut);
         self.disk.power_off();

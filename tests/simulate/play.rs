@@ -230,7 +230,11 @@ impl Player {
             ledger.time.pass();
             let looks = ["test", "list", "stat", "read", "now", "changes", "wait"];
             ledger.remote_changes += u32::from(!looks.contains(&call));
-            fail(&mut ledger.failing, call, at)
+            let answer = fail(&mut ledger.failing, call, at);
+            if call == "write" && at == At::After {
+                ledger.note_astray(path);
+            }
+            answer
         })));
     }
 
@@ -411,11 +415,13 @@ impl Player {
     fn power_on(&mut self, cut: bool) {
         let dice = &mut self.dice;
         let mut chance = |sides| dice.roll(sides);
+        let before = self.disk.tree();
         let gone = self.disk.power_on(cut, &mut chance);
         self.storage = self.storage.power_on(cut, &mut chance);
         self.twin.power_on();
         let mut ledger = self.ledger();
         ledger.taken.extend(gone);
+        ledger.note_returned(&before);
         ledger.touched.insert(String::new());
     }
 
@@ -634,6 +640,7 @@ impl Player {
         self.ledger().put_in_order();
         let mut everything = Look { approve: self.approves, retry: true, ..EVERYTHING };
         let mut rounds = 0;
+        let mut sides = None;
         let report = loop {
             self.time.rest(Duration::from_secs(120));
             let report = match self.cycle(&everything)? {
@@ -642,7 +649,11 @@ impl Player {
             };
             self.distrusted = None;
             rounds += 1;
-            if !report.did_something() && rounds > 1 {
+            // A report doesn't count folders.
+            let now = Some([self.disk.tree(), tree_of(self.twin.items())]);
+            let rests = !report.did_something() && sides == now;
+            sides = now;
+            if rests {
                 let waits = report.problems.iter().any(|told| told.kind.starts_with("mass-"));
                 if !waits || everything.approve {
                     break report;
@@ -692,7 +703,7 @@ impl Player {
                 continue;
             }
             if self.twin.abilities().changes == Changes::Paths
-                && is_there_in_other_case(path, &local, &remote)
+                && is_there_in_other_case(path, &local, &remote, &told)
             {
                 continue;
             }
@@ -720,12 +731,15 @@ impl Player {
         local: &Tree,
         remote: &Tree,
     ) -> Played<()> {
+        // Which of one name has a mark is for Mooring to say.
+        let plainly: BTreeMap<_, _> =
+            told.iter().map(|(path, why)| (without_marks(path), why.clone())).collect();
         let alike = |tree: &Tree| {
             let mut all: Vec<_> = tree
                 .iter()
                 .map(|(path, content)| (path, without_marks(path), content))
                 // A file and a folder of one name are told by the name.
-                .filter(|(path, plain, _)| !is_told(told, path) && !is_told(told, plain))
+                .filter(|(path, plain, _)| !is_told(told, path) && !is_told(&plainly, plain))
                 .map(|(_, plain, content)| (plain, content.clone()))
                 .collect();
             all.sort();
@@ -963,10 +977,16 @@ fn is_told(told: &BTreeMap<String, String>, path: &str) -> bool {
 
 /// Whether both sides have the same under names that differ in the case of letters only: a feed by
 /// paths of a service that doesn't tell these apart keeps still about such a rename.
-fn is_there_in_other_case(path: &str, local: &Tree, remote: &Tree) -> bool {
+fn is_there_in_other_case(
+    path: &str,
+    local: &Tree,
+    remote: &Tree,
+    told: &BTreeMap<String, String>,
+) -> bool {
     let named = |tree: &Tree| -> Vec<_> {
         let alike = tree.iter().filter(|(other, _)| other.to_lowercase() == path.to_lowercase());
-        alike.map(|(_, content)| content.clone()).collect()
+        let quiet = alike.filter(|(other, _)| !told.contains_key(other.trim_end_matches('/')));
+        quiet.map(|(_, content)| content.clone()).collect()
     };
     let (here, there) = (named(local), named(remote));
     here.len() == 1 && here == there

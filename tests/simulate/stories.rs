@@ -1,11 +1,12 @@
 //! Histories that broke a promise once, kept as they were found. Written out, as a seed means
 //! another history whenever what is generated changes.
 
-use super::disk::Format;
+use super::disk::{Format, Instead};
 use super::script::Act::*;
 use super::script::Step::*;
-use super::script::{Content, Path, Script, Step, Wide, World};
+use super::script::{Change, Content, LeaveOut, Path, Script, Step, Wide, World};
 use mooring::model::{ConflictPolicy, Direction, Side::*};
+use mooring::remote::Special;
 
 /// A kept history.
 pub struct Story {
@@ -186,6 +187,78 @@ pub fn stories() -> Vec<Story> {
                 Act(MakeFolder(Local, Path("a"))),
                 Cycle { look: Wide::Everything, meanwhile: vec![] },
                 Cycle { look: Wide::Everything, meanwhile: vec![(25, Remove(Remote, Path("b")))] },
+                Calm,
+            ],
+        },
+        // The root on the service is away while a file that it had is fetched, and comes back with the
+        // version that it had: the file counted as removed.
+        Story {
+            name: "root-back-as-it-was",
+            world: World { twin: "nextcloud", seed: 101427, ..PLAIN },
+            steps: vec![
+                Cycle { look: Wide::Everything, meanwhile: vec![] },
+                Act(Write(Remote, Path("b/a/y"), Content(157))),
+                Cycle { look: Wide::Remote, meanwhile: vec![(29, Kill)] },
+                RootAway(Remote, Instead::Empty),
+                Cycle { look: Wide::Touched, meanwhile: vec![] },
+                Calm,
+            ],
+        },
+        // A file on the service is beyond the limits of both the service and the task: each look
+        // wrote down another one.
+        Story {
+            name: "two-limits",
+            world: World { twin: "azure", seed: 98226, ..PLAIN },
+            steps: vec![
+                Act(Write(Remote, Path("b"), Content(147))),
+                Change(Change::Filter(LeaveOut::Larger(100))),
+                Act(Write(Local, Path("b"), Content(376))),
+                Calm,
+            ],
+        },
+        // A folder can't be made because a file has its name on the service, which goes by another
+        // here: it was tried again in each pass of each cycle.
+        Story {
+            name: "taken-by-a-namesake",
+            world: World { twin: "google-drive", approves: false, seed: 116879, ..PLAIN },
+            steps: vec![
+                Act(MakeSpecial(Path("a"), Special::Closed)),
+                Act(MakeFolder(Local, Path("a/z"))),
+                Act(WriteNamesake(Path("a"), Content(190))),
+                Calm,
+                Cycle { look: Wide::Everything, meanwhile: vec![(15, Remove(Remote, Path("a")))] },
+                Calm,
+            ],
+        },
+        // A folder is gone from the service, and one of the same name in other letters new here: what
+        // was in the first was asked for by its path, and the second answered.
+        Story {
+            name: "answered-by-a-case-twin",
+            world: World { twin: "webdav-plain", seed: 192077, ..PLAIN },
+            steps: vec![
+                Act(Write(Remote, Path("A/z"), Content(160))),
+                Cycle { look: Wide::TouchedAndRemote, meanwhile: vec![] },
+                Act(Write(Local, Path("a/z"), Content(407))),
+                Act(Rename(Remote, Path("a"), Path("c/x"))),
+                Cycle { look: Wide::TouchedAndRemote, meanwhile: vec![] },
+                Calm,
+            ],
+        },
+        // A folder with files that a filter leaves out gives way to a file on the service: that both
+        // want one name was forgotten and found out again in each cycle.
+        Story {
+            name: "a-clash-is-told-once",
+            world: World { seed: 165848, ..PLAIN },
+            steps: vec![
+                Act(Write(Remote, Path("a/y"), Content(72))),
+                Act(Write(Local, Path("a/a/x"), Content(306))),
+                Cycle { look: Wide::Touched, meanwhile: vec![] },
+                Change(Change::Filter(LeaveOut::Names("?"))),
+                Act(Remove(Remote, Path("a"))),
+                Cycle {
+                    look: Wide::Touched,
+                    meanwhile: vec![(5, Write(Remote, Path("a"), Content(669)))],
+                },
                 Calm,
             ],
         },

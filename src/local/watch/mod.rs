@@ -153,7 +153,7 @@ impl Watch {
             let Some(name) = name.to_str() else { return self.settling.changed(folder, now) };
             let path = if path.is_empty() { name.into() } else { format!("{path}/{name}") };
             let kind = if on.contains(On::IN_ISDIR) { ItemKind::Folder } else { ItemKind::File };
-            if self.names.check(&path, kind, 0).is_some() {
+            if self.names.check(&path, kind).is_some() {
                 return;
             }
             let hash = hash(name);
@@ -232,7 +232,7 @@ impl Watch {
                     return Ok(());
                 };
                 let path = if path.is_empty() { name.into() } else { format!("{path}/{name}") };
-                if self.names.check(&path, ItemKind::Folder, 0).is_none()
+                if self.names.check(&path, ItemKind::Folder).is_none()
                     && let Some((below, _)) = self.add(folder, name, &path)
                 {
                     left.push(below);
