@@ -153,7 +153,8 @@ impl View<'_> {
         matches!(self.record.local, Facet::Suspect(_))
     }
 
-    /// A step that puts something on the remote side has to find the name free of the other kind.
+    /// A step that puts something new on the remote side has to find the name free of the other
+    /// kind. What replaces something has its name already.
     fn up<T>(&self, op: T) -> Step<T> {
         self.unless_taken(self.twin_remote, op)
     }
@@ -206,9 +207,9 @@ pub fn both(view: &View<'_>) -> Step<Op> {
         (Same, Same) => Step::Nothing,
         (Absent | Gone, Absent | Gone) => Step::Forget,
         (Changed, Absent | Gone) | (Same, Absent) => view.up(Op::Up(Upward::Create)),
-        (Changed, Same) => view.up(Op::Up(Upward::Replace)),
+        (Changed, Same) => Step::Do(Op::Up(Upward::Replace)),
         (Absent | Gone, Changed) | (Absent, Same) => view.down(Op::Down(Downward::Create)),
-        (Same, Changed) => view.down(Op::Down(Downward::Replace)),
+        (Same, Changed) => Step::Do(Op::Down(Downward::Replace)),
         (Changed, Changed) => Step::Do(view.merge()),
         (Gone, Same) => view.remove(Op::Up(Upward::Remove)),
         (Same, Gone) => view.remove(Op::Down(Downward::Remove)),
@@ -235,7 +236,7 @@ pub fn upload(view: &View<'_>) -> Step<Upward> {
     match stands {
         (Absent | Gone, Absent | Gone) => Step::Forget,
         (Changed, Absent | Gone) => view.up(Upward::Create),
-        (Changed, Same) => view.up(Upward::Replace),
+        (Changed, Same) => Step::Do(Upward::Replace),
         (Changed, Changed) => Step::Do(Upward::Resolve),
         (Gone, Same) => view.remove(Upward::Remove),
         (Same | Absent, _) | (Gone, Changed) => Step::Nothing,
@@ -261,7 +262,7 @@ pub fn download(view: &View<'_>) -> Step<Downward> {
     match stands {
         (Absent | Gone, Absent | Gone) => Step::Forget,
         (Absent | Gone, Changed) => view.down(Downward::Create),
-        (Same, Changed) => view.down(Downward::Replace),
+        (Same, Changed) => Step::Do(Downward::Replace),
         (Changed, Changed) => Step::Do(Downward::Resolve),
         (Same, Gone) => view.remove(Downward::Remove),
         (_, Same | Absent) | (Changed, Gone) => Step::Nothing,
@@ -426,14 +427,10 @@ mod tests {
                     let step = if stays { Step::Clash } else { Step::Wait };
                     takes.then_some(step)
                 };
-                let adds_up = matches!(
-                    row.2,
-                    Step::Do(Op::Up(Upward::Create | Upward::Replace | Upward::MakeFolder))
-                );
-                let adds_down = matches!(
-                    row.2,
-                    Step::Do(Op::Down(Downward::Create | Downward::Replace | Downward::MakeFolder))
-                );
+                let adds_up =
+                    matches!(row.2, Step::Do(Op::Up(Upward::Create | Upward::MakeFolder)));
+                let adds_down =
+                    matches!(row.2, Step::Do(Op::Down(Downward::Create | Downward::MakeFolder)));
                 let expected = instead(side && adds_up || !side && adds_down).unwrap_or(row.2);
                 assert_eq!(both(&view), expected, "{row:?}");
                 if side && adds_up {

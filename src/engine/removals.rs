@@ -22,8 +22,11 @@ impl Pass<'_> {
         let engine = self.engine;
         engine.progress.phase("removing");
         self.batch.flush()?;
-        let local = self.brakes.free(Side::Local, Sweep::Removal);
-        let remote = self.brakes.free(Side::Remote, Sweep::Removal);
+        // Counted anew: of a file that was touched, it is known only since it was read.
+        let census = engine.load()?.census;
+        let brakes = engine.brake(census, self.look.approve, self.report)?;
+        let local = brakes.free(Side::Local, Sweep::Removal);
+        let remote = brakes.free(Side::Remote, Sweep::Removal);
         let before = [self.report.deleted_local, self.report.deleted_remote];
         self.remove_files(local, remote)?;
         let after = [self.report.deleted_local, self.report.deleted_remote];

@@ -119,7 +119,8 @@ impl DiskWriter {
         }
     }
 
-    /// Gives an item another path, which must be free.
+    /// Gives an item another path, which must be free. Tells its print by that path, but for what
+    /// was written to it meanwhile, which the next look is to find.
     ///
     /// # Errors
     /// `Changed` when it isn't as `expected`, `Exists` when the new path is taken.
@@ -147,9 +148,12 @@ impl DiskWriter {
         }
         to_folder.sync().map_err(failed)?;
         from_folder.sync().map_err(failed)?;
-        self.disk.stat(to)?.and_then(|found| found.of_kind(kind)).ok_or_else(|| {
-            Error::new(Kind::Changed, format!("renaming {from}"), "it was replaced meanwhile")
-        })
+        let renamed =
+            self.disk.stat(to)?.and_then(|found| found.of_kind(kind)).ok_or_else(|| {
+                Error::new(Kind::Changed, format!("renaming {from}"), "it was replaced meanwhile")
+            })?;
+        // All that the rename itself changes.
+        Ok(LocalPrint { ctime: renamed.ctime, ..*expected })
     }
 
     /// Removes a file for good.

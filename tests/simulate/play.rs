@@ -688,6 +688,8 @@ impl Player {
         if self.twin.abilities().descriptor.namesakes {
             return self.p8_as_many_of_each_name(&told, &local, &remote);
         }
+        let in_lower_case: BTreeMap<_, _> =
+            told.iter().map(|(path, why)| (path.to_lowercase(), why.clone())).collect();
         let mut paths: BTreeSet<&String> = local.keys().collect();
         paths.extend(remote.keys());
         for path in paths {
@@ -703,7 +705,8 @@ impl Player {
                 continue;
             }
             if self.twin.abilities().changes == Changes::Paths
-                && is_there_in_other_case(path, &local, &remote, &told)
+                && (is_there_in_other_case(path, &local, &remote)
+                    || is_told(&in_lower_case, &path.to_lowercase()))
             {
                 continue;
             }
@@ -977,16 +980,10 @@ fn is_told(told: &BTreeMap<String, String>, path: &str) -> bool {
 
 /// Whether both sides have the same under names that differ in the case of letters only: a feed by
 /// paths of a service that doesn't tell these apart keeps still about such a rename.
-fn is_there_in_other_case(
-    path: &str,
-    local: &Tree,
-    remote: &Tree,
-    told: &BTreeMap<String, String>,
-) -> bool {
+fn is_there_in_other_case(path: &str, local: &Tree, remote: &Tree) -> bool {
     let named = |tree: &Tree| -> Vec<_> {
         let alike = tree.iter().filter(|(other, _)| other.to_lowercase() == path.to_lowercase());
-        let quiet = alike.filter(|(other, _)| !told.contains_key(other.trim_end_matches('/')));
-        quiet.map(|(_, content)| content.clone()).collect()
+        alike.map(|(_, content)| content.clone()).collect()
     };
     let (here, there) = (named(local), named(remote));
     here.len() == 1 && here == there

@@ -1,10 +1,10 @@
 //! Histories that broke a promise once, kept as they were found. Written out, as a seed means
 //! another history whenever what is generated changes.
 
-use super::disk::{Format, Instead};
+use super::disk::{Format, Instead, Odd};
 use super::script::Act::*;
 use super::script::Step::*;
-use super::script::{Change, Content, LeaveOut, Path, Script, Step, Wide, World};
+use super::script::{Change, Content, LeaveOut, Path, Script, Step, Trouble, Wide, World};
 use mooring::model::{ConflictPolicy, Direction, Side::*};
 use mooring::remote::Special;
 
@@ -258,6 +258,72 @@ pub fn stories() -> Vec<Story> {
                 Cycle {
                     look: Wide::Touched,
                     meanwhile: vec![(5, Write(Remote, Path("a"), Content(669)))],
+                },
+                Calm,
+            ],
+        },
+        // A file is written to while it is given the name that it has on the service by now: what was
+        // written counted as known.
+        Story {
+            name: "written-while-it-is-moved",
+            world: World {
+                twin: "dropbox",
+                conflict: ConflictPolicy::Both,
+                approves: false,
+                format: Format { reuses_inodes: false, ..PLAIN.format },
+                seed: 336558,
+                ..PLAIN
+            },
+            steps: vec![
+                Act(MakeOdd(Path("c/a"), Odd::Link)),
+                Act(Write(Local, Path("y"), Content(137))),
+                Cycle {
+                    look: Wide::Touched,
+                    meanwhile: vec![(16, Write(Local, Path("b/x"), Content(247)))],
+                },
+                Restart,
+                Act(Rename(Remote, Path("y"), Path("x"))),
+                Cycle {
+                    look: Wide::Everything,
+                    meanwhile: vec![
+                        (0, Write(Local, Path("a/b"), Content(297))),
+                        (35, Write(Local, Path("y"), Content(327))),
+                    ],
+                },
+                Calm,
+            ],
+        },
+        // A conflict's loser is kept and the winner fails to arrive; a folder has its name, too: from
+        // then on, the file waited for the folder to go.
+        Story {
+            name: "a-folder-beside-the-conflict",
+            world: World {
+                twin: "google-drive",
+                direction: Direction::Upload,
+                format: Format { reuses_inodes: false, ..PLAIN.format },
+                seed: 369784,
+                ..PLAIN
+            },
+            steps: vec![
+                Act(Save(Path("a"), Content(192))),
+                Act(WriteNamesake(Path("b/c/b"), Content(273))),
+                Act(Write(Local, Path("b"), Content(374))),
+                Act(WriteNamesake(Path("b"), Content(406))),
+                Cycle { look: Wide::Everything, meanwhile: vec![(58, Fail(Trouble::Offline, 2))] },
+                Calm,
+            ],
+        },
+        // Many files are gone from the service, and here they look as if something had touched them:
+        // they were read, and removed at once, as nobody had counted them.
+        Story {
+            name: "touched-and-removed",
+            world: World { approves: false, seed: 380330, ..PLAIN },
+            steps: vec![
+                Act(Many(Remote, Path("b"), 140, Content(14792))),
+                Cycle { look: Wide::Everything, meanwhile: vec![] },
+                Cycle {
+                    look: Wide::TouchedAndRemote,
+                    meanwhile: vec![(0, Remove(Remote, Path("b")))],
                 },
                 Calm,
             ],
