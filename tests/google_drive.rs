@@ -69,7 +69,7 @@ fn a_lost_reply_makes_no_twin() {
         create(&*remote, &format!("large {after}"), &bytes).unwrap();
     }
     lose("POST /drive/v3/files?");
-    let folder = remote.make_folder(Place::at("folder")).unwrap();
+    let folder = remote.make_folder(Place::at("folder")).unwrap().entry;
     lose("POST /drive/v3/files/");
     let version = &new.entry.print.version;
     remote.copy(place("file", &new.entry), Place::at("copy"), version).unwrap();
@@ -345,7 +345,7 @@ fn what_others_do_meanwhile_stays() {
     assert!(tree.get("/elsewhere/moved").is_some(), "{tree}");
 
     // Into a folder that is in the trash by now.
-    let folder = remote.make_folder(Place::at("folder")).unwrap();
+    let folder = remote.make_folder(Place::at("folder")).unwrap().entry;
     peer.control("trash", json!({ "path": "task/folder" }));
     let inside = Place { path: "folder/file", id: "", folder: &folder.print.id };
     let content = Bytes::with(b"bytes", Flaw::None);
@@ -364,7 +364,7 @@ fn nothing_is_concluded_from_half_a_listing() {
     assert_eq!(remote.stat(Place::default(), ItemKind::Folder).unwrap(), None);
     assert_eq!(remote.test().unwrap_err().kind(), Kind::NotFound);
     remote.make_folder(Place::default()).unwrap();
-    let folder = remote.make_folder(Place::at("folder")).unwrap();
+    let folder = remote.make_folder(Place::at("folder")).unwrap().entry;
     let file = Place { path: "folder/file", id: "", folder: &folder.print.id };
     let content = Bytes::with(b"bytes", Flaw::None);
     remote.write(file, &content, SOME_TIME, Expect::Absent, &Notes::default()).unwrap();
@@ -478,7 +478,7 @@ fn a_shared_drive_goes_by_its_name_or_id() {
 fn the_feed_tells_what_happened() {
     let peer = peers::new_google_drive();
     let remote = open(&peer, "task");
-    let root = remote.make_folder(Place::default()).unwrap().print.id;
+    let root = remote.make_folder(Place::default()).unwrap().entry.print.id;
     let feed = remote.feed().unwrap();
     assert!(!feed.tells_all());
     peer.control("page", json!({ "size": 3 }));

@@ -32,11 +32,14 @@ impl Engine {
         let path = self.trees.snapshot()?.path(&key)?;
         let folder = self.folder_id(batch, key.folder)?;
         let made = up.remote.make_folder(Place { path: &path, id: "", folder: &folder })?;
-        // It had another name until just now: what is in it went with it.
-        if batch.of_id(&made.print.id)?.is_some_and(|(known, _)| known != key) {
+        // It was moved to this name just now, and what is in it came with it, which most feeds don't
+        // tell.
+        let id = made.entry.print.id;
+        let is_unknown = || !made.is_new && self.remote.feed().is_some_and(|it| !it.tells_all());
+        if batch.of_id(&id)?.is_some_and(|(known, _)| known != key) || is_unknown() {
             batch.set_fact(CURSOR, None);
         }
-        record.see_remote(Some(RemotePrint::folder(made.print.id)));
+        record.see_remote(Some(RemotePrint::folder(id)));
         settle_folder(&mut record);
         batch.put(key, record)?;
         Ok(true)

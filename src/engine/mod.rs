@@ -573,7 +573,7 @@ impl Engine {
         let root = match (self.remote.stat(Place::default(), ItemKind::Folder)?, self.ways.up()) {
             (Some(root), _) => root,
             (None, Some(up)) if link && known.is_none() => {
-                up.remote.make_folder(Place::default())?
+                up.remote.make_folder(Place::default())?.entry
             }
             (None, Some(_)) if known.is_none() => return Ok(()),
             (None, _) => {

@@ -54,6 +54,22 @@ impl Entry {
     }
 }
 
+/// A folder that [`Remote::make_folder`] was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Its state.
+    pub entry: Entry,
+    /// It is known that the call made it: there was nothing in it before.
+    pub is_new: bool,
+}
+
+impl Made {
+    /// One that may have been there before.
+    pub fn or_found(entry: Entry) -> Self {
+        Made { entry, is_new: false }
+    }
+}
+
 /// What a service has in the place of a file or folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Special {
@@ -202,7 +218,7 @@ pub trait Remote: Send + Sync {
     ///
     /// # Errors
     /// `NotFound` when the parent isn't there, `Exists` when a file is.
-    fn make_folder(&self, place: Place<'_>) -> Result<Entry>;
+    fn make_folder(&self, place: Place<'_>) -> Result<Made>;
 
     /// Whether a folder stays though nothing is in it. Some object stores drop the empty key
     /// that stands for one; that is known once a folder has been made.

@@ -17,7 +17,7 @@ use crate::http::{Call, Http, Payload, Reply, read_error};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex, to_hex};
 use crate::remote::conditions::{Conditions, Support, check};
 use crate::remote::{
-    Bucket, Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Moves, NameRule,
+    Bucket, Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Made, Moves, NameRule,
     Needed, Place, Remote, Removal, Resume, Service, Settings, Written,
 };
 use base64::Engine as _;
@@ -1374,13 +1374,13 @@ impl Remote for Store {
 
     /// Some services can't keep a folder of its own, which is no error: what is put into it
     /// makes it.
-    fn make_folder(&self, place: Place<'_>) -> Result<Entry> {
+    fn make_folder(&self, place: Place<'_>) -> Result<Made> {
         let path = place.path;
         let (what, key) = (format!("making the folder {path}"), self.folder_key(path));
         let file = key.trim_end_matches('/');
         let known = self.markers.load(Relaxed);
         if known == 2 || key.is_empty() || self.head(&what, &key)?.is_some() {
-            return Ok(Entry::folder(""));
+            return Ok(Made::or_found(Entry::folder("")));
         }
         if known == 0 {
             check(&what, Expect::Absent, self.head(&what, file)?.as_ref())?;
@@ -1398,7 +1398,7 @@ impl Remote for Store {
                 _ => self.markers.store(1, Relaxed),
             }
         }
-        Ok(Entry::folder(""))
+        Ok(Made::or_found(Entry::folder("")))
     }
 
     fn keeps_folders(&self) -> bool {

@@ -11,8 +11,8 @@ use crate::http::{Call, Http, Payload, Reply, Shown, UserAuth, parse_http_date, 
 use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex, split_path};
 use crate::remote::conditions::{Conditions, Support, check};
 use crate::remote::{
-    Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Moves, NameRule, Needed, Place,
-    Remote, Removal, Resume, Service, Settings, Written,
+    Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Made, Moves, NameRule, Needed,
+    Place, Remote, Removal, Resume, Service, Settings, Written,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use quick_xml::NsReader;
@@ -292,20 +292,20 @@ impl Remote for Dav {
         upload.finish(reply).map(Written::from)
     }
 
-    fn make_folder(&self, place: Place<'_>) -> Result<Entry> {
+    fn make_folder(&self, place: Place<'_>) -> Result<Made> {
         let path = place.path;
         let what = format!("making folder {}", self.name(path));
         self.check_listed(&what, path)?;
         if !path.is_empty() {
             self.make_collection(&what, path, self.url(path, ItemKind::Folder)?)?;
-            return Ok(Entry::folder(""));
+            return Ok(Made::or_found(Entry::folder("")));
         }
         for depth in 1..=self.root.len() {
             let parts = self.base.iter().chain(&self.root[..depth]);
             self.make_collection(&what, path, format!("{}/", self.url_of(parts)))?;
         }
         match self.look(&what, path, ItemKind::Folder)? {
-            Some(props) if props.collection => Ok(Entry::folder("")),
+            Some(props) if props.collection => Ok(Made::or_found(Entry::folder(""))),
             Some(_) => Err(Error::new(Kind::Exists, what, "a file is in its place")),
             None => Err(gone(&what)),
         }

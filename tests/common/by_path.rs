@@ -90,7 +90,7 @@ impl ByPath {
     }
 
     pub fn make_folder(&self, path: &str) -> Result<Entry> {
-        self.0.make_folder(self.ids(path).place(path))
+        self.0.make_folder(self.ids(path).place(path)).map(|made| made.entry)
     }
 
     pub fn rename(&self, from: &str, to: &str, kind: ItemKind, version: &Version) -> Result<Entry> {

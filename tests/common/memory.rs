@@ -9,7 +9,7 @@ use mooring::hash::{HashKind, HashSum};
 use mooring::http::Http;
 use mooring::model::{ItemKind, Nanos, RemotePrint, Version, split_path};
 use mooring::remote::{
-    Change, Descriptor, Download, Entry, Expect, Feed, Listing, Moves, NameRule, Page, Place,
+    Change, Descriptor, Download, Entry, Expect, Feed, Listing, Made, Moves, NameRule, Page, Place,
     Remote, Removal, Resume, Service, Settings, Spot, Written,
 };
 use std::collections::BTreeMap;
@@ -711,19 +711,20 @@ impl Remote for Memory {
         reply(lost, entry.into())
     }
 
-    fn make_folder(&self, place: Place<'_>) -> Result<Entry> {
+    fn make_folder(&self, place: Place<'_>) -> Result<Made> {
         let lost = self.call("make_folder", place.path)?;
         if place.path.is_empty() || self.forgets_folders {
-            return Ok(Entry::folder(self.lock().id("")));
+            return Ok(Made::or_found(Entry::folder(self.lock().id(""))));
         }
         let path = &*self.find(place)?;
         let mut inner = self.lock();
-        if !matches!(inner.items.get(path), Some(Item::Folder)) {
+        let is_new = !matches!(inner.items.get(path), Some(Item::Folder));
+        if is_new {
             inner.free(path, self.descriptor.folders_implied)?;
             inner.insert(path, Item::Folder);
         }
         let entry = inner.entry(path).unwrap();
-        reply(lost, entry)
+        reply(lost, Made { entry, is_new })
     }
 
     fn keeps_folders(&self) -> bool {

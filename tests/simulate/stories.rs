@@ -328,5 +328,23 @@ pub fn stories() -> Vec<Story> {
                 Calm,
             ],
         },
+        // A folder that was taken out of the task is brought back by another name, and one of this name
+        // is wanted before the feed tells: it was taken for made, and what is in it for known.
+        Story {
+            name: "found-not-made",
+            world: World { twin: "google-drive", seed: 440646, ..PLAIN },
+            steps: vec![
+                Act(Write(Remote, Path("A/a/z"), Content(316))),
+                Cycle {
+                    look: Wide::TouchedAndRemote,
+                    meanwhile: vec![(21, TakeOut(Path("A/a")))],
+                },
+                Calm,
+                Act(BringBack(Path("b"))),
+                Act(Save(Path("b/a/z"), Content(632))),
+                Cycle { look: Wide::Everything, meanwhile: vec![] },
+                Calm,
+            ],
+        },
     ]
 }

@@ -25,7 +25,7 @@ use crate::hash::HashKind;
 use crate::http::Http;
 use crate::model::{ItemKind, Nanos, Version, split_path, to_hex};
 use crate::remote::{
-    Answer, Api, Descriptor, Download, Entry, Expect, Feed, Field, FieldKind, Listing, Moves,
+    Answer, Api, Descriptor, Download, Entry, Expect, Feed, Field, FieldKind, Listing, Made, Moves,
     NameRule, Needed, Place, Remote, Removal, Resume, Service, Settings, SignIn, Written,
 };
 use ring::digest::{SHA256, digest};
@@ -256,11 +256,12 @@ impl Remote for Folder {
         self.upload(place, content, mtime, expect, resume).map(Written::from)
     }
 
-    fn make_folder(&self, place: Place<'_>) -> Result<Entry> {
+    fn make_folder(&self, place: Place<'_>) -> Result<Made> {
         let what = format!("making folder {}", self.name(place.path));
         let path = self.at(place.path);
         if path.is_empty() {
-            return self.look_at_root(&what)?.ok_or_else(|| gone(&what));
+            let root = self.look_at_root(&what)?.ok_or_else(|| gone(&what));
+            return root.map(Made::or_found);
         }
         if !place.path.is_empty() {
             self.parent_is_there(&what, place.path)?;
@@ -271,6 +272,7 @@ impl Remote for Folder {
             let _turn = self.turn();
             self.calls.call::<Changed>(&what, "files/create_folder_v2", arg)
         };
+        let is_new = made.is_ok();
         let meta = match made {
             Ok(made) => made.metadata,
             Err(fault) if fault.is("path/conflict/folder") => {
@@ -289,7 +291,7 @@ impl Remote for Folder {
             self.calls.saw_root(&meta.id);
         }
         self.be_sure_of(path);
-        meta.entry(&what)
+        Ok(Made { entry: meta.entry(&what)?, is_new })
     }
 
     fn rename(

@@ -22,7 +22,7 @@ use crate::hash::HashKind;
 use crate::http::{Call, Http, Payload};
 use crate::model::{Direction, ItemKind, Nanos, Version, split_path};
 use crate::remote::{
-    Answer, Api, Descriptor, Download, Entry, Expect, Feed, Field, FieldKind, Listing, Moves,
+    Answer, Api, Descriptor, Download, Entry, Expect, Feed, Field, FieldKind, Listing, Made, Moves,
     NameRule, Needed, Place, Remote, Removal, Resume, Service, Settings, SignIn, TaskField,
     Written,
 };
@@ -221,11 +221,12 @@ impl Remote for Drive {
         self.drop_upload(note)
     }
 
-    fn make_folder(&self, place: Place<'_>) -> Result<Entry> {
+    fn make_folder(&self, place: Place<'_>) -> Result<Made> {
         let what = format!("making folder {}", self.name(place.path));
         if place.path.is_empty() {
             let root = self.find_root(&what, true)?;
-            return root.map(Entry::folder).ok_or_else(|| gone(&what));
+            let root = root.map(Entry::folder).ok_or_else(|| gone(&what));
+            return root.map(Made::or_found);
         }
         let parent = self.parent_id(&what, place)?;
         let (_, name) = split_path(place.path);
@@ -240,9 +241,12 @@ impl Remote for Drive {
             !is_folder
         })?;
         match folder {
-            Some(id) => Ok(Entry::folder(id)),
+            Some(id) => Ok(Made::or_found(Entry::folder(id))),
             None if is_taken => Err(Error::new(Kind::Exists, what, "a file is in its place")),
-            None => self.create_folder(&what, &parent, name).map(Entry::folder),
+            None => {
+                let entry = self.create_folder(&what, &parent, name).map(Entry::folder)?;
+                Ok(Made { entry, is_new: true })
+            }
         }
     }
 

@@ -24,8 +24,8 @@ use mooring::http::Http;
 use mooring::model::{ItemKind, Nanos, RemotePrint, Version, split_path};
 use mooring::remote::conditions::check;
 use mooring::remote::{
-    Descriptor, Download, Entry, Expect, Feed, Listing, Moves, Place, Remote, Removal, Resume,
-    Service, Settings, Special, Written,
+    Descriptor, Download, Entry, Expect, Feed, Listing, Made, Moves, Place, Remote, Removal,
+    Resume, Service, Settings, Special, Written,
 };
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -422,22 +422,23 @@ impl Remote for Twin {
         })
     }
 
-    fn make_folder(&self, place: Place<'_>) -> Result<Entry> {
+    fn make_folder(&self, place: Place<'_>) -> Result<Made> {
         let what = format!("making the folder {}", place.path);
         self.request("make_folder", place.path, || {
             let mut account = self.lock();
             if place.path.is_empty() {
                 let root = account.make_root();
                 account.found_root = Some(root);
-                return account.made(root).ok_or_else(|| gone(&what));
+                return account.made(root).map(Made::or_found).ok_or_else(|| gone(&what));
             }
             if !account.abilities.keeps_empty {
                 account.knows_folders = true;
-                return Ok(Entry::folder(""));
+                return Ok(Made::or_found(Entry::folder("")));
             }
             let name = split_path(place.path).1;
             let parent = account.parent_to_fill(place).ok_or_else(|| gone(&what))?;
-            let id = match account.tree.find(parent, name, ItemKind::Folder) {
+            let found = account.tree.find(parent, name, ItemKind::Folder);
+            let id = match found {
                 Some(id) => {
                     let is_file = account.entry(id).is_none_or(|it| it.kind == ItemKind::File);
                     if account.tree.get(id).is_some_and(|node| node.name != name) && !is_file {
@@ -451,7 +452,8 @@ impl Remote for Twin {
                 }
                 None => account.add(folder(parent, name)),
             };
-            account.made(id).ok_or_else(|| gone(&what))
+            let entry = account.made(id).ok_or_else(|| gone(&what))?;
+            Ok(Made { entry, is_new: found.is_none() })
         })
     }
 
