@@ -335,10 +335,7 @@ pub fn stories() -> Vec<Story> {
             world: World { twin: "google-drive", seed: 440646, ..PLAIN },
             steps: vec![
                 Act(Write(Remote, Path("A/a/z"), Content(316))),
-                Cycle {
-                    look: Wide::TouchedAndRemote,
-                    meanwhile: vec![(21, TakeOut(Path("A/a")))],
-                },
+                Cycle { look: Wide::TouchedAndRemote, meanwhile: vec![(21, TakeOut(Path("A/a")))] },
                 Calm,
                 Act(BringBack(Path("b"))),
                 Act(Save(Path("b/a/z"), Content(632))),

@@ -1,6 +1,7 @@
 //! How a twin takes files: whole, or in parts that survive a restart.
 
 use super::abilities::PART;
+use super::account::Account;
 use super::{At, Twin, gone};
 use mooring::content::Content;
 use mooring::error::{Error, Kind, Result};
@@ -22,7 +23,7 @@ impl Twin {
         if abilities.largest.is_some_and(|most| content.size() > most) {
             return Err(Error::new(Kind::TooLarge, what, "the service takes no file of this size"));
         }
-        let replaced = self.expected(what, place, expect)?;
+        let replaced = expected(&self.lock(), what, place, expect)?;
         if abilities.parts && content.size() > PART {
             return self.in_parts(what, place, content, mtime, (expect, replaced), resume);
         }
@@ -38,23 +39,6 @@ impl Twin {
         }
         sent?;
         self.store(what, place, &bytes, mtime, (expect, replaced))
-    }
-
-    /// The file that is to be replaced, if what is there is what is expected.
-    fn expected(&self, what: &str, place: Place<'_>, expect: Expect<'_>) -> Result<Option<u64>> {
-        let account = self.lock();
-        if !account.implied() {
-            account.parent(place).ok_or_else(|| gone(what))?;
-        }
-        if expect == Expect::Absent && account.abilities.descriptor.namesakes {
-            return Ok(None);
-        }
-        let found = account.seek(place, ItemKind::File);
-        if let (Expect::Absent, Some(found)) = (expect, found) {
-            return Err(account.taken(what, found, split_path(place.path).1));
-        }
-        check(what, expect, found.and_then(|id| account.entry(id)).as_ref())?;
-        Ok(found)
     }
 
     /// Reads a content in pieces, as the service gets it.
@@ -154,9 +138,9 @@ impl Twin {
         mtime: Nanos,
         (expect, replaced): (Expect<'_>, Option<u64>),
     ) -> Result<Written> {
-        let conditional = self.abilities().conditional;
-        let target = if conditional { self.expected(what, place, expect)? } else { replaced };
         let mut account = self.lock();
+        let conditional = account.abilities.conditional;
+        let target = if conditional { expected(&account, what, place, expect)? } else { replaced };
         account.has_room(what, bytes.len() as u64)?;
         let target = match (conditional || account.by_ids(), target) {
             (true, target) => target,
@@ -182,4 +166,25 @@ impl Twin {
         let overtook = overtaken && account.abilities.keeps_replaced;
         Ok(Written { entry: account.entry(id).ok_or_else(|| gone(what))?, overtook })
     }
+}
+
+/// The file that is to be replaced, if what is there is what is expected.
+fn expected(
+    account: &Account,
+    what: &str,
+    place: Place<'_>,
+    expect: Expect<'_>,
+) -> Result<Option<u64>> {
+    if !account.implied() {
+        account.parent(place).ok_or_else(|| gone(what))?;
+    }
+    if expect == Expect::Absent && account.abilities.descriptor.namesakes {
+        return Ok(None);
+    }
+    let found = account.seek(place, ItemKind::File);
+    if let (Expect::Absent, Some(found)) = (expect, found) {
+        return Err(account.taken(what, found, split_path(place.path).1));
+    }
+    check(what, expect, found.and_then(|id| account.entry(id)).as_ref())?;
+    Ok(found)
 }
