@@ -87,6 +87,28 @@ fn a_stopped_upload_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_stopped_upload_whose_folder_is_renamed_leaves_nothing_behind() {
+    let peer = Peer::S3(peers::moto());
+    let relay = peer.relay();
+    let pair = Pair::through(peer, Some(&relay), &[]);
+    pair.write("folder/small", "small");
+    pair.sync();
+    pair.write("folder/large", pattern(LARGE, 1));
+    let daemon = pair.daemon();
+    let parts = || relay.requests().into_iter().filter(|line| line.contains("partNumber=")).count();
+    eventually("two parts are sent", || parts() > 2);
+    daemon.signal("TERM");
+    let (ended, log) = daemon.end();
+    assert!(ended, "{log}");
+    assert_eq!(pair.unfinished_uploads().len(), 1);
+    pair.rename("folder", "renamed");
+    pair.write("renamed/large", "small by now");
+    pair.sync();
+    pair.is_equal();
+    assert!(pair.unfinished_uploads().is_empty());
+}
+
+#[test]
 fn a_file_that_is_written_slowly_is_sent_once_and_whole() {
     let peer = Peer::S3(peers::moto());
     let relay = peer.relay();

@@ -7,7 +7,9 @@ use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::http::read_error;
 use crate::local::Disk;
-use crate::model::{ConflictPolicy, Fingerprint, ItemKind, LocalPrint, RemotePrint, Version};
+use crate::model::{
+    ConflictPolicy, Fingerprint, ItemKind, LocalPrint, Nanos, RemotePrint, Version,
+};
 use crate::remote::{Entry, Place};
 use crate::rules::{conflict_name, is_newer};
 use crate::store::Synced;
@@ -100,13 +102,15 @@ fn remote_wins(source: &Source, job: &Job, policy: ConflictPolicy) -> Result<boo
     match policy {
         ConflictPolicy::Local | ConflictPolicy::Both => Ok(false),
         ConflictPolicy::Remote => Ok(true),
-        ConflictPolicy::Newer => {
-            let told = match remote.mtime {
-                None => source.stat(job.place())?.and_then(|entry| entry.print.mtime),
-                told => told,
-            };
-            Ok(is_newer(told, Some(local.mtime)))
-        }
+        ConflictPolicy::Newer => Ok(is_newer(changed(source, job, remote)?, Some(local.mtime))),
+    }
+}
+
+/// When the remote file was last changed: not every listing tells.
+fn changed(source: &Source, job: &Job, remote: &RemotePrint) -> Result<Option<Nanos>> {
+    match remote.mtime {
+        None => Ok(source.stat(job.place())?.and_then(|entry| entry.print.mtime)),
+        told => Ok(told),
     }
 }
 
@@ -152,8 +156,9 @@ pub(super) fn resolve_up(context: &Context<'_>, up: &Up, job: &Job) -> Result<Do
         Likeness::Same(content) => agreed(job, content),
         Likeness::Beginning => Ok(Done::Uploaded(up::send(context, up, job, local, Some(remote))?)),
         Likeness::Different => {
+            let changed = changed(&source, job, remote)?;
             for attempt in 0..NAMES {
-                let kept = loser_name(&job.path, remote.mtime, &remote.version, attempt);
+                let kept = loser_name(&job.path, changed, &remote.version, attempt);
                 match up.remote.copy(job.place(), job.beside(&kept), &remote.version) {
                     Ok(_) => {}
                     // The same loser, kept by an attempt that a crash cut short.
@@ -302,7 +307,7 @@ fn local_file(disk: &Disk, path: &str) -> Result<Option<crate::local::LocalFile>
     }
 }
 
-fn loser_name(path: &str, changed: Option<i64>, version: &Version, attempt: u32) -> String {
+fn loser_name(path: &str, changed: Option<Nanos>, version: &Version, attempt: u32) -> String {
     match attempt {
         0 => conflict_name(path, changed, version.as_str()),
         _ => conflict_name(path, changed, &format!("{} {attempt}", version.as_str())),

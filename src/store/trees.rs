@@ -907,9 +907,6 @@ impl Batch<'_> {
             }
             let after = if bytes.is_some() { mark_of_skip(record) } else { None };
             note_untold(&mut untold, key, before, after)?;
-            if bytes.is_none() {
-                transfers.remove(place).map_err(state_error)?;
-            }
         }
         for (key, problem) in &self.problems {
             let before = drop_problem(&mut problems, key)?;

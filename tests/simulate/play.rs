@@ -499,9 +499,10 @@ impl Player {
     /// No cycle that nobody said yes to removes or overwrites many files.
     fn p3_many_files_wait_for_a_word(&self, before: &Before) -> Played<()> {
         let Some(trees) = before.trees.as_ref().filter(|_| before.brake) else { return Ok(()) };
-        for (side, old) in [Side::Local, Side::Remote].into_iter().zip(trees) {
-            let new = self.ledger().tree(side);
-            let there: BTreeSet<_> = new.values().flatten().collect();
+        let after = [Side::Local, Side::Remote].map(|side| self.ledger().tree(side));
+        // The loser of a conflict that can't be sent for now is kept here.
+        let there: BTreeSet<_> = after.iter().flat_map(BTreeMap::values).flatten().collect();
+        for ((side, old), new) in [Side::Local, Side::Remote].into_iter().zip(trees).zip(&after) {
             let files = old.iter().filter(|(_, content)| content.is_some());
             let known = files.clone().count();
             let is_gone = |content: &Option<_>| content.iter().all(|it| !there.contains(it));

@@ -343,5 +343,28 @@ pub fn stories() -> Vec<Story> {
                 Calm,
             ],
         },
+        // A conflict's loser is kept, the account is full, and the state is lost: kept once more, it got
+        // another name, as a listing doesn't tell of what time it is.
+        Story {
+            name: "one-name-for-a-loser",
+            world: World {
+                twin: "swift",
+                direction: Direction::Upload,
+                checks: true,
+                seed: 636472,
+                ..PLAIN
+            },
+            steps: vec![
+                Act(Write(Local, Path("a"), Content(116))),
+                Act(Write(Local, Path("A/x"), Content(175))),
+                Act(Write(Remote, Path("b/z"), Content(222))),
+                Act(Write(Local, Path("b/c/a"), Content(299))),
+                Act(Save(Path("b/z"), Content(439))),
+                Act(Quota(38)),
+                Cycle { look: Wide::Touched, meanwhile: vec![] },
+                LoseState,
+                Calm,
+            ],
+        },
     ]
 }
