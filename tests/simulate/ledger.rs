@@ -280,6 +280,17 @@ impl Ledger {
         }
     }
 
+    /// A copy was made for a loser, and nobody was told. There may be no conflict any more when it
+    /// would be made again. `paths` are those from and to where.
+    pub fn note_copied(&mut self, paths: &str) {
+        for (path, content) in self.tree(Side::Remote) {
+            let is_source = paths.strip_prefix(&path).is_some_and(|to| to.starts_with(' '));
+            if let Some(content) = content.filter(|_| is_source) {
+                *self.made.entry(content).or_default() += 1;
+            }
+        }
+    }
+
     /// A power cut brought names back that somebody had taken away.
     pub fn note_returned(&mut self, before: &Tree) {
         let (before, after) = (places(before), self.tree(Side::Local));

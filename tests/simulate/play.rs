@@ -231,8 +231,12 @@ impl Player {
             let looks = ["test", "list", "stat", "read", "now", "changes", "wait"];
             ledger.remote_changes += u32::from(!looks.contains(&call));
             let answer = fail(&mut ledger.failing, call, at);
-            if call == "write" && at == At::After {
-                ledger.note_astray(path);
+            match (call, at) {
+                ("write", At::After) => ledger.note_astray(path),
+                ("copy", At::After) if answer.is_err() || ledger.off.is_some() => {
+                    ledger.note_copied(path);
+                }
+                _ => {}
             }
             answer
         })));
