@@ -8,6 +8,7 @@ use super::{Engine, Look, Report, SENDING};
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::execute::{Done, Job, Outcome, Sent, Work, with_pool};
 use crate::model::{ItemKind, RemotePrint, Side, split_path};
+use crate::observe::list_again;
 use crate::plan::{Downward, Op, Step, Upward};
 use crate::rules::{folded, is_namesake};
 use crate::store::{Batch, Event, Facet, Key, Problem, Record, Recycled, Snapshot, Synced};
@@ -425,6 +426,7 @@ impl<'e> Pass<'e> {
                         Ok(()) => {
                             self.report.deleted_remote += 1;
                             self.event("deleted-remote", &doomed.path, 0, "")?;
+                            self.relist(doomed.key.folder)?;
                             if let Some(mut record) = self.batch.get(&doomed.key)? {
                                 record.see_remote(None);
                                 self.put_or_forget(doomed.key, record)?;
@@ -439,6 +441,12 @@ impl<'e> Pass<'e> {
                 Err(Error::new(Kind::State, path, "a move was told where none was asked for"))
             }
         }
+    }
+
+    /// Something was removed from a folder of the service: if that was done to another root, this one
+    /// comes back as it was.
+    pub(super) fn relist(&mut self, folder: u64) -> Result<()> {
+        list_again(&mut self.batch, &self.engine.trees.snapshot()?, folder)
     }
 
     fn removed_local(

@@ -212,6 +212,7 @@ impl Pass<'_> {
         }
         self.report.deleted_remote += 1;
         self.event("deleted-remote", &format!("{path}/"), 0, "")?;
+        self.relist(key.folder)?;
         self.forget(snapshot, key, record, Side::Remote)?;
         Ok(true)
     }

@@ -366,5 +366,28 @@ pub fn stories() -> Vec<Story> {
                 Calm,
             ],
         },
+        // Folders are removed while another root is in the place of the one on the service, which comes
+        // back with the version that it had: they counted as gone.
+        Story {
+            name: "removed-from-another-root",
+            world: World {
+                twin: "nextcloud",
+                format: Format { reuses_inodes: false, ..PLAIN.format },
+                seed: 732486,
+                ..PLAIN
+            },
+            steps: vec![
+                Act(MakeOdd(Path("a/A/b"), Odd::Pipe)),
+                Cycle {
+                    look: Wide::Remote,
+                    meanwhile: vec![(6, Rename(Local, Path("a"), Path("z")))],
+                },
+                Act(Remove(Local, Path("z"))),
+                Cycle { look: Wide::Remote, meanwhile: vec![] },
+                RootAway(Remote, Instead::Filled),
+                Cycle { look: Wide::Touched, meanwhile: vec![] },
+                Calm,
+            ],
+        },
     ]
 }
