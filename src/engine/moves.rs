@@ -6,7 +6,7 @@ use crate::error::{Kind, Reaction, Result};
 use crate::execute::{Done, Job, Outcome, Target, Work, with_pool};
 use crate::local::Found;
 use crate::model::{ItemKind, LocalPrint, RemotePrint, Side, Version};
-use crate::observe::{RenamedHere, RenamedThere};
+use crate::observe::{RenamedHere, RenamedThere, note_renamed_there};
 use crate::remote::{Moves, Place};
 use crate::store::{Batch, Event, Facet, Key, Record, Snapshot, Synced};
 
@@ -60,6 +60,9 @@ impl Engine {
             batch.put(rename.to.clone(), record)?;
         }
         batch.event(self.moved_event(&from, &to))?;
+        if self.remote.feed().is_some_and(|feed| feed.tells_all()) {
+            note_renamed_there(&mut batch, &self.trees.snapshot()?, from, to)?;
+        }
         batch.commit()?;
         Ok(true)
     }

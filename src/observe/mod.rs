@@ -14,7 +14,7 @@ mod ordered;
 mod sorter;
 mod walk;
 
-pub(crate) use news::{CURSOR, Follow, News};
+pub(crate) use news::{CURSOR, Follow, News, note_renamed_there};
 pub(crate) use ordered::{Item, Listed, Row, Rows, Sight, Walk, kind_of, plain, tell_remote};
 pub(crate) use walk::ROOT_VERSION;
 

@@ -8,12 +8,19 @@ use super::walk::fit;
 use super::{Observer, RenamedThere, see_gone, skip_of_entry};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, RemotePrint, Side, split_path};
-use crate::remote::{Change, Entry, Feed, Remote, Spot};
+use crate::remote::{Change, Entry, Feed, Place, Remote, Spot};
 use crate::rules::{SkipReason, WORK_FOLDER, folded, namesake};
-use crate::store::{Batch, Key, ROOT, Record};
+use crate::store::{Batch, Key, ROOT, Record, Snapshot, decode, encode};
 
 /// Fact: where the feed is to be gone on with.
 pub(crate) const CURSOR: &str = "cursor";
+
+/// Fact: the folders that we renamed on the service last.
+const RENAMED_THERE: &str = "renamed-there";
+/// First byte of the stored list of these.
+const RENAMED_FORMAT: u8 = 1;
+/// Renames that are kept.
+const MOST_RENAMED: usize = 64;
 
 /// Carries out a folder's rename on the disk and in the state; tells whether it could.
 pub(crate) type Follow<'a> = dyn FnMut(&RenamedThere) -> Result<bool> + 'a;
@@ -119,7 +126,9 @@ impl<'a> News<'a> {
             Change::GoneId(id) if *id == *self.root => Err(root_lost()),
             Change::GonePath(path) if path.is_empty() => Err(root_lost()),
             Change::GoneId(id) => self.gone_id(batch, &id),
-            Change::GonePath(path) => self.gone_path(batch, &path),
+            Change::GonePath(path) => {
+                Ok(self.gone_path(batch, &path)? | self.gone_before(batch, &path)?)
+            }
             Change::There { entry, .. }
                 if !entry.print.id.is_empty() && *entry.print.id == *self.root =>
             {
@@ -291,6 +300,39 @@ impl<'a> News<'a> {
         Ok(wrote)
     }
 
+    /// Notes that an item isn't there any more that went just before we renamed a folder it was in.
+    fn gone_before(&mut self, batch: &mut Batch<'_>, path: &str) -> Result<bool> {
+        let mut renamed = renamed_there(&self.observer.trees.snapshot()?)?;
+        let path = path.to_lowercase();
+        let mut at = path.clone();
+        for (from, to) in &renamed {
+            let rest = at.strip_prefix(&from.to_lowercase());
+            if let Some(rest) = rest.filter(|rest| rest.starts_with('/')) {
+                at = format!("{}{rest}", to.to_lowercase());
+            }
+        }
+        // Of the folder itself: what happens from then on is told by its new path.
+        if renamed.extract_if(.., |(from, _)| from.to_lowercase() == path).count() > 0 {
+            set_renamed_there(batch, &renamed)?;
+        }
+        if at == path {
+            return Ok(false);
+        }
+        let Whereabouts::In(folder, name) = self.locate_path(batch, &at, false)? else {
+            return Ok(false);
+        };
+        let mut wrote = false;
+        for kind in [ItemKind::File, ItemKind::Folder] {
+            let Some((key, record)) = self.find(batch, folder, &name, kind)? else { continue };
+            let path = self.observer.trees.snapshot()?.path(&key)?;
+            // Only the service can say whether it came with the folder.
+            if record.is_on(Side::Remote) && self.remote.stat(Place::at(&path), kind)?.is_none() {
+                wrote |= self.gone_row(batch, key, record)?;
+            }
+        }
+        Ok(wrote)
+    }
+
     /// Notes that a row's item isn't there any more, nor anything in it.
     fn gone_row(&mut self, batch: &mut Batch<'_>, key: Key, mut record: Record) -> Result<bool> {
         let was = record.is_on(Side::Remote);
@@ -403,6 +445,34 @@ impl<'a> News<'a> {
         }
         Ok(exact.map(|row| (key, row)))
     }
+}
+
+/// Folders that we renamed on the service, of which it may still tell by their old paths: from
+/// where, to where, in the order in which it happened.
+fn renamed_there(snapshot: &Snapshot) -> Result<Vec<(String, String)>> {
+    let known = snapshot.fact(RENAMED_THERE)?;
+    known.map_or(Ok(Vec::new()), |known| decode(RENAMED_FORMAT, &known))
+}
+
+fn set_renamed_there(batch: &mut Batch<'_>, renamed: &[(String, String)]) -> Result<()> {
+    let row = (!renamed.is_empty()).then(|| encode(RENAMED_FORMAT, &renamed)).transpose()?;
+    batch.set_fact(RENAMED_THERE, row);
+    Ok(())
+}
+
+/// Notes that we renamed a folder on a service whose feed tells of it by its path.
+pub(crate) fn note_renamed_there(
+    batch: &mut Batch<'_>,
+    snapshot: &Snapshot,
+    from: String,
+    to: String,
+) -> Result<()> {
+    let mut renamed = renamed_there(snapshot)?;
+    if renamed.len() == MOST_RENAMED {
+        renamed.remove(0);
+    }
+    renamed.push((from, to));
+    set_renamed_there(batch, &renamed)
 }
 
 /// What the service calls the item that a change is of, where that is told.

@@ -389,5 +389,32 @@ pub fn stories() -> Vec<Story> {
                 Calm,
             ],
         },
+        // Something is removed on the service from a folder just before we rename that there: told by
+        // a path that nothing has here any more, it counted as unknown.
+        Story {
+            name: "gone-before-its-folder-was-renamed",
+            world: World {
+                twin: "dropbox",
+                conflict: ConflictPolicy::Remote,
+                format: Format { reuses_inodes: false, ..PLAIN.format },
+                seed: 905138,
+                ..PLAIN
+            },
+            steps: vec![
+                Act(Write(Local, Path("a/a/a"), Content(65))),
+                Act(Write(Remote, Path("b/z"), Content(130))),
+                Cycle {
+                    look: Wide::Everything,
+                    meanwhile: vec![(11, Write(Remote, Path("b/A/a"), Content(428)))],
+                },
+                Act(Rename(Local, Path("a"), Path("b/y"))),
+                Cycle {
+                    look: Wide::Everything,
+                    meanwhile: vec![(23, Remove(Remote, Path("A/a")))],
+                },
+                Restart,
+                Calm,
+            ],
+        },
     ]
 }
