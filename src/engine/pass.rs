@@ -10,6 +10,7 @@ use crate::execute::{Done, Job, Outcome, Sent, Work, with_pool};
 use crate::model::{ItemKind, RemotePrint, Side, split_path};
 use crate::observe::list_again;
 use crate::plan::{Downward, Op, Step, Upward};
+use crate::remote::Listing;
 use crate::rules::{folded, is_namesake};
 use crate::store::{Batch, Event, Facet, Key, Problem, Record, Recycled, Snapshot, Synced};
 use std::time::Duration;
@@ -446,7 +447,11 @@ impl<'e> Pass<'e> {
     /// Something was removed from a folder of the service: if that was done to another root, this one
     /// comes back as it was.
     pub(super) fn relist(&mut self, folder: u64) -> Result<()> {
-        list_again(&mut self.batch, &self.engine.trees.snapshot()?, folder)
+        match self.engine.descriptor.listing {
+            // No folder has a version.
+            Listing::Flat => Ok(()),
+            Listing::Folders => list_again(&mut self.batch, &self.engine.trees.snapshot()?, folder),
+        }
     }
 
     fn removed_local(

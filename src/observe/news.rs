@@ -127,7 +127,7 @@ impl<'a> News<'a> {
             Change::GonePath(path) if path.is_empty() => Err(root_lost()),
             Change::GoneId(id) => self.gone_id(batch, &id),
             Change::GonePath(path) => {
-                Ok(self.gone_path(batch, &path)? | self.gone_before(batch, &path)?)
+                Ok(self.gone_path(batch, &path, false)? | self.gone_before(batch, &path)?)
             }
             Change::There { entry, .. }
                 if !entry.print.id.is_empty() && *entry.print.id == *self.root =>
@@ -287,17 +287,25 @@ impl<'a> News<'a> {
         }
     }
 
-    fn gone_path(&mut self, batch: &mut Batch<'_>, path: &str) -> Result<bool> {
+    /// Notes that what is at a path isn't there any more; if that is in `doubt`, as the service says.
+    fn gone_path(&mut self, batch: &mut Batch<'_>, path: &str, doubt: bool) -> Result<bool> {
         let Whereabouts::In(folder, name) = self.locate_path(batch, path, false)? else {
             return Ok(false);
         };
         let mut wrote = false;
         for kind in [ItemKind::File, ItemKind::Folder] {
-            if let Some((key, record)) = self.find(batch, folder, &name, kind)? {
+            let Some((key, record)) = self.find(batch, folder, &name, kind)? else { continue };
+            if !(doubt && self.stays(&key, &record)?) {
                 wrote |= self.gone_row(batch, key, record)?;
             }
         }
         Ok(wrote)
+    }
+
+    /// Whether a row is to stay as it is: the service has its item, or it was known to be gone.
+    fn stays(&self, key: &Key, record: &Record) -> Result<bool> {
+        let path = self.observer.trees.snapshot()?.path(key)?;
+        Ok(!record.is_on(Side::Remote) || self.remote.stat(Place::at(&path), key.kind())?.is_some())
     }
 
     /// Notes that an item isn't there any more that went just before we renamed a folder it was in.
@@ -314,23 +322,11 @@ impl<'a> News<'a> {
         // Of the folder itself: what happens from then on is told by its new path.
         if renamed.extract_if(.., |(from, _)| from.to_lowercase() == path).count() > 0 {
             set_renamed_there(batch, &renamed)?;
+            // What it held may be told on the same page, and needn't be asked for.
+            batch.flush()?;
         }
-        if at == path {
-            return Ok(false);
-        }
-        let Whereabouts::In(folder, name) = self.locate_path(batch, &at, false)? else {
-            return Ok(false);
-        };
-        let mut wrote = false;
-        for kind in [ItemKind::File, ItemKind::Folder] {
-            let Some((key, record)) = self.find(batch, folder, &name, kind)? else { continue };
-            let path = self.observer.trees.snapshot()?.path(&key)?;
-            // Only the service can say whether it came with the folder.
-            if record.is_on(Side::Remote) && self.remote.stat(Place::at(&path), kind)?.is_none() {
-                wrote |= self.gone_row(batch, key, record)?;
-            }
-        }
-        Ok(wrote)
+        // Only the service can say whether it came with the folder.
+        if at == path { Ok(false) } else { self.gone_path(batch, &at, true) }
     }
 
     /// Notes that a row's item isn't there any more, nor anything in it.
