@@ -1,0 +1,164 @@
+//! The page on the NAS desktop, as far as it can be judged without a browser: every text that it
+//! asks for is there in every language, and it keeps the rules that its safety rests on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Of which the page has texts.
+const LANGUAGES: [&str; 10] =
+    ["chs", "cht", "enu", "fre", "ger", "ita", "jpn", "krn", "nld", "spn"];
+/// The words that the daemon tells, by the section of their texts.
+const WORDS: [(&str, &[&str]); 5] = [
+    ("state", &["idle", "syncing", "waiting", "held", "failed", "skipped", "paused", "suspended"]),
+    ("phase", &["observing", "planning", "transferring", "removing"]),
+    ("direction", &["both", "upload", "download"]),
+    (
+        "hold",
+        &[
+            "mass_removal_local",
+            "mass_removal_remote",
+            "mass_overwrite_local",
+            "mass_overwrite_remote",
+            "loss_local",
+            "loss_remote",
+        ],
+    ),
+    (
+        "action",
+        &[
+            "uploaded",
+            "downloaded",
+            "moved",
+            "deleted_local",
+            "deleted_remote",
+            "conflict",
+            "held",
+            "failed",
+            "skipped",
+            "solved",
+        ],
+    ),
+];
+/// What could turn a file's name into a part of the page or a program.
+const UNSAFE: [&str; 7] = [
+    "innerHTML",
+    "outerHTML",
+    "insertAdjacentHTML",
+    "document.write",
+    "eval(",
+    "Function(",
+    ".style",
+];
+
+fn ui() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("spk/ui")
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(ui().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The texts of a language by `section:key`.
+fn texts(language: &str) -> BTreeMap<String, String> {
+    let mut section = String::new();
+    let mut texts = BTreeMap::new();
+    for line in read(&format!("texts/{language}/strings")).lines().filter(|it| !it.is_empty()) {
+        if let Some(name) = line.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
+            section = name.to_owned();
+            continue;
+        }
+        let (key, text) = line.split_once('=').unwrap_or_else(|| panic!("{language}: {line}"));
+        let text = text.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+        let text = text.filter(|it| !it.is_empty() && !it.contains('"'));
+        let text = text.unwrap_or_else(|| panic!("{language}: {line}")).to_owned();
+        let before = texts.insert(format!("{section}:{key}"), text);
+        assert!(before.is_none(), "{language}: {section}:{key} is there twice");
+    }
+    texts
+}
+
+fn places(text: &str) -> BTreeSet<&str> {
+    text.match_indices('{').map(|(at, _)| &text[at..at + 3]).collect()
+}
+
+/// Every `section:key` that is written out in a file.
+fn asked(file: &str) -> BTreeSet<String> {
+    let is_key = |text: &&str| {
+        let sections = ["app", "page", "do", "state", "phase", "direction", "hold", "action"];
+        text.split_once(':').is_some_and(|(section, key)| {
+            sections.contains(&section)
+                && !key.is_empty()
+                && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        })
+    };
+    read(file).split('"').filter(is_key).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_text_that_is_asked_for_is_there() {
+    let english = texts("enu");
+    let words = WORDS
+        .iter()
+        .flat_map(|(section, words)| words.iter().map(move |word| format!("{section}:{word}")));
+    let files = ["page.js", "config-6.json", "config-7.json"].into_iter().flat_map(asked);
+    let asked: BTreeSet<_> = files.chain(words).collect();
+    for key in &asked {
+        assert!(english.contains_key(key), "{key}");
+    }
+    // The rest is asked for by a code that only the daemon knows.
+    let by_code = |key: &&String| !key.starts_with("hold:") && !key.starts_with("page:sign_in_");
+    let unasked: Vec<_> =
+        english.keys().filter(by_code).filter(|key| !asked.contains(*key)).collect();
+    assert!(unasked.is_empty(), "{unasked:?}");
+}
+
+#[test]
+fn all_languages_say_the_same() {
+    let mut found: Vec<_> = fs::read_dir(ui().join("texts"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    found.sort();
+    assert_eq!(found, LANGUAGES);
+    let script = read("page.js");
+    let english = texts("enu");
+    for language in LANGUAGES {
+        assert!(script.contains(&format!("{language}: \"")), "{language} isn't known to the page");
+        let texts = texts(language);
+        assert!(texts.keys().eq(english.keys()), "{language}");
+        for (key, text) in &texts {
+            assert_eq!(places(text), places(&english[key]), "{language} {key}");
+        }
+    }
+}
+
+#[test]
+fn the_page_runs_nothing_but_its_own_script() {
+    let page = read("index.html");
+    for rule in
+        ["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"]
+    {
+        assert!(page.contains(rule), "{rule}");
+    }
+    for inline in ["<style", " style=", " onclick=", " onload=", "javascript:", "://"] {
+        assert!(!page.contains(inline), "{inline}");
+    }
+    assert_eq!(page.matches("<script").count(), page.matches("<script src=\"").count());
+    let script = read("page.js");
+    for way in UNSAFE {
+        assert!(!script.contains(way), "{way}");
+    }
+}
+
+#[test]
+fn nothing_of_an_older_package_is_taken_from_a_cache() {
+    for (file, asked) in [
+        ("index.html", "page.js"),
+        ("index.html", "page.css"),
+        ("mooring.js", "index.html"),
+        ("config-6.json", "index.html"),
+    ] {
+        assert!(read(file).contains(&format!("{asked}?VERSION")), "{file}: {asked}");
+    }
+}

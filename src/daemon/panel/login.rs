@@ -1,0 +1,173 @@
+//! Who is logged in to the panel by its password.
+
+use crate::error::{Error, Kind, Result};
+use crate::model::to_hex;
+use crate::settings::Book;
+use crate::threads;
+use heapless::Deque;
+use ring::digest::{SHA256, digest};
+use ring::rand::{SecureRandom, SystemRandom};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{self, Semaphore, oneshot};
+use tokio::time::sleep;
+
+/// Sessions at the same time; the oldest gives way to a new one.
+const MOST_SESSIONS: usize = 16;
+/// A session that isn't used for so long ends.
+const LONGEST_REST: Duration = Duration::from_secs(12 * 3600);
+/// Passwords that wait to be checked, one at a time.
+const MOST_WAITING: usize = 4;
+/// The pause after a wrong password; it doubles with each one that follows, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+
+/// The sessions, which are in memory only.
+pub struct Login {
+    sessions: Mutex<Deque<Session, MOST_SESSIONS>>,
+    /// Wrong passwords since the last right one. Held while one is checked, and in the pause after.
+    wrong: sync::Mutex<u32>,
+    waiting: Semaphore,
+}
+
+/// Somebody who gave the password.
+struct Session {
+    /// Of the token, which only their browser has.
+    hash: [u8; 32],
+    used: Instant,
+}
+
+impl Default for Login {
+    fn default() -> Self {
+        Login {
+            sessions: Mutex::default(),
+            wrong: sync::Mutex::default(),
+            waiting: Semaphore::new(MOST_WAITING),
+        }
+    }
+}
+
+impl Login {
+    /// Begins a session; gives its token.
+    ///
+    /// # Errors
+    /// `SignIn` when it is the wrong password or none was set, `Busy` when too many are tried.
+    pub async fn begin(&self, book: &Arc<Book>, attempt: String) -> Result<String> {
+        let Ok(_place) = self.waiting.try_acquire() else {
+            return Err(Error::new(Kind::Busy, "the login", "too many passwords are tried")
+                .remedy("try again in a minute"));
+        };
+        let mut wrong = self.wrong.lock().await;
+        if is_right(book.clone(), attempt).await? {
+            *wrong = 0;
+            return self.open();
+        }
+        *wrong = wrong.saturating_add(1);
+        sleep(pause(*wrong)).await;
+        Err(Error::new(Kind::SignIn, "the login", "this isn't the password")
+            .remedy("try again, or set another: mooring settings password"))
+    }
+
+    fn open(&self) -> Result<String> {
+        let mut token = [0; 32];
+        let failed = |_| Error::new(Kind::State, "the login", "there is no randomness");
+        SystemRandom::new().fill(&mut token).map_err(failed)?;
+        let token = to_hex(&token);
+        let mut sessions = self.sessions();
+        if sessions.is_full() {
+            sessions.pop_front();
+        }
+        // There is room.
+        let _ = sessions.push_back(Session { hash: hash(&token), used: Instant::now() });
+        Ok(token)
+    }
+
+    /// Whether this token is that of a session, which has been used with it.
+    pub fn knows(&self, token: &str) -> bool {
+        let (hash, now) = (hash(token), Instant::now());
+        let mut sessions = self.sessions();
+        let Some(session) = sessions.iter_mut().find(|session| session.hash == hash) else {
+            return false;
+        };
+        let is_fresh = now.saturating_duration_since(session.used) < LONGEST_REST;
+        if is_fresh {
+            session.used = now;
+        }
+        is_fresh
+    }
+
+    /// Ends the session with this token.
+    pub fn end(&self, token: &str) {
+        let hash = hash(token);
+        self.sessions().retain(|session| session.hash != hash);
+    }
+
+    /// Ends all sessions.
+    pub fn end_all(&self) {
+        self.sessions().clear();
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Deque<Session, MOST_SESSIONS>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Compared by their hashes, so that the time it takes tells nothing of a token.
+fn hash(token: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+    hash
+}
+
+/// Checks a password aside, as that takes its time.
+async fn is_right(book: Arc<Book>, attempt: String) -> Result<bool> {
+    let (tell, told) = oneshot::channel();
+    let check = move || {
+        let right = book.password().and_then(|password| match password {
+            Some(password) => Ok(password.is(&attempt)),
+            None => Err(Error::new(Kind::SignIn, "the login", "no password has been set")
+                .remedy("set one on the command line: mooring settings password")),
+        });
+        // Who asked may have left.
+        let _ = tell.send(right);
+    };
+    let failed = |error| Error::disk("checking the password", error);
+    threads::named("password").spawn(check).map_err(failed)?;
+    told.await.map_err(|_| Error::cancelled())?
+}
+
+/// The pause after so many wrong passwords.
+fn pause(wrong: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << wrong.saturating_sub(1).min(8)).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_are_few_and_end() {
+        let login = Login::default();
+        let tokens: Vec<_> = (0..=MOST_SESSIONS).map(|_| login.open().unwrap()).collect();
+        let known = || tokens.iter().filter(|token| login.knows(token)).count();
+        assert!(!login.knows(&tokens[0]) && !login.knows("") && known() == MOST_SESSIONS);
+        login.end(&tokens[1]);
+        assert!(!login.knows(&tokens[1]) && known() == MOST_SESSIONS - 1);
+        if let Some(session) = login.sessions().front_mut()
+            && let Some(long_ago) = session.used.checked_sub(LONGEST_REST)
+        {
+            session.used = long_ago;
+        }
+        assert!(!login.knows(&tokens[2]) && !login.knows(&tokens[2]));
+        login.end_all();
+        assert_eq!(known(), 0);
+    }
+
+    #[test]
+    fn guessing_gets_slower() {
+        assert_eq!(
+            [1, 2, 3, 4, 5, 6, u32::MAX].map(|it| pause(it).as_secs()),
+            [1, 2, 4, 8, 16, 16, 16]
+        );
+    }
+}

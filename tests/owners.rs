@@ -1,0 +1,323 @@
+//! What belongs to whom: users of the NAS have their own connections and the tasks on them, and learn of no others.
+
+use crate::common::bridge::{Answer, Bridge, Running};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Users whom every system knows, whoever tests.
+const ALICE: &str = "nobody";
+const BOB: &str = "daemon";
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+enum Who {
+    Host,
+    User(&'static str),
+    Administrator(&'static str),
+}
+
+use Who::{Administrator, Host, User};
+
+/// A running daemon.
+struct Nas {
+    bridge: Bridge,
+    _daemon: Running,
+}
+
+impl Nas {
+    fn new(name: &str) -> Nas {
+        let bridge = Bridge::alone(&format!("owners-{name}"));
+        let daemon = bridge.real_daemon();
+        Nas { bridge, _daemon: daemon }
+    }
+
+    fn call(&self, who: Who, call: &str, body: &str) -> Answer {
+        let fields = match who {
+            Host => String::new(),
+            User(name) => format!("mooring-user: {name}\r\nmooring-administrator: false\r\n"),
+            Administrator(name) => {
+                format!("mooring-user: {name}\r\nmooring-administrator: true\r\n")
+            }
+        };
+        self.bridge.ask_daemon(&fields, call, body)
+    }
+
+    fn ask(&self, who: Who, request: Value) -> Answer {
+        self.call(who, "POST /v1/request", &request.to_string())
+    }
+
+    #[track_caller]
+    fn done(&self, who: Who, request: Value) -> Value {
+        let answer = self.ask(who, request);
+        assert_eq!(answer.status, 200, "{who:?}: {}", answer.text);
+        answer.body
+    }
+
+    fn add_connection(&self, who: Who, name: &str) -> Value {
+        let values = json!([["url", "http://127.0.0.1:9/"], ["user", "tester"]]);
+        let entered = json!({ "values": values, "secrets": [["password", "secret"]] });
+        let request = json!({ "request": "connection_add", "name": name, "service": "webdav", "entered": entered });
+        self.done(who, request)
+    }
+
+    fn new_task(name: &str, connection: &str, local: &Path) -> Value {
+        json!({ "request": "task_add", "task": {
+            "name": name, "connection": connection, "local": local, "remote": format!("/{name}"), "direction": "both",
+            "keep_removed": false,
+        }})
+    }
+
+    /// A local folder with this mode.
+    fn folder(&self, name: &str, mode: u32) -> PathBuf {
+        let folder = self.bridge.folder.join(name);
+        fs::create_dir_all(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+        folder
+    }
+
+    /// What is seen of what, by name.
+    fn seen(&self, who: Who) -> [Vec<String>; 4] {
+        let names = |list: &Value| -> Vec<String> {
+            list.as_array()
+                .unwrap()
+                .iter()
+                .map(|each| each["name"].as_str().unwrap().into())
+                .collect()
+        };
+        let status = self.call(who, "GET /v1/status", "").body;
+        assert_eq!(status, self.done(who, json!({ "request": "status" })), "{who:?}");
+        [
+            names(&self.done(who, json!({ "request": "connection_list" }))),
+            names(&self.done(who, json!({ "request": "task_list" }))),
+            names(&status["connections"]),
+            names(&status["tasks"]),
+        ]
+    }
+}
+
+#[track_caller]
+fn sees(nas: &Nas, who: Who, connections: &[&str], tasks: &[&str]) {
+    assert_eq!(nas.seen(who), [connections, tasks, connections, tasks], "{who:?}");
+}
+
+/// Of the host, of Alice and of Bob, each with a connection and a task. No service is there.
+fn shared(name: &str) -> Nas {
+    let nas = Nas::new(name);
+    for (who, name) in [(Host, "ours"), (User(ALICE), "alice"), (User(BOB), "bob")] {
+        nas.add_connection(who, name);
+        let folder = nas.folder(&format!("of {name}"), 0o777);
+        nas.done(who, Nas::new_task(&format!("{name} docs"), name, &folder));
+    }
+    nas
+}
+
+fn admin_mode(nas: &Nas, who: Who, word: &str) -> u16 {
+    nas.ask(who, json!({ "request": "settings_set", "key": "admin-mode", "value": word })).status
+}
+
+#[test]
+fn each_sees_their_own() {
+    let nas = shared("seen");
+    let all = (["alice", "bob", "ours"], ["alice docs", "bob docs", "ours docs"]);
+    sees(&nas, User(ALICE), &["alice"], &["alice docs"]);
+    sees(&nas, User(BOB), &["bob"], &["bob docs"]);
+    sees(&nas, User("someone else"), &[], &[]);
+    sees(&nas, Administrator("admin"), &["ours"], &["ours docs"]);
+    sees(&nas, Administrator(ALICE), &["alice", "ours"], &["alice docs", "ours docs"]);
+    sees(&nas, Host, &all.0, &all.1);
+
+    assert_eq!(admin_mode(&nas, User(ALICE), "on"), 403);
+    assert_eq!(admin_mode(&nas, Administrator("admin"), "on"), 200);
+    sees(&nas, Administrator("admin"), &all.0, &all.1);
+    sees(&nas, User(ALICE), &["alice"], &["alice docs"]);
+    let shown =
+        nas.done(Administrator("admin"), json!({ "request": "connection_show", "name": "bob" }));
+    assert_eq!(shown["owner"], BOB);
+    assert_eq!(admin_mode(&nas, Administrator("admin"), "perhaps"), 400);
+    assert_eq!(admin_mode(&nas, Host, "off"), 200);
+    sees(&nas, Administrator("admin"), &["ours"], &["ours docs"]);
+
+    // What is paused and what was done is told of one's own only.
+    for name in ["alice", "bob", "ours"] {
+        nas.done(Host, json!({ "request": "pause", "scope": { "connection": name } }));
+        nas.done(Host, json!({ "request": "pause", "scope": { "task": format!("{name} docs") } }));
+    }
+    let paused =
+        nas.done(User(ALICE), json!({ "request": "pause", "scope": { "task": "alice docs" } }));
+    assert_eq!(
+        (&paused["connections"], &paused["tasks"]),
+        (&json!(["alice"]), &json!(["alice docs"]))
+    );
+    nas.done(User(ALICE), json!({ "request": "log", "task": null, "limit": 100 }));
+}
+
+/// Every request that names a connection or a task.
+fn naming(connection: &str, task: &str, folder: &Path) -> Vec<Value> {
+    let entered = json!({ "values": [["poll", "600"]] });
+    let new = Nas::new_task("new", connection, folder);
+    vec![
+        json!({ "request": "connection_show", "name": connection }),
+        json!({ "request": "connection_set", "name": connection, "entered": entered }),
+        json!({ "request": "connection_test", "name": connection }),
+        json!({ "request": "connection_authorize", "name": connection }),
+        json!({ "request": "connection_authorized", "name": connection, "answer": "code" }),
+        json!({ "request": "connection_remove", "name": connection }),
+        json!({ "request": "pause", "scope": { "connection": connection } }),
+        json!({ "request": "resume", "scope": { "connection": connection } }),
+        new,
+        json!({ "request": "task_show", "name": task }),
+        json!({ "request": "task_set", "name": task, "change": { "keep_removed": true } }),
+        json!({ "request": "task_set", "name": task, "change": { "local": folder } }),
+        json!({ "request": "task_remove", "name": task }),
+        json!({ "request": "task_status", "name": task, "limit": 10 }),
+        json!({ "request": "pause", "scope": { "task": task } }),
+        json!({ "request": "resume", "scope": { "task": task } }),
+        json!({ "request": "log", "task": task, "limit": 10 }),
+        json!({ "request": "preview", "task": task }),
+        json!({ "request": "sync", "task": task, "approve": true }),
+        json!({ "request": "verify", "task": task, "quick": true }),
+    ]
+}
+
+#[test]
+fn what_is_anothers_isnt_there() {
+    let nas = shared("foreign");
+    let folder = nas.folder("anybody's", 0o777);
+    let before = nas.seen(Host);
+    for (who, foreign) in
+        [(User(ALICE), "bob"), (User(ALICE), "ours"), (Administrator("admin"), "bob")]
+    {
+        let theirs = naming(foreign, &format!("{foreign} docs"), &folder);
+        for (theirs, nobodys) in theirs.into_iter().zip(naming("none", "none docs", &folder)) {
+            let [answer, nothing] =
+                [&theirs, &nobodys].map(|request| nas.ask(who, request.clone()));
+            let as_nothing = answer.text.replace(foreign, "none");
+            assert_eq!((answer.status, &as_nothing), (400, &nothing.text), "{who:?} {theirs}");
+            assert!(answer.text.contains("there is no such"), "{}", answer.text);
+        }
+        let sync = format!("POST /v1/tasks/{foreign}%20docs/sync");
+        let answer = nas.call(who, &sync, "");
+        assert!(answer.text.contains("there is no such task"), "{}", answer.text);
+    }
+    assert_eq!(nas.seen(Host), before);
+    // The log of the daemon tells of everybody's.
+    assert_eq!(nas.call(User(ALICE), "GET /v1/log", "").status, 403);
+    assert_eq!(nas.call(Host, "GET /v1/log", "").status, 200);
+    // A name that is taken isn't told to be anybody's.
+    let entered = json!({ "values": [["url", "http://127.0.0.1:9/"]] });
+    let request = json!({ "request": "connection_add", "name": "bob", "service": "webdav", "entered": entered });
+    let answers = [User(ALICE), User(BOB)].map(|who| nas.ask(who, request.clone()).text);
+    assert_eq!(answers[0], answers[1]);
+    let answer = nas.ask(User(ALICE), Nas::new_task("bob docs", "alice", &folder));
+    assert_eq!(answer.body["error"]["reason"], "task bob docs: the name is taken");
+}
+
+#[test]
+fn ones_own_is_as_the_hosts() {
+    let nas = shared("own");
+    let folder = nas.folder("another", 0o777);
+    let tell =
+        |who, what: &str| nas.ask(who, json!({ "request": what, "name": "alice docs" })).status;
+    for request in naming("alice", "alice docs", &folder) {
+        let what = request["request"].as_str().unwrap().to_owned();
+        // What talks to the service finds none, and what removes comes last.
+        let removes = what.ends_with("_remove");
+        if !removes {
+            let answer = nas.ask(User(ALICE), request);
+            assert!(!answer.text.contains("there is no such"), "{what}: {}", answer.text);
+        }
+    }
+    assert_eq!((tell(User(ALICE), "task_remove"), tell(User(BOB), "task_show")), (200, 400));
+    nas.done(User(ALICE), json!({ "request": "task_remove", "name": "new" }));
+    nas.done(User(ALICE), json!({ "request": "connection_remove", "name": "alice" }));
+    sees(&nas, Host, &["bob", "ours"], &["bob docs", "ours docs"]);
+}
+
+#[test]
+fn a_user_takes_only_folders_that_they_may_write() {
+    let nas = Nas::new("folders");
+    nas.add_connection(User(ALICE), "alice");
+    nas.add_connection(Administrator(BOB), "admin");
+    nas.add_connection(Host, "ours");
+    let (open, closed) = (nas.folder("open", 0o777), nas.folder("closed", 0o755));
+    let hidden = nas.folder("hidden/inner", 0o777);
+    nas.folder("hidden", 0o700);
+    let link = nas.bridge.folder.join("link");
+    symlink(&closed, &link).unwrap();
+    let missing = nas.bridge.folder.join("missing");
+    let add =
+        |who, connection, folder: &Path| nas.ask(who, Nas::new_task("docs", connection, folder));
+    let remove = |who| nas.done(who, json!({ "request": "task_remove", "name": "docs" }));
+    for folder in [&closed, &hidden, &link, &missing, Path::new("/root"), Path::new("/etc")] {
+        let answer = add(User(ALICE), "alice", folder);
+        let reason =
+            format!("local folder {}: {ALICE} may not read and change it", folder.display());
+        assert_eq!((answer.status, &answer.body["error"]["reason"]), (403, &json!(reason)));
+    }
+    assert_eq!(add(User(ALICE), "alice", &open).status, 200);
+    let change = |who, folder: &Path| {
+        nas.ask(
+            who,
+            json!({ "request": "task_set", "name": "docs", "change": { "local": folder } }),
+        )
+        .status
+    };
+    assert_eq!(change(User(ALICE), &closed), 403);
+    // The folder that it has may have been closed to them; other settings don't depend on it.
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
+    let keep = json!({ "request": "task_set", "name": "docs", "change": { "keep_removed": true } });
+    nas.done(User(ALICE), keep);
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(change(User(ALICE), &nas.folder("open too", 0o777)), 200);
+    remove(User(ALICE));
+
+    assert_eq!(add(Administrator(BOB), "admin", &closed).status, 403);
+    assert_eq!(admin_mode(&nas, Administrator(BOB), "on"), 200);
+    assert_eq!(add(Administrator(BOB), "admin", &closed).status, 200);
+    remove(Administrator(BOB));
+    assert_eq!(add(Host, "ours", &closed).status, 200);
+    remove(Host);
+    // Whom the system doesn't know has no folders.
+    nas.add_connection(User("someone else"), "theirs");
+    assert_eq!(add(User("someone else"), "theirs", &open).status, 403);
+}
+
+#[test]
+fn what_concerns_everybody_is_for_administrators() {
+    let nas = shared("settings");
+    let everything = [
+        json!({ "request": "settings_set", "key": "transfers", "value": "2" }),
+        json!({ "request": "settings_set", "key": "admin-mode", "value": "on" }),
+        json!({ "request": "pause", "scope": "everything" }),
+        json!({ "request": "resume", "scope": "everything" }),
+    ];
+    for request in everything {
+        let answer = nas.ask(User(ALICE), request.clone());
+        assert_eq!(
+            (answer.status, &answer.body["error"]["kind"]),
+            (403, &json!("denied")),
+            "{request}"
+        );
+        nas.done(Administrator(BOB), request);
+    }
+    let settings = nas.done(User(ALICE), json!({ "request": "settings" }));
+    assert_eq!((&settings["transfers"], &settings["admin_mode"]), (&json!(2), &json!(true)));
+}
+
+#[test]
+fn the_command_line_shows_and_sets_it() {
+    let nas = shared("command-line");
+    let run = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mooring"));
+        let output = command.args(words).env("MOORING_STATE", nas.bridge.state()).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(run(&["settings"]).contains("admin-mode  off"));
+    assert!(run(&["settings", "admin-mode", "on"]).contains("admin-mode  on"));
+    assert!(run(&["connection", "show", "alice"]).contains(ALICE));
+    assert!(!run(&["connection", "show", "ours"]).contains("owner"));
+}
