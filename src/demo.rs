@@ -5,6 +5,7 @@
 
 use crate::daemon;
 use crate::error::{Error, Result};
+use crate::logs;
 use crate::model::{ConflictPolicy, Direction};
 use crate::settings::{Book, Entered, NewTask};
 use dav_server::fakels::FakeLs;
@@ -48,14 +49,15 @@ pub fn run(local: Option<PathBuf>, out: &mut dyn Write) -> Result<()> {
     )
     .and_then(|()| out.flush())
     .map_err(failed)?;
-    daemon::run(&state)
+    logs::start();
+    daemon::run(&state, None)
 }
 
 fn set_up(state: &Path, local: &Path, address: SocketAddr) -> Result<()> {
     let book = Book::open(state)?;
     let values = [("url", format!("http://{address}/")), ("poll", POLL.into())];
     let values = values.map(|(key, value)| (key.to_owned(), value)).into();
-    book.add_connection("demo", "webdav", Entered { values, ..Entered::default() })?;
+    book.add_connection("demo", "webdav", None, Entered { values, ..Entered::default() })?;
     book.add_task(NewTask {
         name: "demo".into(),
         connection: "demo".into(),

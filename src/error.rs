@@ -3,6 +3,7 @@
 //! Adapters and file code choose a [`Kind`]; they never retry or wait themselves. The engine asks
 //! [`Kind::reaction`] and needs to know nothing else.
 
+use serde_json::{Value, json};
 use std::fmt;
 use std::time::Duration;
 
@@ -269,6 +270,11 @@ impl Error {
     /// What failed and why, without the remedy.
     pub fn reason(&self) -> String {
         format!("{}: {}", self.what, self.cause)
+    }
+
+    /// The same for programs: `kind`, `reason` and `remedy`.
+    pub fn document(&self) -> Value {
+        json!({ "kind": self.kind.word(), "reason": self.reason(), "remedy": self.advice() })
     }
 
     /// A failed local disk operation on the thing that `what` names.

@@ -6,7 +6,8 @@
 //! flows one way through them:
 //!
 //! - **observe** ([`observe`]): each side is merged with what the state says it had; the news is
-//!   noted. Absence is concluded only from a folder that was told to its end.
+//!   noted. Absence is concluded only from a folder that was told to its end. What a service lists
+//!   is compared with digests of its last listing first: a poll without news touches no disk.
 //! - **plan** ([`plan`]): a pure function from one item's three facets to a step. Each direction
 //!   has its own function and its own type of step, so that an upload-only task can't say "remove
 //!   this from the disk".
@@ -19,7 +20,10 @@
 //! | room | what it owns | whom it knows |
 //! |---|---|---|
 //! | [`error`], [`model`], [`content`], [`hash`], [`progress`] | plain values: what went wrong, what was seen, what is sent and its hash, how far it is | nobody |
+//! | [`caller`], `browser` | who asks, and what browsers say of themselves | nobody |
+//! | `child`, `accounts` | what programs of others print; the users of the NAS | values |
 //! | [`clock`] | what time it is, and waiting | values, a request to stop |
+//! | `threads` | threads and the size of their stacks | nobody |
 //! | [`rules`] | names, filters, conflict names, times, the brake, schedules: pure | values, descriptors |
 //! | [`plan`] | the planner: pure | values, records |
 //! | [`store`] | redb: items with their facets, history | values, rules' reasons |
@@ -31,15 +35,20 @@
 //! | [`observe`], `execute` | the steps of a cycle | all above |
 //! | [`engine`] | one task's cycle | all above |
 //! | [`admin`] | requests about settings and state, and their answers | settings, engine |
-//! | [`daemon`] | when cycles run; the socket; one thread for all of it | admin, engine, local's watch |
+//! | [`daemon`] | when cycles run; the socket and the panel; one thread for all of it | admin, accounts, engine, local's watch |
+//! | [`cgi`] | one call of the panel: who sent it, and whether the panel did | values, accounts, the daemon's socket |
+//! | [`memory`] | the program in memory, where a sleeping disk isn't needed to run it | values |
 //! | [`cli`] | words in, words out | admin, daemon's client |
 //!
 //! # What may be in memory
 //!
 //! One batch of changed rows (a thousand), the state's cache (2 MiB a task), 64 KiB and a small
-//! stack for each running transfer, one page of a listing, and for each folder on the way to where
-//! a look is, at most 8,192 sorted entries; verifying looks at both sides at once, and knows at most
-//! about 4,096 changes that a feed told. Nothing grows with the number of files.
+//! stack for each running transfer, four times that for a large download, a connection and a small
+//! stack for each of three parts of large uploads, up to 64 finished transfers, one page of a
+//! listing, and for each folder on the way to where a look is, at most 8,192 sorted entries; of the
+//! last listing of a service, digests of some 2,000 ranges or 65,536 folders at most; verifying
+//! looks at both sides at once, and knows at most about 4,096 changes that a feed told. Nothing
+//! grows with the number of files.
 //!
 //! # Adding a service
 //!
@@ -50,7 +59,12 @@
 #![doc = include_str!("promises.md")]
 #![warn(missing_docs)]
 
+pub(crate) mod accounts;
 pub mod admin;
+pub(crate) mod browser;
+pub mod caller;
+pub mod cgi;
+pub(crate) mod child;
 pub mod cli;
 pub mod clock;
 pub mod content;
@@ -64,6 +78,7 @@ pub mod hash;
 pub mod http;
 pub mod local;
 pub mod logs;
+pub mod memory;
 pub mod model;
 pub mod observe;
 pub mod plan;
@@ -73,3 +88,4 @@ pub mod rules;
 pub mod services;
 pub mod settings;
 pub mod store;
+pub(crate) mod threads;

@@ -4,11 +4,12 @@
 
 use crate::common::peers::{self, DavPeer};
 use crate::common::relay::Relay;
+use mooring::settings::Book;
 use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::sleep;
@@ -89,7 +90,11 @@ impl Home {
     }
 
     fn daemon(&self) -> Daemon {
-        let mut command = self.command(&["daemon"]);
+        self.daemon_by(self.command(&["daemon"]))
+    }
+
+    /// One that this command becomes.
+    fn daemon_by(&self, mut command: Command) -> Daemon {
         let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let daemon = Daemon { child };
         eventually("the daemon answers", || UnixStream::connect(self.socket()).is_ok());
@@ -152,6 +157,15 @@ impl Daemon {
         assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
     }
 
+    /// What it has of a file in memory: each mapping of it, and what the kernel tells of that.
+    fn maps(&self, file: &str) -> Vec<String> {
+        let maps = fs::read_to_string(format!("/proc/{}/smaps", self.child.id())).unwrap();
+        let last = "VmFlags:";
+        let maps = maps.split_inclusive('\n').collect::<Vec<_>>();
+        let maps = maps.split_inclusive(|line| line.starts_with(last)).map(|lines| lines.concat());
+        maps.filter(|map| map.lines().next().unwrap().contains(file)).collect()
+    }
+
     /// Waits for its end, and tells its log as well.
     fn end(mut self) -> (ExitStatus, String) {
         let mut log = String::new();
@@ -193,6 +207,33 @@ fn it_ends_cleanly_when_told_to() {
 }
 
 #[test]
+fn its_program_and_what_lookups_read_stay_in_memory() {
+    let is_locked = |map: &String| map.contains(" lo ");
+    for may_lock in [true, false] {
+        let home = Home::offline(&format!("memory-{may_lock}"));
+        let mut command = home.command(&["daemon"]);
+        if !may_lock {
+            // Root of a namespace has no more rights than anybody, as far as memory goes.
+            let program = env!("CARGO_BIN_EXE_mooring");
+            let words = ["ulimit -l 64 && exec unshare --map-root-user \"$0\" daemon", program];
+            command = Command::new("sh");
+            command.arg("-c").args(words).env("MOORING_STATE", home.path("state"));
+        }
+        let daemon = home.daemon_by(command);
+        home.becomes("waiting");
+        let (copy, program) = (daemon.maps("/memfd:mooring"), daemon.maps("/mooring"));
+        let runs_from_memory = !copy.is_empty() && program.is_empty();
+        let is_kept = !program.is_empty() && program.iter().all(is_locked);
+        assert!(runs_from_memory || may_lock && is_kept, "{copy:?} {program:?}");
+        let hosts = daemon.maps("/etc/hosts");
+        assert!(!hosts.is_empty() && hosts.iter().all(is_locked), "{hosts:?}");
+        daemon.signal("TERM");
+        let (_, log) = daemon.end();
+        assert!(!log.contains("in memory"), "{log}");
+    }
+}
+
+#[test]
 fn a_killed_daemon_doesnt_keep_the_next_from_starting() {
     let home = Home::offline("stale");
     let daemon = home.daemon();
@@ -202,6 +243,19 @@ fn a_killed_daemon_doesnt_keep_the_next_from_starting() {
     let offline: Value = serde_json::from_str(&home.done(&["status", "--json"])).unwrap();
     assert_eq!(offline["daemon"], false);
     let _daemon = home.daemon();
+    home.becomes("waiting");
+}
+
+#[test]
+fn a_killed_daemon_that_hasnt_quite_ended_is_waited_for() {
+    let home = Home::offline("dying");
+    let settings = Book::open(&home.path("state")).unwrap();
+    let socket = UnixListener::bind(home.socket()).unwrap();
+    let child = home.command(&["daemon"]).stderr(Stdio::null()).spawn().unwrap();
+    let _daemon = Daemon { child };
+    socket.accept().unwrap();
+    drop((socket, settings));
+    eventually("the daemon answers", || UnixStream::connect(home.socket()).is_ok());
     home.becomes("waiting");
 }
 

@@ -487,6 +487,40 @@ fn a_daemon_waits_for_dropbox_and_asks_nothing_meanwhile() {
     }
 }
 
+#[test]
+fn a_daemon_with_nothing_to_do_sleeps_in_every_thread() {
+    // The polls of another daemon, one a second, tell the time.
+    let relay = Peer::Fake(peers::google_drive()).relay();
+    let clock = Pair::through(Peer::Fake(peers::google_drive()), Some(&relay), &[]);
+    let _clock = clock.daemon();
+    let pass = |polls: usize| {
+        let end = relay.requests().len() + polls;
+        eventually("the clock goes on", || relay.requests().len() >= end);
+    };
+    for (peer, threads) in
+        [(google_drive_alone(), &["mooring"][..]), (dropbox_alone(), &["listening", "mooring"])]
+    {
+        let pair = Pair::new(peer, &[]);
+        pair.done(&["connection", "set", "cloud", "--set", "poll=86400"]);
+        pair.write("ours", "ours");
+        let daemon = pair.daemon();
+        eventually("it is there", || pair.remote("ours").is_some());
+        let status = || pair.status()["tasks"][0].clone();
+        eventually("the task is idle", || status()["state"] == "idle");
+        eventually("it has come to rest", || {
+            let before = daemon.sleeps();
+            pass(2);
+            daemon.sleeps() == before
+        });
+        let before = daemon.sleeps();
+        pass(5);
+        let after = daemon.sleeps();
+        assert_eq!(before, after);
+        assert!(after.keys().eq(threads), "{after:?}");
+        assert_eq!(status()["counts"]["local_files"], 1, "{}", status());
+    }
+}
+
 /// The counts of a report that aren't 0.
 fn counts(report: &Value) -> Vec<(String, u64)> {
     let report = report.as_object().unwrap().iter();

@@ -205,13 +205,13 @@ fn bytes_that_arrive_otherwise_are_told() {
     let entry = opened.create("file", b"some bytes").unwrap();
     assert_eq!(entry.hash, Some(hash_of(b"some bytes")));
     peer.control("fault", json!({ "match": "POST /2/files/download", "corrupt": true }));
-    let mut download = opened.remote.read("file", &entry.print.version, 0).unwrap();
+    let mut download = opened.remote.read("file", &entry.print.version, 0..u64::MAX).unwrap();
     let mut bytes = Vec::new();
     download.reader.read_to_end(&mut bytes).unwrap();
     // Whoever reads it compares them.
     assert_ne!(download.entry.hash, Some(hash_of(&bytes)));
     peer.control("fault", json!({ "match": "POST /2/files/download", "cut_reply": 3 }));
-    let mut download = opened.remote.read("file", &entry.print.version, 0).unwrap();
+    let mut download = opened.remote.read("file", &entry.print.version, 0..u64::MAX).unwrap();
     assert!(download.reader.read_to_end(&mut bytes).is_err());
 
     // Dropbox refuses what isn't what it was told to expect.
@@ -565,7 +565,7 @@ fn each_call_takes_few_requests() {
     assert_eq!(requests(&mut update), 2);
     let version = &entry.print.version;
     let place = Place::at("folder/two");
-    assert_eq!(requests(&mut || drop(remote.read(place, version, 0).unwrap())), 1);
+    assert_eq!(requests(&mut || drop(remote.read(place, version, 0..u64::MAX).unwrap())), 1);
     let mut remove = || {
         let removal = Removal { place, kind: ItemKind::File, version };
         remote.remove(&[removal], &mut |_, result| result.unwrap());
@@ -650,7 +650,9 @@ fn what_is_no_dropbox_is_told() {
         let place = Place::at("file");
         kind((*opened.remote).stat(place, ItemKind::File).unwrap_err());
         answer();
-        kind((*opened.remote).read(place, &entry.print.version, 0).map(drop).unwrap_err());
+        kind(
+            (*opened.remote).read(place, &entry.print.version, 0..u64::MAX).map(drop).unwrap_err(),
+        );
         answer();
         kind(opened.feed().now().unwrap_err());
     }
@@ -723,7 +725,7 @@ impl Opened {
     fn read(&self, path: &str) -> Vec<u8> {
         let version = self.stat(path).unwrap().print.version;
         let mut bytes = Vec::new();
-        let mut download = self.remote.read(path, &version, 0).unwrap();
+        let mut download = self.remote.read(path, &version, 0..u64::MAX).unwrap();
         download.reader.read_to_end(&mut bytes).unwrap();
         bytes
     }

@@ -58,6 +58,39 @@ fn nothing_changed_costs_a_look_and_writes_nothing() {
 }
 
 #[test]
+fn what_was_fetched_is_not_read_again() {
+    each_kind(|bench| {
+        (0..20).for_each(|it| bench.memory.put(&format!("{it}"), &[it]));
+        assert_eq!(bench.sync(&EVERYTHING).unwrap().downloaded, 20);
+        let state = bench.task.local.join("../state/tasks/1.redb");
+        let mut engine = bench.engine();
+        let before = fs::read(&state).unwrap();
+        engine.cycle(&EVERYTHING).unwrap();
+        assert_eq!(fs::read(&state).unwrap(), before, "it was looked into");
+    });
+}
+
+#[test]
+fn a_write_right_after_the_fetch_is_noticed() {
+    each_kind(|bench| {
+        bench.memory.put("a", b"fetched");
+        let local = bench.local.join("a");
+        // As soon as it is there, and of the same size.
+        let writer = std::thread::spawn(move || {
+            while !local.exists() {
+                std::thread::yield_now();
+            }
+            fs::write(&local, b"written").unwrap();
+        });
+        let first = bench.sync(&EVERYTHING);
+        writer.join().unwrap();
+        first.unwrap();
+        bench.sync(&EVERYTHING).unwrap();
+        assert_eq!(bench.memory.tree()["a"], Some(b"written".to_vec()));
+    });
+}
+
+#[test]
 fn edits_and_deletions_reach_the_other_side() {
     each_kind(|bench| {
         for name in ["a", "b", "c", "d"] {
@@ -532,6 +565,71 @@ fn a_cut_download_goes_on_where_it_was() {
         bench.sync(&EVERYTHING).unwrap();
         assert_eq!(names(&bench), ["a"]);
         assert_eq!(bench.read("a").unwrap(), vec![7; 300_000]);
+    });
+}
+
+#[test]
+fn a_very_large_file_is_fetched_in_ranges_and_goes_on_where_it_was() {
+    const SIZE: usize = (90 << 20) + 12_345;
+    let mut bytes = vec![0; SIZE];
+    for (number, piece) in bytes.chunks_mut(1000).enumerate() {
+        piece[0] = number as u8;
+        piece[1] = (number / 256) as u8;
+    }
+    for sends_all in [false, true] {
+        let bench = Bench::new(&DRIVE, Direction::Both);
+        bench.memory.put("a", &bytes);
+        if sends_all {
+            bench.memory.send_all();
+        }
+        let whole = if sends_all { 1 } else { 6 };
+        // The last reading of all breaks off.
+        bench.memory.set_fault(Some(Fault { after: 2 + whole, how: How::LoseReply }));
+        let report = bench.sync(&EVERYTHING).unwrap();
+        assert_eq!(report.problems[0].kind, "offline");
+        let reads = |calls: Vec<String>| calls.iter().filter(|call| *call == "read a").count();
+        assert_eq!(reads(bench.memory.take_calls()), whole);
+        let report = bench.sync(&EVERYTHING).unwrap();
+        assert_eq!((report.downloaded, report.errors), (1, 0));
+        assert_eq!(reads(bench.memory.take_calls()), 1);
+        assert_eq!(names(&bench), ["a"]);
+        assert!(bench.read("a").unwrap() == bytes);
+        // The fingerprint is that of all of it.
+        fs::remove_file(bench.task.local.join("a")).unwrap();
+        bench.write("a", &bytes);
+        assert_eq!(bench.sync(&EVERYTHING).unwrap().uploaded, 0);
+    }
+}
+
+#[test]
+fn what_is_longer_than_was_told_is_no_file() {
+    each_kind(|bench| {
+        for size in [0, 1, 65_536, 300_000, 2_000_000] {
+            bench.memory.put("a", &vec![7; size]);
+            bench.memory.send_without_end("a");
+            let report = bench.sync(&EVERYTHING).unwrap();
+            assert_eq!(report.problems[0].kind, "protocol", "{size}");
+            assert_eq!(names(&bench), [""; 0], "{size}");
+        }
+    });
+}
+
+#[test]
+fn large_files_are_fetched_whole_and_go_on_where_they_were() {
+    each_kind(|bench| {
+        let bytes: Vec<u8> = (0..5_000_003_u32).map(|at| (at * 7 / 3) as u8).collect();
+        bench.memory.put("a", &bytes);
+        let reads = if bench.memory.descriptor.folders_implied { 1 } else { 3 };
+        bench.memory.set_fault(Some(Fault { after: reads, how: How::LoseReply }));
+        assert_eq!(bench.sync(&EVERYTHING).unwrap().problems[0].kind, "offline");
+        bench.sync(&EVERYTHING).unwrap();
+        assert!(bench.read("a").unwrap() == bytes);
+        // The fingerprint is that of all of it.
+        bench.write("a", &bytes);
+        bench.memory.take_calls();
+        bench.sync(&EVERYTHING).unwrap();
+        let calls = bench.memory.take_calls();
+        assert!(!calls.iter().any(|call| call.starts_with("write")), "{calls:?}");
     });
 }
 

@@ -836,7 +836,7 @@ fn write(remote: &dyn Remote, at: Place<'_>, bytes: &[u8], over: &Entry) -> Resu
 }
 
 fn read(remote: &dyn Remote, at: Place<'_>, entry: &Entry) -> Result<Vec<u8>> {
-    let mut download = remote.read(at, &entry.print.version, 0)?;
+    let mut download = remote.read(at, &entry.print.version, 0..u64::MAX)?;
     let mut bytes = Vec::new();
     download.reader.read_to_end(&mut bytes).unwrap();
     Ok(bytes)

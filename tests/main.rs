@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end with a panic")]
 
 mod bad_input;
+mod bridge;
 mod command_line;
 mod common;
 mod conflicts;
+mod connections;
 mod daemon;
 mod drives;
 mod dropbox;
+mod durable;
 mod engine;
 mod fakes_dropbox;
 mod fakes_google_drive;
@@ -16,13 +19,16 @@ mod filters;
 mod google_drive;
 mod histories;
 mod kills;
+mod loopback;
 mod losses;
+mod owners;
 mod peers_daemon;
 mod peers_sync;
 mod promises;
 mod removed;
 mod s3;
 mod sign_in;
+mod slow_boxes;
 mod twins;
 mod verify;
 mod visible;

@@ -7,6 +7,8 @@ use crate::common::pair::{Pair, Peer, eventually};
 use crate::common::peers;
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// Sent in several parts.
 const LARGE: usize = 32 << 20;
@@ -46,6 +48,43 @@ fn changes_of_each_side_reach_the_other() {
         pair.sync();
         pair.is_equal();
     }
+}
+
+#[test]
+fn without_news_its_state_stays_closed_and_what_comes_is_noticed() {
+    let dav = peers::dav_peers().into_iter().map(Peer::Dav);
+    for peer in cloud_peers().into_iter().chain(dav) {
+        let relay = peer.relay();
+        let pair = Pair::through(peer, Some(&relay), &[]);
+        let daemon = pair.daemon();
+        let state = pair.state().join("tasks/1.redb");
+        for number in 0..2 {
+            // Folders of one name, made on both sides at once, may be two of Google Drive's.
+            let (up, down) = (format!("up/a/{number}"), format!("down/a/{number}"));
+            pair.write(&up, "from here");
+            pair.put(&[(&down, Some(b"from there"))]);
+            eventually("one is here", || pair.read(&down) == Some(b"from there".into()));
+            eventually("one is there", || pair.remote(&up) == Some(b"from here".into()));
+            eventually("the state stays closed while it is polled", || {
+                let (asked, written) = (relay.requests().len(), changed(&state));
+                // Dropbox is listened to: it isn't asked again and again.
+                let polls = if peer.name() == "dropbox" { 0 } else { 3 };
+                eventually("it is polled", || relay.requests().len() >= asked + polls);
+                !daemon.has_open(&state) && changed(&state) == written
+            });
+        }
+        daemon.signal("TERM");
+        let (ended, log) = daemon.end();
+        assert!(ended, "{}: {log}", peer.name());
+        pair.sync();
+        pair.is_equal();
+    }
+}
+
+/// When a file was written to or touched last.
+fn changed(file: &Path) -> (i64, i64) {
+    let metadata = file.metadata().unwrap();
+    (metadata.ctime(), metadata.ctime_nsec())
 }
 
 #[test]

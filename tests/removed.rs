@@ -19,10 +19,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 #[path = "simulate/clock.rs"]
 #[allow(dead_code, reason = "the simulation uses all of it")]
-mod clock;
+pub mod clock;
 #[path = "simulate/disk.rs"]
 #[allow(dead_code, reason = "the simulation uses all of it")]
-mod disk;
+pub mod disk;
 
 use clock::Time;
 use disk::{Bytes, Format, SimDisk};
@@ -41,6 +41,29 @@ struct World {
     engine: Option<Engine>,
 }
 
+/// An engine between a simulated disk and a service.
+pub fn engine(
+    task: &Task,
+    disk: &SimDisk,
+    time: &Time,
+    memory: &Arc<Memory>,
+    state: &TempFolder,
+) -> Engine {
+    let parts = Parts {
+        trees: open_trees(state.path(), task.id).unwrap(),
+        disk: Disk::on(Arc::new(disk.clone()), &task.local),
+        remote: memory.clone(),
+        descriptor: memory.descriptor,
+        counters: Arc::default(),
+        workers: Workers::Threads(2),
+        clock: Arc::new(time.clone()),
+        state: state.path().into(),
+        history: 100,
+        cancel: Cancel::default(),
+    };
+    Engine::with(task, parts)
+}
+
 impl World {
     fn new() -> World {
         let time = Time::new();
@@ -53,21 +76,7 @@ impl World {
 
     fn engine(&mut self) -> &mut Engine {
         let World { disk, time, memory, task, state, .. } = self;
-        self.engine.get_or_insert_with(|| {
-            let parts = Parts {
-                trees: open_trees(state.path(), task.id).unwrap(),
-                disk: Disk::on(Arc::new(disk.clone()), &task.local),
-                remote: memory.clone(),
-                descriptor: memory.descriptor,
-                counters: Arc::default(),
-                workers: Workers::Threads(2),
-                clock: Arc::new(time.clone()),
-                state: state.path().into(),
-                history: 100,
-                cancel: Cancel::default(),
-            };
-            Engine::with(task, parts)
-        })
+        self.engine.get_or_insert_with(|| engine(task, disk, time, memory, state))
     }
 
     #[track_caller]

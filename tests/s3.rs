@@ -9,14 +9,14 @@ use mooring::content::Content;
 use mooring::error::{Error, Kind, Result};
 use mooring::hash::Hash;
 use mooring::http::{Cancel, Http, HttpOptions};
-use mooring::model::{ItemKind, Nanos, Version};
+use mooring::model::{ItemKind, Nanos, Version, to_hex};
 use mooring::remote::{Entry, Expect, Place, Removal, Resume};
 use mooring::services;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, SystemTime};
 
 const TIME: Nanos = 1_600_000_000_123_456_789;
@@ -40,7 +40,7 @@ impl Opened {
     fn content(&self, path: &str) -> Vec<u8> {
         let entry = self.remote.stat(path, ItemKind::File).unwrap().unwrap();
         let mut bytes = Vec::new();
-        let mut download = self.remote.read(path, &entry.print.version, 0).unwrap();
+        let mut download = self.remote.read(path, &entry.print.version, 0..u64::MAX).unwrap();
         download.reader.read_to_end(&mut bytes).unwrap();
         bytes
     }
@@ -197,6 +197,63 @@ fn an_upload_goes_on_where_it_stopped() {
         let seen = opened.remote.stat("large", ItemKind::File).unwrap().unwrap();
         assert_eq!(seen.print, entry.print, "{}", peer.name);
     }
+}
+
+#[test]
+fn parts_are_on_their_way_side_by_side() {
+    let both = Barrier::new(2);
+    let written = Mutex::new(BTreeMap::new());
+    let endpoint = stub(move |request, stream| {
+        let line = request.head.lines().next().unwrap().to_owned();
+        let written = || written.lock().unwrap();
+        match line.split(' ').next().unwrap() {
+            "HEAD" if written().contains_key(&0) => {
+                let fields = format!(
+                    "ETag: \"joined-2\"\r\nx-amz-meta-mtime: {}\r\n",
+                    "1600000000.123456789"
+                );
+                write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n{fields}\r\n",
+                    10 << 20
+                )
+                .unwrap();
+            }
+            "HEAD" => answer(stream, "404 Not Found", "", ""),
+            "PUT" => {
+                // Neither is answered before the other has come.
+                both.wait();
+                let number = if line.contains("partNumber=1&") { 1 } else { 2 };
+                let etag = to_hex(&BASE64.decode(request.header("content-md5")).unwrap());
+                written().insert(number, request.body.len());
+                answer(stream, "200 OK", &format!("ETag: \"{etag}\"\r\n"), "");
+            }
+            _ if line.contains("uploads=") => {
+                let xml = "<InitiateMultipartUploadResult><UploadId>it</UploadId></InitiateMultipartUploadResult>";
+                answer(stream, "200 OK", "", xml);
+            }
+            _ => {
+                assert_eq!(written().values().copied().collect::<Vec<_>>(), [5 << 20; 2]);
+                let parts = String::from_utf8(request.body).unwrap();
+                assert!(
+                    parts.find("<PartNumber>1<").unwrap() < parts.find("<PartNumber>2<").unwrap()
+                );
+                written().insert(0, 0);
+                let xml = "<CompleteMultipartUploadResult></CompleteMultipartUploadResult>";
+                answer(stream, "200 OK", "", xml);
+            }
+        }
+    });
+    let settings = [
+        ("endpoint", endpoint.as_str()),
+        ("bucket", "bucket"),
+        ("access-key", "key"),
+        ("secret-key", "very-secret"),
+        ("part-size", "5"),
+    ];
+    let opened = open(&settings, "", Duration::from_secs(5));
+    let entry = opened.create("large", &pattern(10 << 20, 3)).unwrap();
+    assert_eq!(entry.print.version.as_str(), "joined-2");
 }
 
 #[test]
@@ -469,7 +526,7 @@ fn a_reply_that_breaks_off_or_never_comes_is_offline() {
         write!(stream, "HTTP/1.1 200 OK\r\nETag: \"v\"\r\nContent-Length: 9\r\n\r\nabc").unwrap();
     });
     let version = Version::new("v");
-    let mut download = open_stub(&download).remote.read("a", &version, 0).unwrap();
+    let mut download = open_stub(&download).remote.read("a", &version, 0..u64::MAX).unwrap();
     assert!(download.reader.read_to_end(&mut Vec::new()).is_err());
 }
 
@@ -481,7 +538,7 @@ fn a_page_instead_of_a_file_is_not_a_removed_file() {
     let opened = open_stub(&endpoint);
     let version = Version::new("v");
     for error in [
-        opened.remote.read("a", &version, 0).err(),
+        opened.remote.read("a", &version, 0..u64::MAX).err(),
         opened.remote.stat("a", ItemKind::Folder).err(),
         opened.remote.test().err(),
     ] {

@@ -593,7 +593,7 @@ fn what_cannot_be_downloaded_is_told_and_refused() {
     assert!(twin.put_special("closed", Special::Closed));
     let entry = Remote::stat(&*twin, Place::at("closed"), ItemKind::File).unwrap().unwrap();
     assert_eq!(entry.special, Some(Special::Closed));
-    let read = Remote::read(&*twin, Place::at("closed"), &entry.print.version, 0);
+    let read = Remote::read(&*twin, Place::at("closed"), &entry.print.version, 0..u64::MAX);
     assert_eq!(read.err().map(|error| error.kind()), Some(Kind::Denied));
     assert!(!self::twin("s3").0.put_special("closed", Special::Closed));
 }
@@ -604,7 +604,9 @@ fn a_read_comes_in_pieces_and_breaks_off() {
     let bytes = pattern(300, 2);
     assert!(twin.put("file", &bytes, START));
     let entry = Remote::stat(&*twin, Place::at("file"), ItemKind::File).unwrap().unwrap();
-    let read = || Remote::read(&*twin, Place::at("file"), &entry.print.version, 0).unwrap().reader;
+    let read = || {
+        Remote::read(&*twin, Place::at("file"), &entry.print.version, 0..u64::MAX).unwrap().reader
+    };
     let mut piece = [0; 300];
     assert!(read().read(&mut piece).unwrap() <= PART as usize);
     twin.set_hook(Some(Box::new(|_, point| match point.at {

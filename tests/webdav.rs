@@ -13,9 +13,11 @@ use mooring::model::{ItemKind, Version, from_hex};
 use mooring::remote::{Descriptor, Entry, Expect, Place, Removal};
 use mooring::services;
 use nextcloud::Nextcloud;
+use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
 
 /// More than the adapter sends twice to find out what a server does; it knows no parts.
 const LARGE: usize = (3 << 20) + 1;
@@ -134,6 +136,52 @@ fn a_lost_reply_is_no_conflict() {
     assert_eq!(new.unwrap().print.size, 9);
 }
 
+/// As rclone does when much goes on: the reply to a PUT, and now and then the first look after it,
+/// tell the version that a file had before it got its time.
+#[test]
+fn a_version_from_before_the_file_got_its_time_isnt_believed() {
+    let looks = Mutex::new(HashMap::new());
+    let url = serve_with(move |request| {
+        let name = request.target.trim_start_matches('/').to_owned();
+        let mut looks = looks.lock().unwrap();
+        let early = format!("ETag: \"{name} early\"\r\n");
+        if request.method == "PUT" {
+            return match looks.insert(name, 0) {
+                Some(_) => respond("412 Precondition Failed", "", ""),
+                None => respond("201 Created", &early, ""),
+            };
+        }
+        let Some(count) = looks.get_mut(&name) else { return respond("404 Not Found", "", "") };
+        *count += 1;
+        let is_early = name.starts_with("hasty") && *count == 1;
+        let (word, time) = match is_early {
+            true => ("early", SystemTime::now()),
+            false => ("late", SystemTime::UNIX_EPOCH + Duration::from_nanos(SOME_TIME as u64)),
+        };
+        let time = httpdate::fmt_http_date(time);
+        let body = format!(
+            "<d:multistatus xmlns:d='DAV:'><d:response><d:href>/{name}</d:href><d:propstat><d:prop>\
+             <d:resourcetype/><d:getcontentlength>1</d:getcontentlength>\
+             <d:getetag>\"{name} {word}\"</d:getetag><d:getlastmodified>{time}</d:getlastmodified>\
+             </d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response></d:multistatus>"
+        );
+        respond("207 Multi-Status", "", &body)
+    });
+    let remote = open(&url, "", "", "");
+    let content = Bytes::with(b"x", Flaw::None);
+    let put = |name: &str, mtime: i64| {
+        let written = remote.write(name, &content, mtime, Expect::Absent, &Notes::default());
+        written.unwrap().print.version.as_str().to_owned()
+    };
+    assert_eq!(put("first", SOME_TIME), "first late");
+    assert_eq!(put("hasty", SOME_TIME), "hasty late");
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
+    // It has the time of just now anyway, so nothing tells that it comes too early …
+    assert_eq!(put("hasty-too", now as i64), "hasty-too early");
+    // … but what replies to a PUT tell isn't believed for that.
+    assert_eq!(put("last", SOME_TIME), "last late");
+}
+
 #[test]
 fn a_wrong_password_is_told() {
     for peer in peers::dav_peers() {
@@ -203,7 +251,7 @@ fn rclone_reads_what_we_write_and_we_what_it_writes() {
         let (name, entry) = &listed[0];
         assert_eq!(name, "their #1?.bin", "{}", peer.name);
         let path = format!("from rclone/their folder/{name}");
-        let mut download = remote.read(&path, &entry.print.version, 0).unwrap();
+        let mut download = remote.read(&path, &entry.print.version, 0..u64::MAX).unwrap();
         let mut got = Vec::new();
         download.reader.read_to_end(&mut got).unwrap();
         assert!(got == bytes, "{}: we read other bytes than rclone wrote", peer.name);
@@ -348,14 +396,18 @@ fn list(remote: ByPath, folder: &str) -> Vec<(String, Entry)> {
 /// A server that gives this one reply to everything, and the address it does so at. It ends with
 /// the process.
 fn serve(reply: String) -> String {
+    serve_with(move |_| reply.clone())
+}
+
+fn serve_with(reply: impl Fn(nextcloud::Request) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            nextcloud::read_request(&mut std::io::BufReader::new(&stream));
+            let request = nextcloud::read_request(&mut std::io::BufReader::new(&stream));
             // A client that has gone away is no failure of the server.
-            let _ = stream.write_all(reply.as_bytes());
+            let _ = request.map(|request| stream.write_all(reply(request).as_bytes()));
         }
     });
     url

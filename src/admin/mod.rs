@@ -4,8 +4,12 @@
 //! does the same thing, whoever asks and whether or not a daemon runs. The answers are the
 //! documents of [`view`]. No secret is ever in one.
 
+mod sight;
 pub mod view;
 
+pub use sight::Sight;
+
+use crate::caller::Caller;
 use crate::engine::{Engine, Setup};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http};
@@ -16,10 +20,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
 use view::{
-    Authorization, ConnectionView, ItemsPage, LogLine, Overview, Paused, Removed, ServiceName,
-    ServiceView, SettingsView, SignedIn, StatusView, TaskDetails, TaskItems, TaskStatus, TaskView,
-    Tested,
+    Authorization, ConnectionView, ItemsPage, LogLine, Overview, PasswordView, Paused, Removed,
+    ServiceName, ServiceView, SettingsView, SignedIn, StatusView, TaskDetails, TaskItems,
+    TaskStatus, TaskView, Tested,
 };
+
+/// Most bytes of a [`Request`] as JSON.
+pub const MOST_BYTES: usize = 64 << 10;
 
 /// Something asked of Mooring. Each variant is named like the command that asks it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -132,6 +139,12 @@ pub enum Request {
         /// Its new value.
         value: String,
     },
+    /// Sets the password of the panel where it has a login of its own: [`PasswordView`]. Ends all
+    /// sessions there.
+    PasswordSet {
+        /// The password; an empty one takes it back.
+        password: Secret,
+    },
     /// How all tasks are: a [`StatusView`].
     Status,
     /// How a task is and which of its items aren't in sync, a page at a time: [`TaskItems`].
@@ -177,13 +190,16 @@ pub enum Request {
 /// [`Request::Verify`].
 ///
 /// # Errors
-/// `Usage` when what is asked breaks a rule, and whatever the disk and the service say.
-pub fn perform(book: &Book, state: &Path, request: Request) -> Result<Value> {
+/// Those of [`Sight::permit`], `Usage` when what is asked breaks a rule, and whatever the disk and
+/// the service say.
+pub fn perform(book: &Book, state: &Path, caller: &Caller, request: Request) -> Result<Value> {
+    let sight = Sight::new(book, caller, book.globals()?.admin_mode);
+    sight.permit(&request)?;
     match request {
         Request::ServiceList => service_list(),
         Request::ServiceShow { name } => service_show(&name),
         Request::ConnectionList => {
-            let connections = book.connections()?;
+            let connections = sight.connections()?;
             let views = connections.iter().map(|each| ConnectionView::of(book, each));
             document(&views.collect::<Result<Vec<_>>>()?)
         }
@@ -191,7 +207,7 @@ pub fn perform(book: &Book, state: &Path, request: Request) -> Result<Value> {
             document(&ConnectionView::of(book, &book.connection(&name)?)?)
         }
         Request::ConnectionAdd { name, service, entered } => {
-            let added = book.add_connection(&name, &service, entered)?;
+            let added = book.add_connection(&name, &service, caller.owner(), entered)?;
             document(&ConnectionView::of(book, &added)?)
         }
         Request::ConnectionSet { name, entered } => {
@@ -211,7 +227,7 @@ pub fn perform(book: &Book, state: &Path, request: Request) -> Result<Value> {
             book.remove_connection(&name)?;
             document(&Removed { removed: name })
         }
-        Request::TaskList => document(&book.tasks()?.iter().map(TaskView::of).collect::<Vec<_>>()),
+        Request::TaskList => document(&sight.tasks()?.iter().map(TaskView::of).collect::<Vec<_>>()),
         Request::TaskShow { name } => {
             let task = book.task(&name)?;
             let details = with_trees(state, &task, TaskDetails::of)?;
@@ -227,18 +243,23 @@ pub fn perform(book: &Book, state: &Path, request: Request) -> Result<Value> {
         }
         Request::Pause { scope } => {
             book.pause(&scope, true)?;
-            document(&Paused::of(book)?)
+            document(&Paused::of(book, &sight)?)
         }
         Request::Resume { scope } => {
             book.pause(&scope, false)?;
-            document(&Paused::of(book)?)
+            document(&Paused::of(book, &sight)?)
         }
-        Request::Log { task, limit } => document(&log(book, state, task.as_deref(), limit)?),
+        Request::Log { task, limit } => {
+            document(&log(&sight, book, state, task.as_deref(), limit)?)
+        }
         Request::Settings => document(&SettingsView::of(&book.globals()?)),
         Request::SettingsSet { key, value } => {
             document(&SettingsView::of(&book.set_global(&key, &value)?))
         }
-        Request::Status => document(&status(book, state)?),
+        Request::PasswordSet { password } => {
+            document(&PasswordView { set: book.set_password(password)? })
+        }
+        Request::Status => document(&status(&sight, book, state)?),
         Request::TaskStatus { name, after, limit } => {
             let task = book.task(&name)?;
             let status = task_status(book, state, &task)?;
@@ -333,10 +354,16 @@ fn test(book: &Book, name: &str) -> Result<Tested> {
     Ok(Tested { connection: connection.name, ok: true })
 }
 
-fn log(book: &Book, state: &Path, task: Option<&str>, limit: usize) -> Result<Vec<LogLine>> {
+fn log(
+    sight: &Sight<'_>,
+    book: &Book,
+    state: &Path,
+    task: Option<&str>,
+    limit: usize,
+) -> Result<Vec<LogLine>> {
     let tasks = match task {
         Some(name) => vec![book.task(name)?],
-        None => book.tasks()?,
+        None => sight.tasks()?,
     };
     let mut lines = Vec::new();
     for task in &tasks {
@@ -346,9 +373,9 @@ fn log(book: &Book, state: &Path, task: Option<&str>, limit: usize) -> Result<Ve
     Ok(LogLine::last(lines, limit))
 }
 
-fn status(book: &Book, state: &Path) -> Result<StatusView> {
+fn status(sight: &Sight<'_>, book: &Book, state: &Path) -> Result<StatusView> {
     let mut tasks = Vec::new();
-    for task in book.tasks()? {
+    for task in sight.tasks()? {
         tasks.push(task_status(book, state, &task)?);
     }
     Ok(StatusView { daemon: false, paused: book.globals()?.paused, tasks })

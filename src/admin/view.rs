@@ -2,6 +2,8 @@
 //!
 //! Scripts rely on the names here. Fields may be added, not renamed.
 
+use super::Sight;
+use crate::caller::Caller;
 use crate::engine::has_looked;
 use crate::error::{Error, Kind, Result};
 use crate::hash::HashKind;
@@ -21,6 +23,28 @@ const LISTED: usize = 100;
 const MOST_ITEMS: usize = 1000;
 /// What stands for a secret that is set.
 const SEALED: &str = "(sealed)";
+
+/// Who asks, as the panel shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SessionView {
+    /// Name of the NAS user; empty where they gave the panel's own password.
+    pub user: String,
+    /// Whether they may change settings of the program as a whole.
+    pub administrator: bool,
+    /// Version of the program.
+    pub version: String,
+}
+
+impl SessionView {
+    /// Tells who this is.
+    pub fn of(caller: &Caller) -> Self {
+        SessionView {
+            user: caller.owner().unwrap_or_default().into(),
+            administrator: caller.is_administrator(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+}
 
 /// A service in a list.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -187,6 +211,9 @@ pub struct ConnectionView {
     pub settings: BTreeMap<String, String>,
     /// Names of the tasks that use it.
     pub tasks: Vec<String>,
+    /// The NAS user it belongs to; absent where it is nobody's.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<String>,
 }
 
 impl ConnectionView {
@@ -203,6 +230,7 @@ impl ConnectionView {
             signed_in: connection.is_signed_in(),
             settings,
             tasks: tasks.into_iter().map(|task| task.name).collect(),
+            owner: connection.owner.clone(),
         })
     }
 }
@@ -574,10 +602,10 @@ pub struct Paused {
 }
 
 impl Paused {
-    /// What is paused now.
-    pub fn of(book: &Book) -> Result<Self> {
-        let connections = book.connections()?.into_iter().filter(|each| each.paused);
-        let tasks = book.tasks()?.into_iter().filter(|each| each.paused);
+    /// What is paused now, of what is there for who asks.
+    pub fn of(book: &Book, sight: &Sight<'_>) -> Result<Self> {
+        let connections = sight.connections()?.into_iter().filter(|each| each.paused);
+        let tasks = sight.tasks()?.into_iter().filter(|each| each.paused);
         Ok(Paused {
             everything: book.globals()?.paused,
             connections: connections.map(|each| each.name).collect(),
@@ -638,13 +666,33 @@ pub struct SettingsView {
     pub transfers: u32,
     /// Lines of each task's history that are kept.
     pub history: u32,
+    /// Whether administrators of the NAS see and change what belongs to others.
+    pub admin_mode: bool,
 }
 
 impl SettingsView {
     /// These settings.
     pub fn of(globals: &Globals) -> Self {
-        SettingsView { transfers: globals.transfers, history: globals.history }
+        SettingsView {
+            transfers: globals.transfers,
+            history: globals.history,
+            admin_mode: globals.admin_mode,
+        }
     }
+}
+
+/// The password of the panel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PasswordView {
+    /// Whether there is one.
+    pub set: bool,
+}
+
+/// What became of logging in to the panel, or out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LoginView {
+    /// Whether one is logged in; what is wrong is told as an error.
+    pub logged_in: bool,
 }
 
 /// How all tasks are.

@@ -3,6 +3,8 @@
 use super::authorize::Answer;
 use super::help;
 use crate::admin::Request;
+use crate::cgi::Programs;
+use crate::daemon::Place;
 use crate::engine::Scrutiny;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ConflictPolicy, Direction};
@@ -10,6 +12,7 @@ use crate::rules::{MB, RECYCLE_DAYS, ScheduleChange};
 use crate::settings::{FilterChange, NewTask, Scope, TaskChange};
 use lexopt::Arg;
 use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Lines of history, or items, that are shown when nobody says how many.
@@ -86,8 +89,12 @@ pub enum Command {
         /// How.
         scrutiny: Scrutiny,
     },
-    /// Run until told to stop.
-    Daemon,
+    /// Set the password of the panel, or take it back.
+    Password(Option<Source>),
+    /// Run until told to stop, perhaps with a panel of its own.
+    Daemon(Option<Place>),
+    /// Answer the request that a web server has put into the environment.
+    Cgi(Programs),
     /// Show what it does, with a server of its own.
     #[cfg(feature = "demo")]
     Demo {
@@ -107,7 +114,7 @@ pub enum Source {
     Input,
 }
 
-/// An option. Each means the same in every command that takes it.
+/// An option. Each means the same in every command that takes it, but for `--listen`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Opt {
     Service,
@@ -135,6 +142,10 @@ enum Opt {
     Listen,
     Redirect,
     Answer,
+    Helper,
+    Id,
+    Address,
+    Panel,
 }
 
 /// Each option's name, and whether a value follows it.
@@ -162,8 +173,12 @@ const OPTIONS: &[(Opt, &str, bool)] = &[
     (Opt::After, "after", true),
     (Opt::Limit, "limit", true),
     (Opt::Listen, "listen", false),
+    (Opt::Address, "listen", true),
+    (Opt::Panel, "panel", true),
     (Opt::Redirect, "redirect", true),
     (Opt::Answer, "answer", true),
+    (Opt::Helper, "helper", true),
+    (Opt::Id, "id", true),
 ];
 
 fn name_of(option: Opt) -> &'static str {
@@ -189,7 +204,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation> {
                 invocation.state = Some(folder.into());
             }
             Arg::Long(name) => {
-                let Some((option, _, valued)) = OPTIONS.iter().find(|each| each.1 == name) else {
+                // The one that two commands have, each with a meaning of its own.
+                let other = if given.words == ["daemon"] { Opt::Listen } else { Opt::Address };
+                let known = |each: &&(Opt, &str, bool)| each.1 == name && each.0 != other;
+                let Some((option, _, valued)) = OPTIONS.iter().find(known) else {
                     return Err(given.wrong(format!("there is no option --{name}")));
                 };
                 let value = if *valued {
@@ -268,7 +286,9 @@ impl Given {
                     most: None,
                 },
             }),
-            ["daemon"] => Ok(Command::Daemon),
+            ["daemon"] => Ok(Command::Daemon(self.place()?)),
+            // Only for who writes what the web server runs, so that help doesn't tell of it.
+            ["cgi"] => Ok(Command::Cgi(self.programs())),
             #[cfg(feature = "demo")]
             ["demo"] => Ok(Command::Demo { local: self.local()? }),
             ["status"] => ask(Request::Status),
@@ -284,6 +304,16 @@ impl Given {
                 ask(Request::Log { task: Some(task.to_string()), limit: self.limit()? })
             }
             ["settings"] => ask(Request::Settings),
+            ["settings", "password"] | ["settings", "password", "-"] => {
+                Ok(Command::Password(Some(Source::Input)))
+            }
+            ["settings", "password", "off"] => Ok(Command::Password(None)),
+            ["settings", "password", source] => match source.strip_prefix('@') {
+                Some(file) => Ok(Command::Password(Some(Source::File(file.into())))),
+                None => Err(self
+                    .wrong("a password on the command line can be read by everyone")
+                    .remedy("give it by standard input, or as @FILE")),
+            },
             ["settings", key, value] => {
                 ask(Request::SettingsSet { key: key.to_string(), value: value.to_string() })
             }
@@ -346,6 +376,32 @@ impl Given {
             Some((key, value)) if !key.is_empty() => Ok(Some((key.to_owned(), value.to_owned()))),
             _ => Err(self.wrong(format!("--{} wants KEY=VALUE", name_of(option)))),
         }
+    }
+
+    /// Where the daemon's own panel is to be; a bare port is one of this machine alone.
+    fn place(&mut self) -> Result<Option<Place>> {
+        let folder = self.take(Opt::Panel).map(PathBuf::from);
+        let Some(text) = self.take_one(Opt::Address)? else {
+            return match folder {
+                Some(_) => Err(self.missing(Opt::Address)),
+                None => Ok(None),
+            };
+        };
+        let bare = text.parse().ok().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let address = bare.or_else(|| text.parse().ok());
+        let wrong = || self.wrong(format!("'{text}' is neither ADDRESS:PORT nor a port"));
+        Ok(Some(Place { address: address.ok_or_else(wrong)?, folder }))
+    }
+
+    fn programs(&mut self) -> Programs {
+        let mut programs = Programs::default();
+        if let Some(helper) = self.take(Opt::Helper) {
+            programs.helper = helper.into();
+        }
+        if let Some(id) = self.take(Opt::Id) {
+            programs.id = id.into();
+        }
+        programs
     }
 
     fn answer(&mut self) -> Result<Answer> {

@@ -132,7 +132,18 @@ pub const TOPICS: &[Topic] = &[
             ("--after PATH", "go on after this item, where an earlier run ended"),
         ],
     },
-    Topic { usage: "daemon", about: "sync everything, until told to stop", options: &[] },
+    Topic {
+        usage: "daemon [--listen ADDRESS:PORT [--panel DIR]]",
+        about: "sync everything, until told to stop; with a page for browsers where it listens",
+        options: &[
+            ("--listen PORT", "listen at 127.0.0.1 alone; set a password first: settings password"),
+            (
+                "--listen ADDRESS:PORT",
+                "listen there; TLS is the business of a reverse proxy before it",
+            ),
+            ("--panel DIR", "the folder with the page"),
+        ],
+    },
     #[cfg(feature = "demo")]
     Topic {
         usage: "demo",
@@ -163,11 +174,17 @@ pub const TOPICS: &[Topic] = &[
         options: &[("--limit N", "the last N lines (default 100)")],
     },
     Topic {
+        usage: "settings password [-|@FILE|off]",
+        about: "set the password of the page that the daemon has with --listen; from standard input",
+        options: &[],
+    },
+    Topic {
         usage: "settings [KEY VALUE]",
         about: "show all settings of the program, or change one",
         options: &[
             ("transfers", "transfers of a task at the same time, 1 to 20"),
             ("history", "lines of each task's history that are kept, 5 to 100000"),
+            ("admin-mode", "on or off: administrators of the NAS see and change what others have"),
         ],
     },
 ];

@@ -17,16 +17,19 @@ mod values;
 mod verify;
 
 use crate::admin::{self, Request};
+use crate::caller::Caller;
 use crate::daemon;
 use crate::daemon::client::Client;
 use crate::engine::needs_person;
 use crate::error::{Error, Kind, Result};
 use crate::settings::Book;
+use crate::{cgi, logs, memory};
 use args::{Command, Invocation};
 use serde_json::{Value, json};
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -51,7 +54,10 @@ impl End {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let args: Vec<OsString> = env::args_os().skip(1).collect();
+    let mut args = env::args_os();
+    let is_cgi = args.next().is_some_and(|name| name.as_bytes().ends_with(b".cgi"));
+    // What follows the name of such a program may come from the request.
+    let args: Vec<OsString> = if is_cgi { vec!["cgi".into()] } else { args.collect() };
     // Looked for by hand because a line that can't be understood is answered in JSON too.
     let json = args.iter().any(|arg| arg == "--json");
     // Not locked: whatever runs for long may print from other threads.
@@ -60,7 +66,7 @@ pub fn main() -> ExitCode {
     let end = ended.unwrap_or_else(|error| {
         if json {
             // Standard error tells it all the same.
-            let _ = writeln!(out, "{}", json!({ "error": error_document(&error) }));
+            let _ = writeln!(out, "{}", json!({ "error": error.document() }));
         }
         tell(&error);
         End::of(&error)
@@ -98,7 +104,20 @@ fn run(invocation: Invocation, out: &mut dyn Write) -> Result<End> {
         Command::Verify { task, scrutiny } => {
             return verify::run(&folder()?, &task, scrutiny, json, out);
         }
-        Command::Daemon => daemon::run(&folder()?)?,
+        Command::Password(source) => {
+            let password = source.map(values::password).transpose()?;
+            let request = Request::PasswordSet { password: password.unwrap_or_default() };
+            ask(&folder()?, request, json, out)?;
+        }
+        Command::Daemon(panel) => {
+            let state = folder()?;
+            logs::start();
+            memory::stay().unwrap_or_else(|error| tracing::warn!("{error}"));
+            daemon::run(&state, panel)?;
+        }
+        Command::Cgi(programs) => {
+            cgi::run(folder(), &programs, &variable, out).map_err(unprinted)?;
+        }
         #[cfg(feature = "demo")]
         Command::Demo { local } => crate::demo::run(local, out)?,
     }
@@ -118,14 +137,18 @@ fn answered(state: &Path, request: Request) -> Result<Value> {
         Request::ServiceShow { name } => admin::service_show(&name),
         request => match Client::connect(state)? {
             Some(daemon) => daemon.call(&request),
-            None => admin::perform(&Book::open(state)?, state, request),
+            None => admin::perform(&Book::open(state)?, state, &Caller::Host, request),
         },
     }
 }
 
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
 /// The state folder that was given, or that of this user.
 fn state_folder(given: Option<PathBuf>) -> Result<PathBuf> {
-    let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable = |name: &str| variable(name).map(PathBuf::from);
     let folder = if let Some(folder) = given.or_else(|| variable("MOORING_STATE")) {
         folder
     } else if nix::unistd::geteuid().is_root() {
@@ -144,14 +167,6 @@ fn state_folder(given: Option<PathBuf>) -> Result<PathBuf> {
 
 fn print_json(out: &mut dyn Write, document: &Value) -> Result<()> {
     writeln!(out, "{document}").map_err(unprinted)
-}
-
-fn error_document(error: &Error) -> Value {
-    json!({
-        "kind": error.kind().word(),
-        "reason": error.reason(),
-        "remedy": error.advice(),
-    })
 }
 
 /// Tells a person what went wrong.

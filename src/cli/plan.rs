@@ -1,6 +1,6 @@
 //! `mooring plan`: what a sync would do, printed as it is found out.
 
-use super::{End, error_document, show, signals, tell, units, unprinted};
+use super::{End, show, signals, tell, units, unprinted};
 use crate::admin::{self, Request};
 use crate::daemon::client::Client;
 use crate::engine::Intent;
@@ -105,7 +105,7 @@ impl Listing<'_> {
 
     /// Ends a document that has begun, so that what was printed can be read.
     fn fail(&mut self, error: &Error) -> io::Result<()> {
-        if self.json { self.close("error", &error_document(error)) } else { Ok(()) }
+        if self.json { self.close("error", &error.document()) } else { Ok(()) }
     }
 
     fn close(&mut self, key: &str, value: &Value) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use super::units;
 use crate::progress::ProgressView;
+use crate::threads;
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -21,12 +22,14 @@ pub fn during<T>(view: impl Fn() -> ProgressView + Send, work: impl FnOnce() -> 
     }
     thread::scope(|scope| {
         let (ended, end) = mpsc::channel::<()>();
-        scope.spawn(move || {
+        let draw = move || {
             while end.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
                 line.draw(&view());
             }
             line.clear();
-        });
+        };
+        // When there is no thread to be had, nothing is shown.
+        let _ = threads::named("progress").spawn_scoped(scope, draw);
         let result = work();
         drop(ended);
         result

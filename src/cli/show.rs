@@ -4,8 +4,8 @@ use super::{args, units, unprinted};
 use crate::admin::Request;
 use crate::admin::view::{
     Authorization, ConnectionView, Counts, FieldView, HoldLine, ItemLine, LogLine, Overview,
-    Paused, Removed, ServiceName, ServiceView, SettingsView, SignedIn, StatusView, TaskItems,
-    TaskStatus, TaskView, Tested,
+    PasswordView, Paused, Removed, ServiceName, ServiceView, SettingsView, SignedIn, StatusView,
+    TaskItems, TaskStatus, TaskView, Tested,
 };
 use crate::engine::{Report, Trouble};
 use crate::error::{Error, Kind, Result};
@@ -43,6 +43,7 @@ pub fn printer(request: &Request) -> Printer {
         Request::Settings | Request::SettingsSet { .. } => {
             |out, answer| show(out, answer, settings)
         }
+        Request::PasswordSet { .. } => |out, answer| show(out, answer, password),
         Request::Status => |out, answer| show(out, answer, status),
         Request::TaskStatus { .. } => |out, answer| show(out, answer, task_items),
         // Their commands print as they go; what a daemon answers is a document.
@@ -128,6 +129,7 @@ fn connections(out: &mut dyn Write, connections: Vec<ConnectionView>) -> io::Res
 fn connection(out: &mut dyn Write, connection: ConnectionView) -> io::Result<()> {
     title(out, &connection.name, connection.paused)?;
     let mut rows = vec![["  service".to_owned(), connection.service]];
+    rows.extend(connection.owner.map(|owner| ["  owner".to_owned(), owner]));
     if let Some(signed_in) = connection.signed_in {
         let word = if signed_in { "yes" } else { "no; see mooring connection authorize" };
         rows.push(["  signed in", word].map(str::to_owned));
@@ -261,8 +263,17 @@ fn log(out: &mut dyn Write, lines: Vec<LogLine>) -> io::Result<()> {
 }
 
 fn settings(out: &mut dyn Write, settings: SettingsView) -> io::Result<()> {
-    let rows = [("transfers", settings.transfers), ("history", settings.history)];
-    columns(out, rows.map(|(key, value)| [key.to_owned(), value.to_string()]).into())
+    let rows = [
+        ("transfers", settings.transfers.to_string()),
+        ("history", settings.history.to_string()),
+        ("admin-mode", word_of(&args::SWITCH, settings.admin_mode).to_owned()),
+    ];
+    columns(out, rows.map(|(key, value)| [key.to_owned(), value]).into())
+}
+
+fn password(out: &mut dyn Write, password: PasswordView) -> io::Result<()> {
+    let word = if password.set { "The password is set." } else { "There is no password." };
+    writeln!(out, "{word}")
 }
 
 fn status(out: &mut dyn Write, status: StatusView) -> io::Result<()> {

@@ -3,9 +3,9 @@
 use super::End;
 use crate::error::{Error, Result};
 use crate::http::Cancel;
+use crate::threads;
 use std::future::poll_fn;
 use std::task::Poll;
-use std::thread;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -34,6 +34,6 @@ pub fn cancel_on_signal(cancel: &Cancel) -> Result<()> {
             }
         })
     };
-    thread::Builder::new().name("signals".into()).spawn(wait).map_err(failed)?;
+    threads::named("signals").spawn(wait).map_err(failed)?;
     Ok(())
 }

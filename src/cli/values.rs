@@ -44,6 +44,18 @@ pub fn answer(source: Source) -> Result<Secret> {
     answer.map(Secret::new)
 }
 
+/// Reads a password.
+///
+/// # Errors
+/// As [`read`].
+pub fn password(source: Source) -> Result<Secret> {
+    let password = value("the password", source).map_err(|error| match error.kind() {
+        Kind::Usage => error.remedy("give a line of text"),
+        _ => error,
+    });
+    password.map(Secret::new)
+}
+
 fn value(key: &str, source: Source) -> Result<String> {
     let (what, read) = match source {
         Source::Given(text) => return Ok(text),

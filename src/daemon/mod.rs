@@ -9,6 +9,7 @@ mod api;
 pub mod client;
 mod hours;
 mod listen;
+mod panel;
 mod schedule;
 mod status;
 mod task;
@@ -17,16 +18,21 @@ mod tests;
 mod wake;
 mod worker;
 
-use crate::admin::{self, Request};
+use crate::accounts;
+use crate::admin::{self, Request, Sight};
+use crate::caller::Caller;
 use crate::engine::Scrutiny;
 use crate::error::{Error, Kind, Result};
-use crate::logs;
-use crate::rules::Schedule;
+use crate::local::WatchBudget;
 use crate::services;
-use crate::settings::{Book, Scope, Task};
+use crate::settings::{Book, Connection, Scope, Task};
+use crate::threads;
+pub use api::{ADMINISTRATOR, USER, socket_path};
 use api::{Asked, Reply, Socket};
 use hours::{Local, Rest};
-use schedule::Windows;
+pub use panel::Place;
+use panel::{Login, Panel};
+use schedule::Window;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,6 +55,9 @@ const MOST_EVENTS: usize = 32;
 const STIR_PAUSE: Duration = Duration::from_millis(50);
 /// How long to wait for a command that has the settings open.
 const SETTINGS_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a daemon that was killed may look alive: its socket and its lock go with the last of its
+/// threads.
+const KILLED_PATIENCE: Duration = Duration::from_secs(1);
 /// How long workers may take to end once they have been told to.
 const END_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -64,42 +73,45 @@ enum Event {
     Hour,
     /// A task's worker has something to tell.
     News(u64, News),
-    /// A task's service was listened to: which time it was, and whether something changed.
-    Heard(u64, u64, Result<bool>),
+    /// A task's service was listened to: which time it was, and that something changed or what went
+    /// wrong.
+    Heard(u64, u64, Result<()>),
+    /// The folder of a request, or why its sender can't have it.
+    Folder(Asked, Result<PathBuf>),
     /// A person has signed in to the service of this connection, and waits for the answer.
     SignedIn(String, Result<serde_json::Value>, Reply),
     /// Somebody asks the daemon to end.
     Stop,
 }
 
-/// Runs until `SIGTERM` or `SIGINT`.
+/// Runs until `SIGTERM` or `SIGINT`; with a panel of its own if it is told where.
 ///
 /// # Errors
-/// `State` when another daemon runs on this state folder, and what opening it says.
-pub fn run(state: &Path) -> Result<()> {
-    logs::start();
+/// `State` when another daemon runs on this state folder, and what opening it and listening say.
+pub fn run(state: &Path, panel: Option<Place>) -> Result<()> {
     let book = open_settings(state)?;
     let failed = |error| Error::new(Kind::Disk, "starting the daemon", error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(failed)?;
-    let result = runtime.block_on(Daemon::run(book, state));
+    let result = runtime.block_on(Daemon::run(book, state, panel));
     // Whoever still waits for an answer is told that there will be none.
     runtime.shutdown_background();
     result
 }
 
-/// Opens the settings, waiting a moment for a command that is using them.
+/// Opens the settings, waiting a moment for a command that is using them or a daemon that was
+/// killed.
 fn open_settings(state: &Path) -> Result<Book> {
-    let end = Instant::now() + SETTINGS_PATIENCE;
+    let begun = Instant::now();
     loop {
         match Book::open(state) {
             Err(error) if error.kind() == Kind::State => {
-                if api::is_served(state) {
+                if api::is_served(state) && begun.elapsed() >= KILLED_PATIENCE {
                     let what = format!("state folder {}", state.display());
                     return Err(Error::new(Kind::State, what, "another daemon runs on it")
                         .remedy("stop the other one first"));
                 }
-                if Instant::now() >= end {
+                if begun.elapsed() >= SETTINGS_PATIENCE {
                     return Err(error);
                 }
                 thread::sleep(STIR_PAUSE);
@@ -113,13 +125,18 @@ struct Daemon {
     book: Arc<Book>,
     state: PathBuf,
     tasks: BTreeMap<u64, TaskRun>,
-    started: Instant,
-    windows: Windows,
+    watches: WatchBudget,
     /// Tells the local time.
     local: Box<dyn Fn() -> Local>,
-    /// The schedules of connections that count, by connection.
-    schedules: BTreeMap<String, Schedule>,
-    /// What they have suspended, by connection.
+    /// All connections as the settings have them, so that telling how they are reads nothing.
+    connections: Vec<Connection>,
+    /// Whether everything is paused.
+    paused: bool,
+    /// Whether administrators have what belongs to others.
+    admin_mode: bool,
+    /// Who is logged in to the panel.
+    login: Arc<Login>,
+    /// What their schedules have suspended, by connection.
     rests: BTreeMap<String, Rest>,
     /// When the first of them says something else.
     turn: Option<SystemTime>,
@@ -131,11 +148,11 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn run(book: Book, state: &Path) -> Result<()> {
+    async fn run(book: Book, state: &Path, panel: Option<Place>) -> Result<()> {
         let (events, mut inbox) = mpsc::channel(MOST_EVENTS);
         listen_to_signals(&events)?;
         let (ask, mut asked) = mpsc::channel(1);
-        tokio::spawn(Socket::bind(state)?.serve(ask));
+        tokio::spawn(Socket::bind(state)?.serve(ask.clone()));
         let requests = events.clone();
         tokio::spawn(async move {
             while let Some(request) = asked.recv().await {
@@ -147,6 +164,10 @@ impl Daemon {
         let mut alarm = Alarm::new(events.clone())?;
         let mut calendar = Calendar::new(events.clone())?;
         let mut daemon = Daemon::new(book, state, events, Box::new(Local::now))?;
+        if let Some(place) = panel {
+            let panel = Panel::bind(place, daemon.book.clone(), daemon.login.clone()).await?;
+            tokio::spawn(panel.serve(ask));
+        }
         tracing::info!("the daemon runs, with {} tasks", daemon.tasks.len());
         while !daemon.is_over(Instant::now()) {
             let now = Instant::now();
@@ -170,22 +191,23 @@ impl Daemon {
         events: mpsc::Sender<Event>,
         local: Box<dyn Fn() -> Local>,
     ) -> Result<Daemon> {
-        let started = Instant::now();
         let mut daemon = Daemon {
             book: Arc::new(book),
             state: state.to_owned(),
             tasks: BTreeMap::new(),
-            started,
-            windows: Windows::new(started, std::iter::empty()),
+            watches: WatchBudget::of_machine(),
             local,
-            schedules: BTreeMap::new(),
+            connections: Vec::new(),
+            paused: false,
+            admin_mode: false,
+            login: Arc::default(),
             rests: BTreeMap::new(),
             turn: None,
             events,
             deferred: Vec::new(),
             ending: None,
         };
-        daemon.reload(started)?;
+        daemon.reload(Instant::now())?;
         Ok(daemon)
     }
 
@@ -198,8 +220,9 @@ impl Daemon {
         if self.ending.is_some() {
             return self.ending;
         }
+        let window = Window::at(now, self.tasks.values().flat_map(TaskRun::slots));
         for task in self.tasks.values_mut() {
-            task.tick(&self.windows, now);
+            task.tick(&window, now);
         }
         let mut workers = self.tasks.values().filter(|task| task.is_running()).count();
         while workers < MOST_WORKERS {
@@ -214,7 +237,7 @@ impl Daemon {
             let events = self.events.clone();
             // Fails when the daemon has ended without waiting for this worker.
             let tell = move |news| drop(events.blocking_send(Event::News(id, news)));
-            if let Err(error) = task.start(now, tell) {
+            if let Err(error) = task.start(tell) {
                 task.ended(None, Err(error), now);
             }
             workers += 1;
@@ -230,7 +253,8 @@ impl Daemon {
 
     fn take(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Asked(Asked { request, reply }) => self.answer(request, reply, now),
+            Event::Asked(asked) => self.receive(asked, now),
+            Event::Folder(asked, folder) => self.settle(asked, folder, now),
             Event::Stirred(id) => {
                 if let Some(task) = self.tasks.get_mut(&id) {
                     task.stirred(now);
@@ -268,17 +292,56 @@ impl Daemon {
                 task.watching(watch, wake, now);
             }
             News::Opened(progress, trees) => task.opened(progress, trees),
-            News::Ended(engine, result) => {
-                task.ended(engine, result, now);
-                for Asked { request, reply } in std::mem::take(&mut self.deferred) {
-                    self.answer(request, reply, now);
+            News::Ended(left, result) => {
+                task.ended(left, result, now);
+                for asked in std::mem::take(&mut self.deferred) {
+                    self.answer(asked, now);
                 }
             }
         }
     }
 
+    /// Takes a request in, if it is its sender's to make. Whether a NAS user may write a folder takes
+    /// the NAS a while to tell.
+    fn receive(&mut self, mut asked: Asked, now: Instant) {
+        let sight = Sight::new(&self.book, &asked.caller, self.admin_mode);
+        let permitted = sight.permit(&asked.request).map(|()| {
+            let confined = sight.confined(&mut asked.request);
+            confined.map(|(user, folder)| (user.to_owned(), folder.clone()))
+        });
+        match permitted {
+            Ok(None) => self.answer(asked, now),
+            Ok(Some((user, folder))) => {
+                let events = self.events.clone();
+                // When there is no thread to be had, the reply is dropped, which says as much.
+                let _ = threads::named("folder").spawn(move || {
+                    let found = accounts::writable_folder(&user, &folder);
+                    // Fails when the daemon has ended meanwhile.
+                    drop(events.blocking_send(Event::Folder(asked, found)));
+                });
+            }
+            // Who asked may have left.
+            Err(error) => drop(asked.reply.send(Err(error))),
+        }
+    }
+
+    /// Goes on with a request once it is known which folder its sender may have.
+    fn settle(&mut self, mut asked: Asked, folder: Result<PathBuf>, now: Instant) {
+        match folder {
+            Ok(folder) => {
+                let sight = Sight::new(&self.book, &asked.caller, self.admin_mode);
+                if let Some((_, place)) = sight.confined(&mut asked.request) {
+                    *place = folder;
+                }
+                self.answer(asked, now);
+            }
+            // Who asked may have left.
+            Err(error) => drop(asked.reply.send(Err(error))),
+        }
+    }
+
     /// Answers a request, or sees to it that somebody will.
-    fn answer(&mut self, request: Request, reply: Reply, now: Instant) {
+    fn answer(&mut self, Asked { caller, request, reply }: Asked, now: Instant) {
         let answer = match request {
             Request::Sync { task, approve } => match self.task_to_sync(&task) {
                 Ok(task) => return task.sync(approve, reply, now),
@@ -294,39 +357,50 @@ impl Daemon {
             },
             // These talk to the service, which takes its time.
             Request::ConnectionTest { .. } | Request::ConnectionAuthorized { .. } => {
-                return self.perform_aside(request, reply);
+                return self.perform_aside(caller, request, reply);
             }
             Request::TaskSet { ref name, .. } | Request::TaskRemove { ref name } => {
                 // Its state may be removed: nobody must be using it.
                 if let Ok(task) = self.task_named(name) {
                     task.close();
                     if task.is_running() {
-                        return self.deferred.push(Asked { request, reply });
+                        return self.deferred.push(Asked { caller, request, reply });
                     }
                 }
-                self.perform(request, now)
+                self.perform(&caller, request, now)
             }
-            request => self.perform(request, now),
+            request => self.perform(&caller, request, now),
         };
         // Who asked may have left.
         let _ = reply.send(answer);
     }
 
-    fn perform(&mut self, request: Request, now: Instant) -> Result<serde_json::Value> {
+    fn perform(
+        &mut self,
+        caller: &Caller,
+        request: Request,
+        now: Instant,
+    ) -> Result<serde_json::Value> {
         let resumed = match &request {
-            Request::Status => return self.status(now),
+            Request::Status => return self.status(caller, now),
             Request::TaskShow { name } => return self.show(name),
             Request::TaskStatus { name, after, limit } => {
                 return self.task_status(name, after.as_deref(), *limit);
             }
-            Request::Log { task, limit } => return self.history(task.as_deref(), *limit),
+            Request::Log { task, limit } => {
+                return self.history(caller, task.as_deref(), *limit);
+            }
             Request::Resume { scope } => Some(scope.clone()),
             // It may be what a task on hold was waiting for, even if its other settings stay.
             Request::ConnectionSet { name, .. } => Some(Scope::Connection(name.clone())),
             _ => None,
         };
-        let answer = admin::perform(&self.book, &self.state, request)?;
+        let is_password = matches!(request, Request::PasswordSet { .. });
+        let answer = admin::perform(&self.book, &self.state, caller, request)?;
         self.reload(now)?;
+        if is_password {
+            self.login.end_all();
+        }
         if let Some(scope) = resumed {
             self.resume(&scope, now);
         }
@@ -342,17 +416,16 @@ impl Daemon {
         }
     }
 
-    fn perform_aside(&self, request: Request, reply: Reply) {
+    fn perform_aside(&self, caller: Caller, request: Request, reply: Reply) {
         let (book, state) = (self.book.clone(), self.state.clone());
         let events = self.events.clone();
-        let thread = thread::Builder::new().name("request".into());
         // When there is no thread to be had, the reply is dropped, which says as much.
-        let _ = thread.spawn(move || {
+        let _ = threads::named("request").spawn(move || {
             let signs_in = match &request {
                 Request::ConnectionAuthorized { name, .. } => Some(name.clone()),
                 _ => None,
             };
-            let answer = admin::perform(&book, &state, request);
+            let answer = admin::perform(&book, &state, &caller, request);
             match signs_in.filter(|_| answer.is_ok()) {
                 // Fails when the daemon has ended meanwhile.
                 Some(name) => drop(events.blocking_send(Event::SignedIn(name, answer, reply))),
@@ -407,6 +480,7 @@ impl Daemon {
                 state: self.state.clone(),
                 transfers: globals.transfers as usize,
                 history: globals.history.into(),
+                watches: self.watches.clone(),
                 task,
             };
             let id = place.task.id;
@@ -416,9 +490,8 @@ impl Daemon {
                 run.hold(error, now);
             }
         }
-        let schedules = self.book.connections()?.into_iter();
-        let schedules = schedules.filter(|connection| connection.schedule.enabled);
-        self.schedules = schedules.map(|each| (each.name, each.schedule)).collect();
+        self.connections = self.book.connections()?;
+        (self.paused, self.admin_mode) = (globals.paused, globals.admin_mode);
         self.follow_schedules(now);
         Ok(())
     }
@@ -426,18 +499,13 @@ impl Daemon {
     /// Suspends what its schedule suspends in this hour, and lets the rest run.
     fn follow_schedules(&mut self, now: Instant) {
         let local = (self.local)();
-        let schedules = || self.schedules.iter();
-        let rest = |(name, schedule): (&String, _)| Some((name.clone(), local.rest(schedule)?));
-        self.rests = schedules().filter_map(rest).collect();
-        self.turn = schedules().filter_map(|(_, schedule)| local.next_change(schedule)).min();
+        let scheduled = || self.connections.iter().filter(|each| each.schedule.enabled);
+        let rest = |each: &Connection| Some((each.name.clone(), local.rest(&each.schedule)?));
+        self.rests = scheduled().filter_map(rest).collect();
+        self.turn = scheduled().filter_map(|each| local.next_change(&each.schedule)).min();
         for task in self.tasks.values_mut() {
             let rest = self.rests.get(&task.place().task.connection).copied();
             task.suspend(rest, now);
-        }
-        let active = self.tasks.values().filter(|task| task.is_active());
-        self.windows = Windows::new(self.started, active.map(TaskRun::period));
-        for task in self.tasks.values_mut() {
-            task.plan_poll(&self.windows, now);
         }
     }
 }

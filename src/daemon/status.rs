@@ -5,11 +5,12 @@ use super::Daemon;
 use super::hours::Rest;
 use super::task::TaskRun;
 use crate::admin::view::{ItemsPage, LogLine, TaskDetails, TaskItems, TaskStatus, TaskView};
-use crate::admin::{self, Request};
+use crate::admin::{self, Request, Sight};
+use crate::caller::Caller;
 use crate::engine::Report;
 use crate::error::{Error, Kind, Result};
 use crate::progress::ProgressView;
-use crate::settings::Task;
+use crate::settings::{Connection, Task};
 use serde::Serialize;
 use serde_json::Value;
 use std::time::{Instant, SystemTime};
@@ -73,27 +74,27 @@ impl LiveTask {
 }
 
 impl Daemon {
-    /// How all connections and tasks are.
-    pub(super) fn status(&mut self, now: Instant) -> Result<Value> {
-        let connections = self.book.connections()?.into_iter().map(|each| {
+    /// How all connections and tasks are. All of it is in memory: asking doesn't wake a disk.
+    pub(super) fn status(&mut self, caller: &Caller, now: Instant) -> Result<Value> {
+        let sees = |each: &&Connection| caller.sees(each.owner.as_deref(), self.admin_mode);
+        let connections = self.connections.iter().filter(sees).map(|each| {
             let rest = self.rests.get(&each.name);
             ConnectionStatus {
-                name: each.name,
-                service: each.service,
+                name: each.name.clone(),
+                service: each.service.clone(),
                 paused: each.paused,
                 suspended: rest.is_some(),
                 runs_again: rest.and_then(Rest::until).map(rfc3339),
             }
         });
-        let mut tasks: Vec<_> =
-            self.tasks.values_mut().map(|task| LiveTask::of(task, now)).collect();
+        let connections: Vec<_> = connections.collect();
+        let is_there = |task: &&mut TaskRun| {
+            connections.iter().any(|each| each.name == task.place().task.connection)
+        };
+        let tasks = self.tasks.values_mut().filter(is_there);
+        let mut tasks: Vec<_> = tasks.map(|task| LiveTask::of(task, now)).collect();
         tasks.sort_by(|a, b| a.task.name.cmp(&b.task.name));
-        document(&Status {
-            daemon: true,
-            paused: self.book.globals()?.paused,
-            connections: connections.collect(),
-            tasks,
-        })
+        document(&Status { daemon: true, paused: self.paused, connections, tasks })
     }
 
     /// All about a task.
@@ -129,10 +130,15 @@ impl Daemon {
     }
 
     /// The last lines of the history, oldest first.
-    pub(super) fn history(&self, name: Option<&str>, limit: usize) -> Result<Value> {
+    pub(super) fn history(
+        &self,
+        caller: &Caller,
+        name: Option<&str>,
+        limit: usize,
+    ) -> Result<Value> {
         let tasks = match name {
             Some(name) => vec![self.book.task(name)?],
-            None => self.book.tasks()?,
+            None => Sight::new(&self.book, caller, self.admin_mode).tasks()?,
         };
         let mut lines = Vec::new();
         for task in &tasks {
@@ -155,7 +161,7 @@ impl Daemon {
     }
 
     fn closed(&self, request: Request) -> Result<Value> {
-        admin::perform(&self.book, &self.state, request)
+        admin::perform(&self.book, &self.state, &Caller::Host, request)
     }
 }
 

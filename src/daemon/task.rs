@@ -6,15 +6,16 @@ use super::api::Reply;
 use super::hours::Rest;
 use super::listen::Listening;
 use super::schedule::{
-    Backoff, Patrol, Windows, full_look, merge, next_full_look, no_look, read_on,
+    Backoff, Cost, Pace, Patrol, Period, Slot, Window, full_look, merge, next_full_look, no_look,
+    read_on,
 };
-use super::worker::{Done, Job, News, Work, Workplace};
+use super::worker::{Done, Job, Left, News, Work, Workplace};
 use crate::admin;
 use crate::admin::view::Overview;
 use crate::engine::{Ear, Engine, LocalLook, Look, Report, Scrutiny};
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::http::Cancel;
-use crate::local::{Changes, RootId, Watch};
+use crate::local::{Changes, Limit, RootId, Watch, Writes};
 use crate::progress::{Progress, ProgressView};
 use crate::store::Trees;
 use serde_json::{Value, json};
@@ -26,13 +27,10 @@ use tokio::task::AbortHandle;
 
 /// Between two looks whether a lost root is back.
 const ROOT_CHECK: Duration = Duration::from_secs(60);
-/// With more time than this between two polls, the state is closed meanwhile.
-const KEPT_OPEN: Duration = Duration::from_secs(600);
 
 /// A task that the daemon keeps in sync.
 pub struct TaskRun {
     place: Workplace,
-    period: Duration,
     paused: bool,
     /// What its connection's schedule keeps it from now.
     rest: Option<Rest>,
@@ -53,11 +51,15 @@ pub struct TaskRun {
     backoff: Backoff,
     /// Why the last cycle failed.
     trouble: Option<Error>,
-    next_poll: Instant,
-    next_full: Instant,
+    pace: Pace,
+    next_full: Slot,
     patrol: Option<Patrol>,
+    /// Tells whether a patrol has anything to find.
+    writes: Option<Writes>,
     last: Option<(SystemTime, Report)>,
     overview: Option<Overview>,
+    /// Whether its state has been asked for that.
+    is_read: bool,
 }
 
 /// Work that is being done.
@@ -90,15 +92,15 @@ struct Hold {
 struct LostRoot {
     /// What was in its place.
     seen: Option<RootId>,
-    check: Instant,
+    check: Slot,
 }
 
 impl TaskRun {
     /// A task that begins with a look at everything.
     pub fn new(place: Workplace, now: Instant) -> Self {
         TaskRun {
+            pace: Pace::new(now, period(&place)),
             place,
-            period: KEPT_OPEN,
             paused: false,
             rest: None,
             engine: None,
@@ -114,22 +116,18 @@ impl TaskRun {
             hold: None,
             backoff: Backoff::default(),
             trouble: None,
-            next_poll: now,
-            next_full: next_full_look(now, chance()),
+            next_full: next_full_look(now),
             patrol: None,
+            writes: None,
             last: None,
             overview: None,
+            is_read: false,
         }
     }
 
     /// Where its work is done.
     pub fn place(&self) -> &Workplace {
         &self.place
-    }
-
-    /// Between two polls.
-    pub fn period(&self) -> Duration {
-        self.period
     }
 
     /// Whether it works by itself.
@@ -150,8 +148,7 @@ impl TaskRun {
 
     /// Takes over settings. What is open is closed when they differ.
     pub fn set(&mut self, place: Workplace, paused: bool, now: Instant) {
-        let period = place.values.number(place.service.descriptor(), "poll");
-        self.period = Duration::from_secs(period.clamp(1, 86_400).into());
+        self.pace.set(period(&place), now);
         let same = place.task == self.place.task
             && place.values == self.place.values
             && place.transfers == self.place.transfers
@@ -207,6 +204,7 @@ impl TaskRun {
     }
 
     fn begin_anew(&mut self, now: Instant) {
+        self.pace.stir(now);
         (self.hold, self.trouble, self.backoff) = (None, None, Backoff::default());
         self.want(Look { retry: true, ..full_look() }, now);
     }
@@ -214,8 +212,10 @@ impl TaskRun {
     /// Keeps it from working until a person acts.
     pub fn hold(&mut self, reason: Error, now: Instant) {
         tracing::warn!("task {} is on hold: {reason}", self.place.task.name);
-        let root = (reason.kind() == Kind::RootLost)
-            .then(|| LostRoot { seen: self.place.disk().identity().ok(), check: now + ROOT_CHECK });
+        let root = (reason.kind() == Kind::RootLost).then(|| LostRoot {
+            seen: self.place.disk().identity().ok(),
+            check: Slot::within(now, ROOT_CHECK),
+        });
         self.hold = Some(Hold { reason, root });
         self.close();
         self.watch = None;
@@ -234,6 +234,7 @@ impl TaskRun {
     pub fn sync(&mut self, approve: bool, reply: Reply, now: Instant) {
         self.hold = None;
         self.backoff = Backoff::default();
+        self.pace.stir(now);
         self.syncs.push(reply);
         self.want(Look { approve, retry: true, ..full_look() }, now);
     }
@@ -258,20 +259,44 @@ impl TaskRun {
     pub fn stirred(&mut self, now: Instant) {
         let Some(Sentry { watch, .. }) = &mut self.watch else { return };
         watch.read(now);
-        if watch.is_limited() {
-            self.limited(now);
+        if let Some(limit) = watch.limit() {
+            self.limited(limit, now);
         }
     }
 
-    /// Takes note of all that is due by now.
-    pub fn tick(&mut self, windows: &Windows, now: Instant) {
+    /// What it has to do that may wait a little.
+    pub fn slots(&self) -> impl Iterator<Item = Slot> {
+        let root = self.hold.as_ref().and_then(|hold| Some(hold.root.as_ref()?.check));
+        let patrol = self.patrol.map(|patrol| patrol.slot);
+        let full = Some(self.next_full);
+        let slots = if self.paused || self.rest.is_some() {
+            [None; 5]
+        } else if self.hold.is_some() {
+            [root, None, None, None, None]
+        } else {
+            [self.poll(), full, self.backoff.slot(), patrol, self.listening.slot()]
+        };
+        slots.into_iter().flatten()
+    }
+
+    /// The next poll of the service; `None` while something else does it.
+    fn poll(&self) -> Option<Slot> {
+        let pending = self.pending.as_ref().map(|(look, _)| look);
+        let running = self.running.as_ref().and_then(|running| running.look.as_ref());
+        let asks = [pending, running].into_iter().flatten().any(|look| look.remote);
+        let waits = self.is_active() && !asks && !self.listening.is_on();
+        waits.then(|| self.pace.slot())
+    }
+
+    /// Takes note of all that is due by now, or in this window.
+    pub fn tick(&mut self, window: &Window, now: Instant) {
         if self.paused || self.rest.is_some() {
             return;
         }
         if let Some(Hold { root: Some(root), .. }) = &mut self.hold
-            && root.check <= now
+            && window.takes(root.check)
         {
-            root.check = now + ROOT_CHECK;
+            root.check = Slot::within(now, ROOT_CHECK);
             let there = self.place.disk().identity().ok();
             if there.is_some() && there != root.seen {
                 self.begin_anew(now);
@@ -280,6 +305,28 @@ impl TaskRun {
         if self.hold.is_some() {
             return;
         }
+        self.tick_watch(now);
+        self.backoff.tick(window);
+        self.listening.tick(window);
+        if window.takes(self.next_full) {
+            self.next_full = next_full_look(now);
+            self.want(Look { remote: false, ..full_look() }, now);
+        }
+        if let Some(patrol) = self.patrol.as_mut().filter(|patrol| window.takes(patrol.slot)) {
+            // What it finds is known when it has ended.
+            patrol.looked(now, false);
+            // A look wakes a sleeping disk, and one that slept since the last look has nothing new.
+            if self.writes.as_mut().is_none_or(Writes::any) {
+                self.want_local(LocalLook::All, now);
+            }
+        }
+        if self.poll().is_some_and(|poll| window.takes(poll)) {
+            self.want_poll(now);
+        }
+    }
+
+    /// Takes the changes on the disk that have come to rest.
+    fn tick_watch(&mut self, now: Instant) {
         if let Some(changes) = self.watch.as_mut().and_then(|sentry| sentry.watch.take(now)) {
             self.backoff.hurry();
             self.want_local(
@@ -295,25 +342,10 @@ impl TaskRun {
             self.watch = None;
             self.want_local(LocalLook::All, now);
         }
-        if self.next_full <= now {
-            self.next_full = next_full_look(now, chance());
-            self.want(Look { remote: false, ..full_look() }, now);
-        }
-        if let Some(patrol) = self.patrol.as_mut().filter(|patrol| patrol.next <= now) {
-            // What it finds is known when it has ended.
-            patrol.looked(now, false);
-            self.want_local(LocalLook::All, now);
-        }
-        if self.next_poll <= now {
-            self.plan_poll(windows, now);
-            if !self.listening.is_on() {
-                self.want_poll(now);
-            }
-        }
     }
 
     /// Begins to listen to the service if it can be waited for and nothing else is to be done.
-    pub fn listen(&mut self, now: Instant, tell: impl FnOnce(u64, Result<bool>) + Send + 'static) {
+    pub fn listen(&mut self, now: Instant, tell: impl FnOnce(u64, Result<()>) + Send + 'static) {
         let idle = self.is_active() && self.running.is_none() && self.pending.is_none();
         if !idle || !self.listening.may_begin(now) {
             return;
@@ -325,28 +357,20 @@ impl TaskRun {
         }
     }
 
-    /// The service told that something changed, or that nothing did for a while.
-    pub fn heard(&mut self, number: u64, result: Result<bool>, now: Instant) {
-        if !self.listening.ended(number, &result, now) {
+    /// The service told that something changed, or couldn't be listened to.
+    pub fn heard(&mut self, number: u64, result: Result<()>, now: Instant) {
+        if !self.listening.ended(number, &result, now, chance()) {
             return;
         }
         if let Err(error) = &result {
             tracing::debug!("task {}: {error}", self.place.task.name);
         }
-        match (&self.engine, result) {
-            (Some(engine), Ok(false)) => self.ear = engine.ear(),
-            // The look tells what is wrong, if anything is.
-            _ => self.want_poll(now),
-        }
+        // The look tells what is wrong, if anything is.
+        self.want_poll(now);
     }
 
     fn want_poll(&mut self, now: Instant) {
         self.want(Look { remote: true, ..no_look() }, now);
-    }
-
-    /// Finds its place in the polling windows.
-    pub fn plan_poll(&mut self, windows: &Windows, now: Instant) {
-        self.next_poll = windows.next(now, self.period);
     }
 
     /// Since when it could work; `None` when it can't or needn't.
@@ -356,37 +380,27 @@ impl TaskRun {
         } else if !self.previews.is_empty() || !self.audits.is_empty() {
             Some(now)
         } else {
-            self.pending.as_ref().filter(|_| self.may_cycle(now)).map(|(_, since)| *since)
+            self.pending.as_ref().filter(|_| self.may_cycle()).map(|(_, since)| *since)
         }
     }
 
-    fn may_cycle(&self, now: Instant) -> bool {
-        let delayed = self.backoff.until().is_some_and(|until| until > now);
-        let by_itself = self.rest.is_none() && !delayed;
+    fn may_cycle(&self) -> bool {
+        let by_itself = self.rest.is_none() && self.backoff.slot().is_none();
         !self.paused && self.hold.is_none() && (by_itself || !self.syncs.is_empty())
     }
 
     /// When something is due next, after [`TaskRun::tick`] and apart from what is ready now.
     pub fn wake(&self, now: Instant) -> Option<Instant> {
-        if self.paused || self.rest.is_some() {
-            return None;
-        }
-        if let Some(hold) = &self.hold {
-            return hold.root.as_ref().map(|root| root.check);
-        }
-        let retry = self.backoff.until().filter(|until| *until > now && self.pending.is_some());
+        let slots = self.slots().map(|slot| slot.until());
         let watch = self.watch.as_ref().and_then(|sentry| sentry.watch.due());
-        let patrol = self.patrol.map(|patrol| patrol.next);
-        let poll = Some(self.next_poll).filter(|_| !self.listening.is_on());
-        let listen = self.listening.after().filter(|_| self.ear.is_some());
-        let dates = [poll, Some(self.next_full), retry, watch, patrol, listen];
-        dates.into_iter().flatten().min()
+        let listen = self.listening.after().filter(|after| self.ear.is_some() && *after > now);
+        slots.chain(watch).chain(listen).min()
     }
 
     /// Begins to do what is to be done.
-    pub fn start(&mut self, now: Instant, tell: impl Fn(News) + Send + 'static) -> Result<()> {
+    pub fn start(&mut self, tell: impl Fn(News) + Send + 'static) -> Result<()> {
         let (look, work, replies) = match self.pending.take() {
-            Some((look, _)) if self.may_cycle(now) => {
+            Some((look, _)) if self.may_cycle() => {
                 let work = Work::Cycle(look.clone());
                 (Some(look), work, std::mem::take(&mut self.syncs))
             }
@@ -431,12 +445,13 @@ impl TaskRun {
         if !self.is_active() {
             return;
         }
+        // The folder may be on another disk than before.
+        self.writes = Writes::below(&self.place.task.local);
         match watch.and_then(|watch| Ok(Sentry { waker: wake(&watch)?, watch })) {
             Ok(sentry) => {
-                if sentry.watch.is_limited() {
-                    self.limited(now);
-                } else {
-                    self.patrol = None;
+                match sentry.watch.limit() {
+                    Some(limit) => self.limited(limit, now),
+                    None => self.patrol = None,
                 }
                 self.watch = Some(sentry);
             }
@@ -444,22 +459,22 @@ impl TaskRun {
             Err(error) if matches!(error.kind(), Kind::RootLost | Kind::Cancelled) => {}
             Err(error) => {
                 tracing::warn!("task {}: {error}", self.place.task.name);
-                self.limited(now);
+                self.limited(Limit::Kernel, now);
             }
         }
     }
 
     /// A worker has ended.
-    pub fn ended(&mut self, engine: Option<Box<Engine>>, result: Result<Done>, now: Instant) {
+    pub fn ended(&mut self, left: Option<Box<Left>>, result: Result<Done>, now: Instant) {
         let Some(Running { look, replies, cancel, .. }) = self.running.take() else { return };
         // An engine that was told to stop doesn't start again.
-        let keep = self.is_active() && self.period < KEPT_OPEN;
         let was_stopped = cancel.is_cancelled();
-        if let Some(engine) = engine {
-            self.overview = Overview::of(engine.trees()).ok().or(self.overview.take());
-            let listens = self.is_active() && result.is_ok() && !was_stopped;
-            self.ear = engine.ear().filter(|_| listens);
-            self.engine = Some(engine).filter(|_| keep && !was_stopped);
+        if let Some(left) = left {
+            let Left { engine, overview, ear } = *left;
+            self.overview = overview.or(self.overview.take());
+            let keep = self.is_active() && !was_stopped;
+            self.ear = ear.filter(|_| keep && result.is_ok());
+            self.engine = Some(engine).filter(|_| keep);
         }
         match (&result, look) {
             (Ok(Done::Cycle(report)), Some(look)) => self.succeeded(report.clone(), &look, now),
@@ -502,8 +517,13 @@ impl TaskRun {
         }
         self.backoff = Backoff::default();
         self.trouble = None;
+        if look.remote {
+            self.polled(&report, look, now);
+        } else if found {
+            self.pace.stir(now);
+        }
         if matches!(look.local, LocalLook::All) {
-            self.next_full = next_full_look(now, chance());
+            self.next_full = next_full_look(now);
             if found && let Some(patrol) = &mut self.patrol {
                 patrol.looked(now, true);
             }
@@ -512,6 +532,16 @@ impl TaskRun {
             self.want(read_on(), now);
         }
         self.last = Some((SystemTime::now(), report));
+    }
+
+    fn polled(&mut self, report: &Report, look: &Look, now: Instant) {
+        let found = report.did_something();
+        let only_polled = matches!(look.local, LocalLook::Nothing) && !found;
+        if let Some(engine) = self.engine.as_ref().filter(|_| only_polled) {
+            let time = Duration::try_from_secs_f64(report.seconds).unwrap_or_default();
+            self.pace.learn(Cost { listed: engine.lists(), time });
+        }
+        self.pace.looked(now, found);
     }
 
     fn failed(&mut self, error: Error, now: Instant) {
@@ -527,13 +557,17 @@ impl TaskRun {
         }
     }
 
-    fn limited(&mut self, now: Instant) {
+    fn limited(&mut self, limit: Limit, now: Instant) {
         if self.patrol.is_some() {
             return;
         }
+        let why = match limit {
+            Limit::Kernel => "; raise fs.inotify.max_user_watches",
+            Limit::Memory => ", as that would take too much of this machine's memory",
+        };
         tracing::warn!(
-            "task {}: not all folders can be watched, so changes in some are found only by looking \
-             every few minutes; raise fs.inotify.max_user_watches",
+            "task {}: changes in some folders are found only by looking every few minutes: not all \
+             can be watched{why}",
             self.place.task.name
         );
         self.patrol = Some(Patrol::new(now));
@@ -594,7 +628,7 @@ impl TaskRun {
 
     /// When the service is polled next; `None` when it isn't.
     pub fn next_poll(&self) -> Option<Instant> {
-        (self.is_active() && !self.listening.is_on()).then_some(self.next_poll)
+        self.poll().map(|slot| slot.until())
     }
 
     /// Whether changes in some folders are found only by looking from time to time.
@@ -602,14 +636,17 @@ impl TaskRun {
         self.patrol.is_some()
     }
 
-    /// What its state tells; it is opened for that only if nothing is known of it yet.
+    /// What its state tells. It is read only while it is worked with, or once if nothing is known
+    /// of it yet.
     pub fn overview(&mut self) -> Option<Overview> {
-        let read = match self.trees() {
-            Some(trees) => Overview::of(trees).ok(),
-            None if self.overview.is_none() && self.running.is_none() => {
+        let opened = self.running.as_ref().and_then(|running| running.opened.as_ref());
+        let read = match opened {
+            Some((_, trees)) if !trees.is_resting() => Overview::of(trees).ok(),
+            _ if self.overview.is_none() && self.running.is_none() && !self.is_read => {
+                self.is_read = true;
                 admin::overview(&self.place.state, &self.place.task).ok().flatten()
             }
-            None => None,
+            _ => None,
         };
         self.overview = read.or(self.overview.take());
         let at_rest = self.paused || self.running.is_none() && self.pending.is_none();
@@ -618,6 +655,16 @@ impl TaskRun {
             up_to_date: overview.up_to_date && at_rest && well,
             ..overview
         })
+    }
+}
+
+/// The polling period of a task's connection.
+fn period(place: &Workplace) -> Period {
+    let seconds = place.values.number(place.service.descriptor(), "poll");
+    let period = Duration::from_secs(seconds.clamp(1, 86_400).into());
+    match place.values.given("poll") {
+        Some(_) => Period::Given(period),
+        None => Period::Usual(period),
     }
 }
 

@@ -1,12 +1,20 @@
 //! What the control plane does when, by a clock that the test sets.
 
+use super::worker::Done;
 use super::*;
+use crate::engine::Report;
+use crate::http::Cancel;
+use crate::local::Watch;
 use crate::model::{ConflictPolicy, Direction};
 use crate::rules::ScheduleChange;
-use crate::settings::{Entered, NewTask};
+use crate::settings::{Entered, NewTask, Secret};
 use serde_json::json;
 use std::cell::Cell;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::rc::Rc;
+use std::sync::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tz::TimeZone;
@@ -25,6 +33,23 @@ struct Stage {
     runtime: Runtime,
 }
 
+/// A task called `docs` over the connection `cloud`.
+fn docs(local: PathBuf) -> NewTask {
+    NewTask {
+        name: "docs".into(),
+        connection: "cloud".into(),
+        local,
+        remote: "/".into(),
+        direction: Direction::Both,
+        conflict: ConflictPolicy::Local,
+        consistency_check: false,
+        keep_removed: false,
+        recycle_days: 30,
+        filter: Default::default(),
+        settings: Vec::new(),
+    }
+}
+
 impl Stage {
     fn new(name: &str, schedule: &str) -> Stage {
         let name = format!("daemon-{name}-{}", std::process::id());
@@ -38,21 +63,8 @@ impl Stage {
             schedule: Some(ScheduleChange::parse(schedule).unwrap()),
             ..Entered::default()
         };
-        book.add_connection("cloud", "webdav", entered).unwrap();
-        let task = NewTask {
-            name: "docs".into(),
-            connection: "cloud".into(),
-            local: folder.join("nas"),
-            remote: "/".into(),
-            direction: Direction::Both,
-            conflict: ConflictPolicy::Local,
-            consistency_check: false,
-            keep_removed: false,
-            recycle_days: 30,
-            filter: Default::default(),
-            settings: Vec::new(),
-        };
-        book.add_task(task).unwrap();
+        book.add_connection("cloud", "webdav", None, entered).unwrap();
+        book.add_task(docs(folder.join("nas"))).unwrap();
         let unix = Rc::new(Cell::new(MORNING));
         let clock = unix.clone();
         let local = move || {
@@ -76,13 +88,61 @@ impl Stage {
         self.daemon.take(Event::Hour, Instant::now());
     }
 
+    /// Adds a task over a connection to this bucket, both of its name.
+    fn adds_bucket(&self, name: &str, address: &str, period: u64) {
+        let local = self.folder.join(name);
+        std::fs::create_dir(&local).unwrap();
+        let period = period.to_string();
+        let values = [
+            ("endpoint", address),
+            ("region", "here"),
+            ("bucket", name),
+            ("access-key", "key"),
+            ("poll", &period),
+        ];
+        let entered = Entered {
+            values: values.map(|(key, value)| (key.into(), value.into())).into(),
+            secrets: vec![("secret-key".into(), Secret::new("secret".into()))],
+            ..Entered::default()
+        };
+        let book = &self.daemon.book;
+        book.add_connection(name, "s3", None, entered).unwrap();
+        let task = NewTask { name: name.into(), connection: name.into(), ..docs(local) };
+        book.add_task(task).unwrap();
+    }
+
     /// Until the running work has ended.
     fn rests(&mut self) {
+        self.rests_at(Instant::now());
+    }
+
+    fn rests_at(&mut self, now: Instant) {
         let _inside = self.runtime.enter();
-        while self.daemon.tasks.values().any(TaskRun::is_running) {
+        while self.is_running() {
             let event = self.inbox.blocking_recv().unwrap();
-            self.daemon.take(event, Instant::now());
+            self.daemon.take(event, now);
         }
+    }
+
+    /// Does all that is due, in no time, and tells when something will be.
+    fn works(&mut self, now: Instant) -> Option<Instant> {
+        loop {
+            let wake = self.daemon.advance(now);
+            if !self.is_running() {
+                return wake;
+            }
+            self.rests_at(now);
+        }
+    }
+
+    /// Goes on for so long from now on, and tells how often it wakes.
+    fn goes_on(&mut self, now: &mut Instant, time: Duration) -> usize {
+        let (end, mut wakes) = (*now + time, 0);
+        while *now < end {
+            *now = self.works(*now).unwrap();
+            wakes += 1;
+        }
+        wakes
     }
 
     fn is_running(&self) -> bool {
@@ -92,13 +152,14 @@ impl Stage {
     fn asks(&mut self, request: serde_json::Value) -> oneshot::Receiver<Result<serde_json::Value>> {
         let (reply, answer) = oneshot::channel();
         let request = serde_json::from_value(request).unwrap();
-        self.daemon.answer(request, reply, Instant::now());
+        let asked = Asked { caller: Caller::Host, request, reply };
+        self.daemon.answer(asked, Instant::now());
         answer
     }
 
     /// The task's and the connection's status.
     fn status(&mut self) -> [serde_json::Value; 2] {
-        let status = self.daemon.status(Instant::now()).unwrap();
+        let status = self.daemon.status(&Caller::Host, Instant::now()).unwrap();
         [status["tasks"][0].clone(), status["connections"][0].clone()]
     }
 
@@ -217,8 +278,130 @@ fn a_new_limit_or_polling_period_stops_nothing() {
         let request = json!({ "request": "connection_set", "name": "cloud", "entered": entered });
         stage.asks(request).blocking_recv().unwrap().unwrap();
     }
-    assert_eq!(stage.daemon.tasks.values().next().unwrap().period(), Duration::from_secs(5));
     stage.rests();
     // Not that it was stopped.
     assert_eq!(sync.blocking_recv().unwrap().unwrap_err().kind(), Kind::Offline);
+}
+
+/// A service whose buckets are all empty, or answer with nonsense: its address, and which were
+/// listed.
+fn buckets() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let listed: Arc<Mutex<Vec<String>>> = Arc::default();
+    let seen = listed.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            let mut lines = BufReader::new(&stream).lines().map_while(std::io::Result::ok);
+            let line = lines.next().unwrap_or_default();
+            while lines.next().is_some_and(|line| !line.is_empty()) {}
+            let bucket = line.split(['/', '?']).nth(1).unwrap_or_default();
+            let body = match bucket.contains("nonsense") {
+                true => "nonsense",
+                false => "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
+            };
+            seen.lock().unwrap().push(bucket.to_owned());
+            let length = body.len();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n");
+            let reply = format!("{head}Connection: close\r\n\r\n{body}");
+            // The test may have ended.
+            let _ = (&stream).write_all(reply.as_bytes());
+        }
+    });
+    (address, listed)
+}
+
+/// Ten connections: their bucket, their polling period in seconds, and how often they are to be
+/// listed in an hour without news, where that is certain.
+const CONNECTIONS: [(&str, u64, Option<usize>); 10] = [
+    ("lost", 60, Some(0)),
+    ("limited", 60, Some(60)),
+    ("a-minute", 60, Some(60)),
+    ("more-than-that", 75, Some(60)),
+    ("nearly-two", 119, Some(60)),
+    ("two-minutes", 120, Some(30)),
+    ("five-minutes", 300, Some(12)),
+    ("ten-minutes", 600, Some(6)),
+    ("nonsense", 60, None),
+    ("more-nonsense", 900, None),
+];
+
+#[test]
+fn ten_connections_wake_it_once_a_window_whatever_they_wait_for() {
+    let (address, listed) = buckets();
+    // Its own connection never runs.
+    let mut stage = Stage::new("windows", "never");
+    for (name, period, _) in CONNECTIONS {
+        stage.adds_bucket(name, &address, period);
+    }
+    std::fs::remove_dir(stage.folder.join("lost")).unwrap();
+    let mut now = Instant::now();
+    stage.daemon.reload(now).unwrap();
+    stage.works(now);
+    let id = stage.daemon.book.task("limited").unwrap().id;
+    let limited = Error::new(Kind::Disk, "watching", "there are no more watches");
+    stage.daemon.hear(id, News::Watching(Err(limited)), now);
+
+    // In the first hour the pauses become what they are while nothing happens.
+    let hour = Duration::from_secs(HOUR);
+    stage.goes_on(&mut now, hour);
+    listed.lock().unwrap().clear();
+    assert_eq!(stage.goes_on(&mut now, hour), 60);
+    let listed = listed.lock().unwrap();
+    for (name, _, expected) in CONNECTIONS {
+        let times = listed.iter().filter(|bucket| *bucket == name).count();
+        assert!(expected.is_none_or(|expected| times == expected), "{name}: {times}");
+    }
+    let status = stage.daemon.status(&Caller::Host, now).unwrap();
+    for task in status["tasks"].as_array().unwrap() {
+        let name = task["name"].as_str().unwrap();
+        let state = match name {
+            "docs" => "suspended",
+            "lost" => "held",
+            _ if name.contains("nonsense") => "waiting",
+            _ => "idle",
+        };
+        assert_eq!(
+            (&task["state"], &task["watch_limited"]),
+            (&json!(state), &json!(name == "limited"))
+        );
+    }
+}
+
+#[test]
+fn where_not_all_can_be_watched_what_was_written_is_looked_for() {
+    let mut stage = Stage::new("patrol", "off");
+    let entered = json!({ "values": [["poll", "86400"]] });
+    let request = json!({ "request": "connection_set", "name": "cloud", "entered": entered });
+    stage.asks(request).blocking_recv().unwrap().unwrap();
+    let nas = stage.folder.join("nas");
+    std::fs::create_dir(nas.join("unwatched")).unwrap();
+    let waker = stage.runtime.spawn(async {}).abort_handle();
+    let now = Instant::now();
+    let task = stage.daemon.tasks.values_mut().next().unwrap();
+
+    let names = task.place().task.names(task.place().service.descriptor());
+    let mut small = Watch::new(task.place().disk(), names, &WatchBudget::new(1)).unwrap();
+    small.add_tree(&Cancel::default()).unwrap();
+    let refused = || Err(Error::new(Kind::Disk, "watching", "the kernel has no more"));
+    for watch in [refused(), Ok(Box::new(small))] {
+        let (tell, told) = std::sync::mpsc::channel();
+        task.start(move |news| drop(tell.send(news))).unwrap();
+        // Whatever came of it without a service.
+        assert!(told.iter().any(|news| matches!(news, News::Ended(..))));
+        task.ended(None, Ok(Done::Cycle(Report::default())), now);
+        assert_eq!(task.ready_since(now), None);
+
+        task.watching(watch, |_| Ok(waker.clone()), now);
+        assert!(task.is_limited());
+        let patrol = task.wake(now).unwrap();
+        assert!(patrol <= now + Duration::from_secs(600));
+        let file = File::create(nas.join("unwatched/file")).unwrap();
+        file.set_len(1).unwrap();
+        file.sync_all().unwrap();
+        let window = Window::at(patrol, task.slots());
+        task.tick(&window, patrol);
+        assert_eq!(task.ready_since(patrol), Some(patrol));
+    }
 }

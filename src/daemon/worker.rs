@@ -1,20 +1,19 @@
 //! The threads that do a task's work, one for each piece of it: an idle task has none.
 
-use crate::engine::{Engine, Finding, Intent, Look, Report, Scrutiny, Setup, Verified};
+use crate::admin::view::Overview;
+use crate::engine::{Ear, Engine, Finding, Intent, Look, Report, Scrutiny, Setup, Verified};
 use crate::error::{Error, Kind, Result};
 use crate::http::Cancel;
-use crate::local::{Disk, Watch};
+use crate::local::{Disk, Watch, WatchBudget};
 use crate::progress::Progress;
 use crate::remote::{self, Service};
 use crate::settings::Task;
 use crate::store::Trees;
+use crate::threads;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-/// The deepest call chains are of the engine and redb; folders are walked without recursion.
-const STACK_BYTES: usize = 512 << 10;
 /// Intents that a preview lists.
 const MOST_INTENTS: usize = 10_000;
 /// How long verifying keeps a task from being synced, and what it tells in that time.
@@ -35,6 +34,8 @@ pub struct Workplace {
     pub transfers: usize,
     /// Lines of history kept.
     pub history: u64,
+    /// The watches that it shares with other tasks.
+    pub watches: WatchBudget,
 }
 
 /// A piece of work.
@@ -68,7 +69,18 @@ pub enum News {
     /// The task is opened: how far it is and its state can be looked at meanwhile.
     Opened(Arc<Progress>, Arc<Trees>),
     /// The last of it.
-    Ended(Option<Box<Engine>>, Result<Done>),
+    Ended(Option<Box<Left>>, Result<Done>),
+}
+
+/// What a worker leaves behind, with all of the state that an idle task needs: it isn't read again
+/// before there is something to do.
+pub struct Left {
+    /// The opened task.
+    pub engine: Box<Engine>,
+    /// What its state tells.
+    pub overview: Option<Overview>,
+    /// What listens to the service from now on.
+    pub ear: Option<Ear>,
 }
 
 /// What was done.
@@ -85,8 +97,7 @@ impl Job {
     /// Does the work in a thread of its own.
     pub fn start(self, tell: impl Fn(News) + Send + 'static) -> Result<()> {
         let name = format!("task {}", self.place.task.id);
-        let thread = thread::Builder::new().name(name).stack_size(STACK_BYTES);
-        let spawned = thread.spawn(move || self.run(&tell));
+        let spawned = threads::named(name).spawn(move || self.run(&tell));
         spawned.map(drop).map_err(|error| Error::new(Kind::Busy, "starting a thread", error))
     }
 
@@ -102,7 +113,13 @@ impl Job {
             Ok(mut engine) => {
                 tell(News::Opened(engine.progress(), engine.trees().clone()));
                 let result = self.work.run(&mut engine);
-                tell(News::Ended(Some(engine), result));
+                let trees = engine.trees();
+                let overview = if trees.is_resting() { None } else { Overview::of(trees).ok() };
+                let ear = engine.ear();
+                if matches!(&result, Ok(Done::Cycle(report)) if !report.did_something()) {
+                    engine.rest();
+                }
+                tell(News::Ended(Some(Box::new(Left { engine, overview, ear })), result));
             }
             Err(error) => tell(News::Ended(None, Err(error))),
         }
@@ -117,7 +134,7 @@ impl Workplace {
 
     fn watch(&self, cancel: &Cancel) -> Result<Watch> {
         let names = self.task.names(self.service.descriptor());
-        let mut watch = Watch::new(self.disk(), names)?;
+        let mut watch = Watch::new(self.disk(), names, &self.watches)?;
         watch.add_tree(cancel)?;
         Ok(watch)
     }

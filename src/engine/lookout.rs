@@ -1,6 +1,6 @@
 //! Looking at the service: by its change feed from where the last look ended, else at everything.
 
-use super::{Engine, Intent, REMOTE_ROOT, Report};
+use super::{Engine, Intent, Report};
 use crate::error::{Kind, Result};
 use crate::model::Side;
 use crate::observe::{CURSOR, Follow, News, RenamedThere, Scope};
@@ -40,9 +40,16 @@ impl Engine {
         Some(Ear { remote: self.remote.clone(), cursor })
     }
 
+    /// Whether a look at the service lists everything, as it doesn't tell what changed.
+    pub fn lists(&self) -> bool {
+        self.remote.feed().is_none()
+    }
+
     /// Looks at the service, and follows on the disk what was renamed there.
     pub(super) fn observe_remote(&mut self, report: &mut Report) -> Result<()> {
         self.observe_remote_with(report, &mut |engine, renamed, report| {
+            // A look may begin with the service: nothing was asked of the disk then.
+            engine.prove_local_root(&engine.trees.snapshot()?)?;
             engine.follow_folder(renamed, report)
         })
     }
@@ -78,7 +85,7 @@ impl Engine {
             self.list_all(report, follow)?;
             return Ok(());
         };
-        let noted = self.noted_cursor()?;
+        let noted = if self.settled.get() { self.cursor.clone() } else { self.noted_cursor()? };
         // None is noted where everything has to be looked at, whatever is known here.
         let known = self.cursor.take();
         if let Some(cursor) = noted.map(|noted| known.unwrap_or(noted)) {
@@ -91,6 +98,7 @@ impl Engine {
                 Ok(None) => return self.note_cursor(None),
                 Err(error) if error.kind() == Kind::NotFound => {
                     tracing::info!(reason = error.reason(), "looking at everything anew");
+                    self.settled.set(false);
                     // It stays so, should this look come to no end and the cursor be known again.
                     self.note_cursor(None)?;
                 }
@@ -159,11 +167,9 @@ impl Engine {
         report: &mut Report,
         follow: &mut dyn FnMut(&Engine, &RenamedThere, &mut Report) -> Result<bool>,
     ) -> Result<Option<String>> {
-        let root = self.trees.snapshot()?.fact(REMOTE_ROOT)?.unwrap_or_default();
-        let root = String::from_utf8_lossy(&root);
         let observer = self.observer();
         let follow: &mut Follow<'_> = &mut |renamed| follow(self, renamed, report);
-        let news = News::new(&observer, self.remote.as_ref(), feed, &root, follow);
+        let news = News::new(&observer, self.remote.as_ref(), feed, follow);
         let next = news.take(cursor);
         report.unread(&observer);
         next
@@ -176,7 +182,9 @@ impl Engine {
         follow: &mut dyn FnMut(&Engine, &RenamedThere, &mut Report) -> Result<bool>,
     ) -> Result<bool> {
         let observer = self.observer();
-        let listed = observer.remote(self.remote.as_ref(), self.descriptor.listing);
+        let mut digests = self.digests.borrow_mut();
+        let listed = observer.remote(self.remote.as_ref(), self.descriptor.listing, &mut digests);
+        drop(digests);
         report.unread(&observer);
         // Folders that vanish are told by those they were in; only of the root it is an error.
         let seen = listed.map_err(|error| match error.kind() {

@@ -39,9 +39,11 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::execute::{Context, Down, Source, Up, Ways, drop_upload};
 use crate::http::{Cancel, Counters, Http};
-use crate::local::{Disk, DiskWriter};
+use crate::local::{Disk, DiskWriter, RootId};
 use crate::model::{Direction, ItemKind, RemotePrint, Side};
-use crate::observe::{CURSOR, Observer, ROOT_VERSION, RenamedHere, Scope, list_again};
+use crate::observe::{
+    CURSOR, Digests, Observer, REMOTE_ROOT, ROOT_VERSION, RenamedHere, Scope, list_again,
+};
 use crate::plan::Step;
 use crate::progress::Progress;
 use crate::remote::{self, Descriptor, Listing, Place, Remote, Service};
@@ -66,8 +68,6 @@ const ROOT_FORMAT: u8 = 1;
 const SENDING: &str = "sending";
 /// Fact: the identity of the local root.
 const LOCAL_ROOT: &str = "local-root";
-/// Fact: the remote root has been there, and the id it had.
-const REMOTE_ROOT: &str = "remote-root-seen";
 /// Fact: the revision of the task's settings that the items were planned by.
 const REVISION: &str = "revision";
 /// Fact: a cycle under these settings has looked at all of both sides.
@@ -98,6 +98,13 @@ pub struct Engine {
     followed: RefCell<Vec<(String, String)>>,
     /// The remote root proved to be the one that was linked.
     proved: bool,
+    /// What the last look at the service's listings saw.
+    digests: RefCell<Digests>,
+    /// Both sides are as agreed as far as anybody knows, and what is known here is what the state
+    /// says: as long as the service has no news, a poll needs neither the state nor the disk.
+    settled: Cell<bool>,
+    /// Items that are skipped, as of the last cycle that looked at the state.
+    skipped: u64,
     recent: RefCell<Recent>,
     full: RefCell<Full>,
     /// The last day on which the recycle area couldn't be read or cleared.
@@ -118,6 +125,14 @@ pub struct Look {
     /// About how many bytes of files that look unchanged to read again, where the task has the
     /// consistency check.
     pub verify: u64,
+}
+
+impl Look {
+    /// Whether only the service is asked whether there is something new.
+    fn is_poll(&self) -> bool {
+        let Look { local, remote, approve, retry, verify } = self;
+        matches!(local, LocalLook::Nothing) && *remote && !approve && !retry && *verify == 0
+    }
 }
 
 /// Which part of the disk a cycle looks at.
@@ -252,6 +267,9 @@ impl Engine {
             followed: RefCell::default(),
             proved: false,
             recent: RefCell::default(),
+            digests: RefCell::default(),
+            settled: Cell::default(),
+            skipped: 0,
             full: RefCell::default(),
             unable: Cell::default(),
         }
@@ -276,18 +294,18 @@ impl Engine {
         let result = self.guarded(|engine| {
             let result = engine.run(look, &mut report);
             match &result {
-                Ok(()) => result,
-                Err(error) => engine.note_end(error).and(result),
+                Err(error) if !engine.settled.get() => engine.note_end(error).and(result),
+                _ => result,
             }
         });
-        self.unsure = result.is_err();
+        self.unsure = result.is_err() && !self.settled.get();
         result?;
         let after = self.counts();
         report.requests = after[0] - before[0];
         report.bytes_up = after[1] - before[1];
         report.bytes_down = after[2] - before[2];
         report.seconds = self.clock.running().saturating_sub(begun).as_secs_f64();
-        report.skipped = self.trees.snapshot()?.skipped_count()?;
+        report.skipped = self.skipped;
         Ok(report)
     }
 
@@ -297,8 +315,10 @@ impl Engine {
             let trees = engine.trees.clone();
             // What is known beside the state is taken back with it.
             let before = (engine.cursor.clone(), engine.proved, engine.unsure);
+            engine.settled.set(false);
             let report = trees.trial(|| engine.look_ahead(each));
             (engine.cursor, engine.proved, engine.unsure) = before;
+            engine.digests.take();
             report
         })
     }
@@ -315,12 +335,25 @@ impl Engine {
     }
 
     fn run(&mut self, look: &Look, report: &mut Report) -> Result<()> {
+        let polled = self.settled.get() && look.is_poll();
+        if polled {
+            let result = self.observe_remote(report);
+            if self.settled.get() {
+                if let Err(error) = &result {
+                    // To be without the service for a while is no news.
+                    self.settled.set(error.kind().reaction() == Reaction::Wait);
+                }
+                return result;
+            }
+            result?;
+        }
+        self.settled.set(false);
         self.check_origin()?;
         self.check_roots(true)?;
         self.check_revision()?;
         let mut followed = self.followed.take();
         let asked = look.remote || self.unsure;
-        if asked {
+        if asked && (!polled || self.unsure) {
             self.observe_remote(report)?;
         }
         let renamed = match &look.local {
@@ -365,7 +398,37 @@ impl Engine {
             self.write_cursor(&mut batch)?;
         }
         batch.trim_history()?;
-        batch.commit()
+        batch.commit()?;
+        self.settle(report)
+    }
+
+    /// Notes whether there is nothing to do until something changes.
+    fn settle(&mut self, report: &Report) -> Result<()> {
+        let snapshot = self.trees.snapshot()?;
+        self.skipped = snapshot.skipped_count()?;
+        let left = report.errors + report.held > 0
+            || report.unverified
+            || snapshot.dirty_count()? > 0
+            || snapshot.transfers()?.next().is_some()
+            || !snapshot.holds()?.is_empty();
+        let noted = self.noted_cursor()?;
+        let follows = self.lists() || noted.is_some();
+        self.cursor = noted.map(|noted| self.cursor.take().unwrap_or(noted));
+        self.digests.get_mut().note_root(snapshot.fact(ROOT_VERSION)?);
+        self.settled.set(!left && follows);
+        Ok(())
+    }
+
+    /// Whether nothing is to be done until something changes.
+    pub fn is_settled(&self) -> bool {
+        self.settled.get()
+    }
+
+    /// Closes the state until it is needed again, if nothing is to be done until something changes.
+    pub fn rest(&self) {
+        if self.is_settled() {
+            self.trees.rest();
+        }
     }
 
     /// Makes passes until nothing more comes of them.
@@ -503,6 +566,7 @@ impl Engine {
             cancel: &self.cancel,
             now: self.clock.now(),
             unread: RefCell::default(),
+            settled: &self.settled,
         }
     }
 
@@ -537,22 +601,29 @@ impl Engine {
         batch: &mut Batch<'_>,
         link: bool,
     ) -> Result<()> {
-        let id = self.disk().hold()?;
-        match snapshot.fact(LOCAL_ROOT)? {
-            None => batch.set_fact(LOCAL_ROOT, Some(encode(ROOT_FORMAT, &id)?)),
-            Some(known) if decode::<crate::local::RootId>(ROOT_FORMAT, &known)? == id => {}
-            Some(_) => {
-                let what = format!("local folder {}", self.task.local.display());
-                return Err(Error::new(Kind::RootLost, what, "it isn't the one that was linked")
-                    .remedy(
-                        "mount its volume; if it was really moved, set the task's local folder anew",
-                    ));
-            }
+        let id = self.prove_local_root(snapshot)?;
+        if snapshot.fact(LOCAL_ROOT)?.is_none() {
+            batch.set_fact(LOCAL_ROOT, Some(encode(ROOT_FORMAT, &id)?));
         }
         if !self.descriptor.folders_implied {
             self.check_remote_root(snapshot, batch, link)?;
         }
         Ok(())
+    }
+
+    /// Proves that the local root is the one that the task was linked with, if it was.
+    fn prove_local_root(&self, snapshot: &Snapshot) -> Result<RootId> {
+        let id = self.disk().hold()?;
+        let known = snapshot.fact(LOCAL_ROOT)?;
+        match known.map(|known| decode::<RootId>(ROOT_FORMAT, &known)).transpose()? {
+            Some(known) if known != id => {
+                let what = format!("local folder {}", self.task.local.display());
+                Err(Error::new(Kind::RootLost, what, "it isn't the one that was linked").remedy(
+                    "mount its volume; if it was really moved, set the task's local folder anew",
+                ))
+            }
+            _ => Ok(id),
+        }
     }
 
     /// A service that keeps folders tells by itself when the root is lost; here it is made when a

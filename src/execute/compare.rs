@@ -1,6 +1,6 @@
 //! Finding out whether two contents are the same, and keeping the loser when they aren't.
 
-use super::down::Fetched;
+use super::down::{Fetched, too_long};
 use super::hashing::{Hasher, fingerprint, sums};
 use super::{BUFFER_BYTES, Context, Done, Down, Job, Sent, Source, Up, down, missing_side, up};
 use crate::content::Content;
@@ -128,12 +128,17 @@ fn keep_here(context: &Context<'_>, up: &Up, down: &Down, job: &Job) -> Result<K
     for attempt in 0..NAMES {
         let name = loser_name(&job.path, remote.mtime, &remote.version, attempt);
         match arrival.land(&name, None, remote.mtime) {
-            Ok(print) => return Ok(Kept { name, print: Some(print), content }),
+            Ok(print) => {
+                // Nothing else has this content once the local file is sent.
+                down.disk.sync_name(&name)?;
+                return Ok(Kept { name, print: Some(print), content });
+            }
             Err(error) if error.kind() == Kind::Exists => {
                 let there = local_file(&up.disk, &name)?;
                 if let Some(there) = there
                     && fingerprint(&there, context.cancel)? == content
                 {
+                    down.disk.sync_name(&name)?;
                     arrival.discard()?;
                     return Ok(Kept { name, print: None, content });
                 }
@@ -225,10 +230,11 @@ fn agreed(job: &Job, content: Fingerprint) -> Result<Done> {
 /// contents of one size may well be of the same second.
 fn compare(context: &Context<'_>, disk: &Disk, source: &Source, job: &Job) -> Result<Likeness> {
     let (local, remote) = sides(job)?;
+    // What is done about a conflict stays, so the file that it is with has to, too.
+    let file = up::open_at_rest(context, disk, &job.path, &local)?;
     if remote.size > local.size {
         return Ok(Likeness::Different);
     }
-    let file = up::open_at_rest(context, disk, &job.path, &local)?;
     if remote.size == local.size
         && let Some(entry) = source.stat(job.place())?
         && let Some(told) = entry.hash
@@ -238,16 +244,22 @@ fn compare(context: &Context<'_>, disk: &Disk, source: &Source, job: &Job) -> Re
         return Ok(if same { Likeness::Same(content) } else { Likeness::Different });
     }
     let what = format!("comparing {}", job.path);
-    let mut download = source.read(job.place(), &remote.version, 0)?;
+    let mut download = source.read(job.place(), &remote.version, 0..u64::MAX)?;
     let mut theirs = vec![0; BUFFER_BYTES];
     let mut ours = vec![0; BUFFER_BYTES];
     let mut hasher = Hasher::new();
     let mut at = 0;
-    while at < remote.size {
+    loop {
         context.cancel.check()?;
         let count = download.reader.read(&mut theirs).map_err(|error| read_error(&what, error))?;
-        if count == 0 {
+        if count as u64 > remote.size - at {
+            return Err(too_long(&what));
+        }
+        if count == 0 && at < remote.size {
             return Err(Error::new(Kind::Offline, what, "the connection ended early"));
+        }
+        if count == 0 {
+            break;
         }
         read_exact_at(&file, &mut ours[..count], at)?;
         if ours[..count] != theirs[..count] {
@@ -272,7 +284,7 @@ fn same_remote(context: &Context<'_>, source: &Source, a: Place<'_>, b: Place<'_
     }
     let hash = |place: Place<'_>, entry: &Entry| {
         let path = place.path;
-        let mut reader = source.read(place, &entry.print.version, 0)?.reader;
+        let mut reader = source.read(place, &entry.print.version, 0..u64::MAX)?.reader;
         let mut hasher = Hasher::new();
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {

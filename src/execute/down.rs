@@ -1,6 +1,7 @@
 //! Fetching files.
 
-use super::hashing::Sums;
+use super::hashing::Summer;
+use super::ranges::{self, Ranges};
 use super::{BUFFER_BYTES, Context, DOWNLOAD_FORMAT, Done, Down, Job, missing_side, up};
 use crate::error::{Error, Kind, Result};
 use crate::http::read_error;
@@ -72,35 +73,50 @@ pub(super) fn fetch(context: &Context<'_>, down: &Down, job: &Job) -> Result<(Ar
     let mut arrival = down.writer.arrive(&arrival_name(job, planned))?;
     let sized = planned.known_size().is_some();
     let transfer = context.progress.transfer(&job.path, planned.known_size().unwrap_or(0));
-    let mut sums = Sums::new(context.hash);
-    let mut at = resume(context, job, &mut arrival, &mut |bytes| sums.update(bytes))?;
+    let mut summer = Summer::new(context.hash, planned.known_size())?;
+    let mut at = resume(context, job, &mut arrival, &mut summer)?;
     transfer.advance(at);
 
     let what = format!("downloading {}", job.path);
     let result = (|| {
-        let mut source = down.remote.read(job.place(), &planned.version, at)?;
+        let span = ranges::first(at, planned);
+        let mut source = down.remote.read(job.place(), &planned.version, span)?;
         if sized && source.entry.print.size != planned.size {
             let told = source.entry.print.size;
             let cause = format!("it was listed with {} bytes and has {told}", planned.size);
             return Err(Error::new(Kind::Changed, what.clone(), cause));
         }
-        let mut buffer = vec![0; BUFFER_BYTES];
-        while at < planned.size {
-            context.cancel.check()?;
-            let count =
-                source.reader.read(&mut buffer).map_err(|error| read_error(&what, error))?;
-            if count == 0 && !sized {
-                break;
+        if source.entry.hash.is_none() {
+            summer.only_fingerprint();
+        }
+        if source.end < planned.size {
+            let (arrival, transfer, entry) = (&arrival, &transfer, source.entry.clone());
+            let what = &*what;
+            let ranges = Ranges { context, down, job, planned, arrival, transfer, what };
+            return ranges.fetch(source, &mut at, &mut summer).map(|()| entry);
+        }
+        let mut ended = false;
+        while !ended {
+            let (mut buffer, mut filled) = (summer.buffer()?, 0);
+            while filled < buffer.len() && !ended {
+                context.cancel.check()?;
+                let count = source.reader.read(&mut buffer[filled..]);
+                let count = count.map_err(|error| read_error(&what, error))?;
+                if count as u64 > planned.size - at {
+                    return Err(too_long(&what));
+                }
+                let bytes = &buffer[filled..filled + count];
+                arrival.write_all(bytes).map_err(|error| Error::disk(&what, error))?;
+                transfer.advance(count as u64);
+                at += count as u64;
+                filled += count;
+                ended = count == 0;
             }
-            if count == 0 {
-                let cause = format!("{at} of {} bytes came", planned.size);
-                return Err(Error::new(Kind::Offline, what.clone(), cause));
-            }
-            let count = count.min(usize::try_from(planned.size - at).unwrap_or(count));
-            arrival.write_all(&buffer[..count]).map_err(|error| Error::disk(&what, error))?;
-            sums.update(&buffer[..count]);
-            transfer.advance(count as u64);
-            at += count as u64;
+            summer.sum(buffer, filled)?;
+        }
+        if sized && at < planned.size {
+            let cause = format!("{at} of {} bytes came", planned.size);
+            return Err(Error::new(Kind::Offline, what.clone(), cause));
         }
         Ok(source.entry)
     })();
@@ -111,7 +127,7 @@ pub(super) fn fetch(context: &Context<'_>, down: &Down, job: &Job) -> Result<(Ar
             return Err(error);
         }
     };
-    let (content, ours) = sums.finish();
+    let (content, ours) = summer.finish()?;
     if let (Some(told), Some(ours)) = (entry.hash, ours)
         && told != ours
     {
@@ -121,6 +137,10 @@ pub(super) fn fetch(context: &Context<'_>, down: &Down, job: &Job) -> Result<(Ar
     let mut remote = planned.clone();
     remote.mtime = entry.print.mtime.or(remote.mtime);
     Ok((arrival, Fetched { remote, content }))
+}
+
+pub(super) fn too_long(what: &str) -> Error {
+    Error::new(Kind::Protocol, what, "more bytes came than the file has")
 }
 
 /// The same for every attempt at this version of this file.
@@ -136,7 +156,7 @@ fn resume(
     context: &Context<'_>,
     job: &Job,
     arrival: &mut Arrival,
-    each: &mut dyn FnMut(&[u8]),
+    summer: &mut Summer,
 ) -> Result<u64> {
     let note = context.trees.snapshot()?.transfer(&job.key)?;
     let noted = note.and_then(|row| decode::<(String, u64)>(DOWNLOAD_FORMAT, &row).ok());
@@ -150,16 +170,16 @@ fn resume(
         return Ok(0);
     }
     arrival.rewind();
-    let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         context.cancel.check()?;
+        let mut buffer = summer.buffer()?;
         let count = arrival
             .read(&mut buffer)
             .map_err(|error| Error::disk(format!("downloading {}", job.path), error))?;
+        summer.sum(buffer, count)?;
         if count == 0 {
             return Ok(length);
         }
-        each(&buffer[..count]);
     }
 }
 
@@ -175,7 +195,7 @@ fn keep_or_discard(
     let name = job.remote.as_ref().map(|print| arrival_name(job, print));
     match name {
         Some(name) if again && length >= BUFFER_BYTES as u64 => {
-            arrival.keep()?;
+            arrival.keep(length)?;
             let mut batch = context.trees.batch()?;
             batch.set_transfer(job.key.clone(), Some(encode(DOWNLOAD_FORMAT, &(name, length))?))?;
             batch.commit()

@@ -2,13 +2,22 @@
 
 use super::BUFFER_BYTES;
 use crate::content::{Content, next_bytes};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::hash::{Hash, HashKind, HashSum};
 use crate::http::Cancel;
 use crate::model::Fingerprint;
 use crate::progress::Transfer;
+use crate::threads;
 use ring::digest::{self, SHA256};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// From this size on a thread of its own is worth its while.
+const LARGE: u64 = 1 << 20;
+/// Buffers of a large content: one that is filled, one that is summed, and some between them.
+const BUFFERS: usize = 4;
 
 /// Computes a content's fingerprint.
 pub(super) struct Hasher(digest::Context);
@@ -39,6 +48,11 @@ impl Sums {
         Sums(Hasher::new(), kind.map(HashSum::new))
     }
 
+    /// Goes on without the service's hash, which nobody will ask for.
+    pub fn only_fingerprint(&mut self) {
+        self.1 = None;
+    }
+
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
         if let Some(sum) = &mut self.1 {
@@ -49,6 +63,101 @@ impl Sums {
     pub fn finish(self) -> (Fingerprint, Option<Hash>) {
         (self.0.finish(), self.1.map(HashSum::finish))
     }
+}
+
+/// Sums what is put into its buffers: that of a large content in a thread of its own, while more
+/// comes.
+pub(super) enum Summer {
+    Here(Box<Sums>, Vec<u8>),
+    Beside(Beside),
+}
+
+pub(super) struct Beside {
+    /// Those that may be filled.
+    buffers: Receiver<Piece>,
+    work: SyncSender<Piece>,
+    /// See [`Sums::only_fingerprint`].
+    only_fingerprint: Arc<AtomicBool>,
+    thread: JoinHandle<Box<Sums>>,
+}
+
+/// A buffer, and how much of it is filled.
+type Piece = (Vec<u8>, usize);
+
+impl Summer {
+    /// For a content of this size, if it is known.
+    pub fn new(kind: Option<HashKind>, size: Option<u64>) -> Result<Self> {
+        let mut sums = Box::new(Sums::new(kind));
+        if size.is_none_or(|size| size < LARGE) {
+            return Ok(Summer::Here(sums, vec![0; BUFFER_BYTES]));
+        }
+        let (work, pieces) = sync_channel::<Piece>(BUFFERS);
+        let (give_back, buffers) = sync_channel(BUFFERS);
+        for _ in 0..BUFFERS {
+            // There is room for all of them.
+            let _ = give_back.try_send((vec![0; BUFFER_BYTES], 0));
+        }
+        let only_fingerprint = Arc::new(AtomicBool::new(false));
+        let told = only_fingerprint.clone();
+        let sum = move || {
+            for (buffer, filled) in pieces {
+                if told.load(Relaxed) {
+                    sums.only_fingerprint();
+                }
+                sums.update(&buffer[..filled]);
+                // Nobody waits for it when everything has come.
+                let _ = give_back.try_send((buffer, 0));
+            }
+            sums
+        };
+        let thread = threads::named("sums").spawn(sum);
+        let thread = thread.map_err(|error| Error::disk("starting a thread", error))?;
+        Ok(Summer::Beside(Beside { buffers, work, only_fingerprint, thread }))
+    }
+
+    /// A buffer to be filled.
+    pub fn buffer(&mut self) -> Result<Vec<u8>> {
+        match self {
+            Summer::Here(_, buffer) => Ok(std::mem::take(buffer)),
+            Summer::Beside(Beside { buffers, .. }) => {
+                buffers.recv().map(|(buffer, _)| buffer).map_err(|_| lost())
+            }
+        }
+    }
+
+    /// Sums the first `filled` bytes of a buffer.
+    pub fn sum(&mut self, buffer: Vec<u8>, filled: usize) -> Result<()> {
+        match self {
+            Summer::Here(sums, own) => {
+                sums.update(&buffer[..filled]);
+                *own = buffer;
+                Ok(())
+            }
+            Summer::Beside(Beside { work, .. }) => work.send((buffer, filled)).map_err(|_| lost()),
+        }
+    }
+
+    /// See [`Sums::only_fingerprint`].
+    pub fn only_fingerprint(&mut self) {
+        match self {
+            Summer::Here(sums, _) => sums.only_fingerprint(),
+            Summer::Beside(beside) => beside.only_fingerprint.store(true, Relaxed),
+        }
+    }
+
+    pub fn finish(self) -> Result<(Fingerprint, Option<Hash>)> {
+        match self {
+            Summer::Here(sums, _) => Ok(sums.finish()),
+            Summer::Beside(Beside { work, thread, .. }) => {
+                drop(work);
+                thread.join().map(|sums| sums.finish()).map_err(|_| lost())
+            }
+        }
+    }
+}
+
+fn lost() -> Error {
+    Error::new(Kind::State, "summing a file", "its thread ended")
 }
 
 /// Reads a whole content, telling each piece.

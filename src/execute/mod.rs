@@ -11,6 +11,7 @@ mod compare;
 mod down;
 mod hashing;
 mod pool;
+mod ranges;
 mod up;
 
 pub(crate) use hashing::{fingerprint, sums};
@@ -29,6 +30,7 @@ use crate::progress::Progress;
 use crate::remote::{Download, Entry, Place, Remote, Removal, Resume};
 use crate::rules::Day;
 use crate::store::{Key, Synced, Trees, decode, encode};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes moved at once.
@@ -66,8 +68,8 @@ impl Source {
         Ok(entry.filter(|entry| entry.kind == ItemKind::File))
     }
 
-    fn read(&self, place: Place<'_>, version: &Version, from: u64) -> Result<Download> {
-        self.0.read(place, version, from)
+    fn read(&self, place: Place<'_>, version: &Version, bytes: Range<u64>) -> Result<Download> {
+        self.0.read(place, version, bytes)
     }
 }
 

@@ -35,7 +35,12 @@ pub(super) fn send(
     print: LocalPrint,
     replaced: Option<&RemotePrint>,
 ) -> Result<Sent> {
-    let file = open_at_rest(context, &up.disk, &job.path, &print)?;
+    rest(context, &print)?;
+    let file = up.disk.open(&job.path, &print)?;
+    if is_fresh(context, &print) {
+        // Before what became of it is told, its name is durable, too.
+        file.make_durable_soon()?;
+    }
     let transfer = context.progress.transfer(&job.path, print.size);
     let kind = context.hash.filter(|_| context.verifies);
     let tee = Tee::new(&file, &transfer, kind);
@@ -90,11 +95,15 @@ pub(super) fn open_at_rest(
 ) -> Result<LocalFile> {
     rest(context, print)?;
     let file = disk.open(path, print)?;
-    let age = context.clock.now().saturating_sub(print.ctime).unsigned_abs();
-    if Duration::from_nanos(age) < FRESH {
+    if is_fresh(context, print) {
         file.make_durable()?;
     }
     Ok(file)
+}
+
+fn is_fresh(context: &Context<'_>, print: &LocalPrint) -> bool {
+    let age = context.clock.now().saturating_sub(print.ctime).unsigned_abs();
+    Duration::from_nanos(age) < FRESH
 }
 
 /// Waits until the file's times are sure to betray the next write.

@@ -21,6 +21,7 @@ use crate::error::{Error, Kind, Result};
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::io::{self, BufReader, Read};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
@@ -89,6 +90,7 @@ pub struct Http {
     counters: Arc<Counters>,
     /// What to add to our clock to get the service's, in seconds.
     skew: Arc<AtomicI64>,
+    connections: usize,
 }
 
 /// One request.
@@ -212,8 +214,9 @@ impl Reply {
     /// The body as a stream. Ends with an error when fewer bytes come than announced.
     pub fn into_reader(self) -> impl Read + Send + 'static {
         let Reply { body, cancel, traffic, counters, .. } = self;
+        let left = body.content_length();
         let inner = body.into_with_config().limit(u64::MAX).reader();
-        ReplyReader { inner, cancel, traffic, counters }
+        ReplyReader { inner, left, cancel, traffic, counters }
     }
 
     /// The whole body of a small reply.
@@ -249,17 +252,23 @@ impl Reply {
 
     /// The start of the body as text, for an error message: never fails, never long.
     pub fn excerpt(self) -> String {
-        let mut bytes = Vec::new();
+        let (mut bytes, mut reader) = (Vec::new(), self.into_reader());
         // What can't be read of an error's explanation is simply not shown.
-        let _ = self.into_reader().take(4096).read_to_end(&mut bytes);
+        let _ = (&mut reader).take(4096).read_to_end(&mut bytes);
+        drain(reader);
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Reads and drops the body so that its connection can be used again.
     pub fn drain(self) {
-        // A body that can't be read costs a connection, nothing else.
-        let _ = io::copy(&mut self.into_reader().take(REPLY_LIMIT), &mut io::sink());
+        drain(self.into_reader());
     }
+}
+
+/// Reads and drops what is left of a small reply's body, so that its connection can be used again.
+pub fn drain(reader: impl Read) {
+    // A body that can't be read costs a connection, nothing else.
+    let _ = io::copy(&mut reader.take(REPLY_LIMIT), &mut io::sink());
 }
 
 impl Http {
@@ -292,7 +301,13 @@ impl Http {
         let of_agent = agent.clone();
         cancel.on_cancel(move || of_agent.clone().shutdown());
         let traffic = options.traffic.clone();
-        Ok(Http { agent, cancel, traffic, counters: Arc::default(), skew: Arc::default() })
+        let (counters, skew) = (Arc::default(), Arc::default());
+        Ok(Http { agent, cancel, traffic, counters, skew, connections: options.connections })
+    }
+
+    /// Most connections that are kept open.
+    pub fn connections(&self) -> usize {
+        self.connections
     }
 
     /// What went over the wire so far.
@@ -483,6 +498,8 @@ impl<R: Read> Read for RequestReader<'_, R> {
 /// A reply's body as it comes.
 struct ReplyReader<R> {
     inner: R,
+    /// Bytes that are to come, where that was announced.
+    left: Option<u64>,
     cancel: Cancel,
     traffic: Arc<Traffic>,
     counters: Arc<Counters>,
@@ -493,6 +510,11 @@ impl<R: Read> Read for ReplyReader<R> {
         self.cancel.check().map_err(io::Error::other)?;
         let most = buffer.len().min(self.traffic.down.chunk());
         let count = self.inner.read(&mut buffer[..most])?;
+        self.left = self.left.map(|left| left.saturating_sub(count as u64));
+        // The connection is given back when the end is seen, which takes no waiting here.
+        if self.left == Some(0) && count > 0 {
+            self.inner.read(&mut [0])?;
+        }
         self.traffic.down.pass(count, &self.cancel).map_err(io::Error::other)?;
         self.counters.bytes_down.fetch_add(count as u64, Relaxed);
         Ok(count)
@@ -505,6 +527,25 @@ pub fn read_error(what: &str, error: io::Error) -> Error {
         Ok(own) => own,
         Err(error) => Error::new(Kind::Offline, what, format!("the reply broke off ({error})")),
     }
+}
+
+/// The `Range` that asks for these bytes of a file, up to its last where the end is `u64::MAX`;
+/// `None` for all of them.
+pub fn range(bytes: &Range<u64>) -> Option<String> {
+    match (bytes.start, bytes.end) {
+        (0, u64::MAX) => None,
+        (start, u64::MAX) => Some(format!("bytes={start}-")),
+        (start, end) => Some(format!("bytes={start}-{}", end.saturating_sub(1))),
+    }
+}
+
+/// Which bytes a `Content-Range` says they are, and the whole file's size if it is told.
+pub fn content_range(value: &str) -> Option<(Range<u64>, Option<u64>)> {
+    let (range, size) = value.trim().strip_prefix("bytes")?.trim_start().split_once('/')?;
+    let (start, last) = range.split_once('-')?;
+    let (start, last) = (start.trim().parse::<u64>().ok()?, last.trim().parse::<u64>().ok()?);
+    let (end, size) = (last.checked_add(1)?, size.trim().parse().ok());
+    (start < end && size.is_none_or(|size| end <= size)).then_some((start..end, size))
 }
 
 /// Seconds since 1970 of an HTTP date.
@@ -614,5 +655,34 @@ fn untrusted(what: &str, host: &str, cause: &rustls::Error) -> Error {
             format!("the certificate of {host} isn't trusted ({cause})"),
         ),
         _ => Error::new(Kind::Offline, what, format!("no secure connection to {host} ({cause})")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_asked_for_and_understood() {
+        assert_eq!(range(&(0..u64::MAX)), None);
+        assert_eq!(range(&(5..u64::MAX)).as_deref(), Some("bytes=5-"));
+        assert_eq!(range(&(0..10)).as_deref(), Some("bytes=0-9"));
+        assert_eq!(content_range("bytes 5-9/10"), Some((5..10, Some(10))));
+        assert_eq!(content_range("bytes 5-8/10"), Some((5..9, Some(10))));
+        assert_eq!(content_range("bytes 5-9/*"), Some((5..10, None)));
+        for wrong in [
+            "",
+            "bytes",
+            "bytes 5/10",
+            "bytes */10",
+            "5-9/10",
+            "items 0-1/2",
+            "bytes 9-5/6",
+            "bytes 5-10/10",
+            "bytes 0-18446744073709551615/0",
+            "bytes -5-9/10",
+        ] {
+            assert_eq!(content_range(wrong), None, "{wrong}");
+        }
     }
 }

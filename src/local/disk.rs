@@ -28,7 +28,12 @@ pub struct Disk {
     root: PathBuf,
     /// The root itself, so that nothing put in its place meanwhile is taken for it.
     held: Arc<Mutex<Option<Arc<dyn Folder>>>>,
+    /// Folders with names that a power cut may still take away.
+    unsynced: Arc<Mutex<Folders>>,
 }
+
+/// Open folders, each once.
+type Folders = Vec<(RootId, Arc<dyn Folder>)>;
 
 /// What is at a place on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +77,7 @@ impl Disk {
 
     /// The folder at `root` of this volume, which isn't touched yet.
     pub fn on(volume: Arc<dyn Volume>, root: &Path) -> Self {
-        Disk { volume, root: root.into(), held: Arc::default() }
+        Disk { volume, root: root.into(), held: Arc::default(), unsynced: Arc::default() }
     }
 
     /// Where the folder is.
@@ -96,6 +101,7 @@ impl Disk {
     /// Lets go of the folder, so that its volume can be unmounted.
     pub fn release(&self) {
         *self.held() = None;
+        self.unsynced().clear();
     }
 
     fn held(&self) -> MutexGuard<'_, Option<Arc<dyn Folder>>> {
@@ -144,6 +150,54 @@ impl Disk {
         Ok(folder)
     }
 
+    /// Makes the names in this folder durable with the next [`Disk::sync_names`]. Many files of one
+    /// folder cost one wait for the disk.
+    pub(super) fn sync_later(&self, folder: &Arc<dyn Folder>) -> nix::Result<()> {
+        let id = folder.identity()?;
+        let mut unsynced = self.unsynced();
+        if unsynced.iter().all(|(known, _)| *known != id) {
+            unsynced.push((id, folder.clone()));
+        }
+        Ok(())
+    }
+
+    /// Whether a power cut may still take names away.
+    pub fn has_unsynced_names(&self) -> bool {
+        !self.unsynced().is_empty()
+    }
+
+    /// Makes the names durable that files were given, or were found to have, since the last time.
+    /// Only then may the state tell of them.
+    ///
+    /// # Errors
+    /// Those of the disk: any of them may be lost with a power cut.
+    pub fn sync_names(&self) -> Result<()> {
+        // Not locked meanwhile: others go on.
+        let mut folders = std::mem::take(&mut *self.unsynced());
+        while let Some((_, folder)) = folders.last() {
+            match folder.sync() {
+                // It was removed meanwhile, and they with it.
+                Ok(()) | Err(nix::Error::ENOENT) => drop(folders.pop()),
+                Err(errno) => {
+                    self.unsynced().append(&mut folders);
+                    return Err(Error::disk("making the names of files durable", errno.into()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the name of one file durable now.
+    pub fn sync_name(&self, path: &str) -> Result<()> {
+        let (folder, _) = split_path(path);
+        let synced = self.open_folder(folder).and_then(|folder| folder.sync());
+        synced.map_err(|errno| disk_error("making durable", path, errno))
+    }
+
+    fn unsynced(&self) -> MutexGuard<'_, Folders> {
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What is at `path`; `None` when nothing is, or when a folder above it is gone.
     pub fn stat(&self, path: &str) -> Result<Option<Found>> {
         let (folder, name) = split_path(path);
@@ -173,10 +227,11 @@ impl Disk {
         let failed = |errno| disk_error("opening", path, errno);
         let folder = self.open_folder(folder).map_err(failed)?;
         let file = folder.open_file(name).map_err(failed)?;
-        let file = LocalFile { file, folder, expected: *expected, path: path.into() };
+        let (disk, path) = (self.clone(), path.into());
+        let file = LocalFile { file, folder, disk, expected: *expected, path };
         file.unchanged()?;
         if file.file.is_being_written() {
-            let what = format!("reading {path}");
+            let what = format!("reading {}", file.path);
             return Err(Error::new(Kind::InUse, what, "a program is still writing to it"));
         }
         Ok(file)
@@ -188,6 +243,7 @@ pub struct LocalFile {
     file: Box<dyn OpenFile>,
     /// The folder it is in.
     folder: Arc<dyn Folder>,
+    disk: Disk,
     expected: LocalPrint,
     path: String,
 }
@@ -198,9 +254,21 @@ impl LocalFile {
     /// # Errors
     /// Those of the disk.
     pub fn make_durable(&self) -> Result<()> {
+        self.sync(|| self.folder.sync())
+    }
+
+    /// Makes its content durable, and its name with the next [`Disk::sync_names`].
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn make_durable_soon(&self) -> Result<()> {
+        self.sync(|| self.disk.sync_later(&self.folder))
+    }
+
+    fn sync(&self, name: impl FnOnce() -> nix::Result<()>) -> Result<()> {
         let failed = |error| Error::disk(format!("making {} durable", self.path), error);
         self.file.sync().map_err(failed)?;
-        self.folder.sync().map_err(|errno| failed(errno.into()))
+        name().map_err(|errno| failed(errno.into()))
     }
 }
 

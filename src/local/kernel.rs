@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::model::{LocalPrint, Nanos};
 use nix::Result as Answer;
 use nix::dir::Dir;
-use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
+use nix::fcntl::{AtFlags, OFlag, PosixFadviseAdvice, open, openat, posix_fadvise, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, futimens, mkdirat};
 use nix::sys::statvfs::fstatvfs;
 use nix::sys::time::TimeSpec;
@@ -26,6 +26,9 @@ use std::sync::Arc;
 const FILE_MODE: Mode = Mode::from_bits_truncate(0o666);
 const FOLDER_MODE: Mode = Mode::from_bits_truncate(0o777);
 const PRIVATE_MODE: Mode = Mode::from_bits_truncate(0o700);
+
+/// So much of a file goes to the disk together, while more is written.
+const STRETCH: u64 = 8 << 20;
 
 const FOLDER_FLAGS: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 const FILE_FLAGS: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_CLOEXEC);
@@ -177,7 +180,17 @@ impl OpenFile for KernelFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        self.0.write_at(bytes, offset)
+        let count = self.0.write_at(bytes, offset)?;
+        let end = offset + count as u64;
+        if offset / STRETCH < end / STRETCH {
+            // The kernel would begin much later, and who makes a large file durable would wait for
+            // all of it. What it doesn't begin now isn't lost.
+            let start = (offset / STRETCH * STRETCH).try_into().unwrap_or(0);
+            let length = STRETCH.try_into().unwrap_or(0);
+            let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
+            let _ = posix_fadvise(&self.0, start, length, advice);
+        }
+        Ok(count)
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {

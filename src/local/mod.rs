@@ -11,8 +11,10 @@ mod recycle;
 mod volume;
 mod watch;
 mod writer;
+mod writes;
 
 pub use disk::{Disk, DiskEntry, Found, LocalFile, RootId, granularity};
 pub use volume::{Folder, OpenFile, Space, Volume};
-pub use watch::{Changes, Watch};
+pub use watch::{Changes, Limit, Watch, WatchBudget};
 pub use writer::{Arrival, DiskWriter};
+pub use writes::Writes;

@@ -3,7 +3,7 @@
 //! Nothing is replaced or removed unless it still is what the plan was made against, and new
 //! content appears under its name only when all of it is on the disk.
 
-use super::disk::{Disk, DiskEntry, Found, disk_error};
+use super::disk::{Disk, DiskEntry, Found, disk_error, granularity};
 use super::volume::{Folder, OpenFile};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, LocalPrint, Nanos, split_path};
@@ -242,11 +242,7 @@ impl DiskWriter {
 impl Arrival {
     /// How many bytes are there already.
     pub fn length(&self) -> Result<u64> {
-        match self.file.look() {
-            Ok(Found::File(print)) => Ok(print.size),
-            Ok(_) => Ok(0),
-            Err(errno) => Err(self.error(errno.into())),
-        }
+        self.print().map(|print| print.size)
     }
 
     /// Drops what is there already.
@@ -260,8 +256,10 @@ impl Arrival {
         self.at = 0;
     }
 
-    /// Gives the file its time of modification, makes it durable and puts it under `path`, where
-    /// `expected` must still be (`None`: nothing). A replaced file's mode and owner are kept.
+    /// Gives the file its time of modification, makes its content durable and puts it under `path`,
+    /// where `expected` must still be (`None`: nothing); its name there is durable with the next
+    /// [`Disk::sync_names`]. A replaced file's mode and owner are kept. Where no time is told, it is
+    /// one that the next write is sure to change.
     ///
     /// # Errors
     /// `Changed` or `Exists` when something else is there; the arrival then stays for later.
@@ -274,9 +272,9 @@ impl Arrival {
         let failed = |errno| disk_error("putting in place", path, errno);
         let disk = &self.writer.disk;
         let (target, name) = self.writer.parent(path).map_err(failed)?;
-        if let Some(mtime) = mtime {
-            self.file.set_mtime(mtime).map_err(failed)?;
-        }
+        let mtime = mtime.map_or_else(|| self.earlier(), Ok)?;
+        self.file.set_mtime(mtime).map_err(failed)?;
+        let ours = self.print()?;
         if expected.is_some() {
             self.file.take_after(&*target, name);
         }
@@ -291,14 +289,47 @@ impl Arrival {
                 work.rename(&self.name, &*target, name).map_err(failed)?;
             }
         }
-        target.sync().map_err(failed)?;
-        let landed = self.file.look().map_err(failed)?;
-        landed.of_kind(ItemKind::File).ok_or_else(|| failed(nix::Error::EINVAL))
+        disk.sync_later(&target).map_err(failed)?;
+        // All that its new name changes: what is written to it by now is for the next look to find.
+        Ok(LocalPrint { ctime: self.print()?.ctime, ..ours })
     }
 
-    /// Makes what is there durable, for a later attempt.
-    pub fn keep(self) -> Result<()> {
-        self.file.sync().map_err(|error| self.error(error))
+    fn print(&self) -> Result<LocalPrint> {
+        let found = self.file.look().map_err(|errno| self.error(errno.into()))?;
+        let print = found.of_kind(ItemKind::File);
+        print.ok_or_else(|| self.error(nix::Error::EINVAL.into()))
+    }
+
+    /// A time before it was written to: whatever is written to it from now on gives it another.
+    fn earlier(&self) -> Result<Nanos> {
+        let print = self.print()?;
+        let unseen = i64::try_from(granularity(&print).as_nanos()).unwrap_or(0);
+        Ok(print.mtime.saturating_sub(unseen))
+    }
+
+    /// Writes all of it from this byte on, wherever the next byte is written otherwise.
+    pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+        let mut done = 0;
+        while done < bytes.len() {
+            match self.file.write_at(&bytes[done..], offset + done as u64) {
+                Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Ok(count) => done += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads from this byte on, wherever the next byte is read otherwise.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+
+    /// Makes the first `length` bytes durable, for a later attempt, and drops the others.
+    pub fn keep(self, length: u64) -> Result<()> {
+        let cut = self.file.set_length(length).and_then(|()| self.file.sync());
+        cut.map_err(|error| self.error(error))
     }
 
     /// Removes the file: it isn't needed.

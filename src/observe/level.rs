@@ -30,7 +30,7 @@ pub(super) struct Descent {
 }
 
 impl Level {
-    pub fn open(look: &Look<'_, '_>, folder: u64, version: Option<(Key, Version)>) -> Result<Self> {
+    pub fn open(look: &Look<'_>, folder: u64, version: Option<(Key, Version)>) -> Result<Self> {
         Ok(Level {
             folder,
             rows: look.snapshot.children(folder)?.peekable(),
@@ -52,7 +52,7 @@ impl Level {
     /// Takes in the next sighting. Tells where to go on if it is a folder worth looking into.
     pub fn meet(
         &mut self,
-        look: &mut Look<'_, '_>,
+        look: &mut Look<'_>,
         name: String,
         sighting: Sighting,
         skip: Option<SkipReason>,
@@ -74,7 +74,7 @@ impl Level {
     /// others.
     pub fn meet_namesake(
         &mut self,
-        look: &mut Look<'_, '_>,
+        look: &mut Look<'_>,
         name: &str,
         sighting: Sighting,
         skip: Option<SkipReason>,
@@ -89,7 +89,7 @@ impl Level {
     }
 
     /// Everything in the folder has been told: what has not been met isn't there.
-    pub fn finish(mut self, look: &mut Look<'_, '_>) -> Result<()> {
+    pub fn finish(mut self, look: &mut Look<'_>) -> Result<()> {
         self.finish_rows(look)?;
         if let Some((key, version)) = self.version.take()
             && let Some(mut record) = look.batch.get(&key)?
@@ -102,7 +102,7 @@ impl Level {
         Ok(())
     }
 
-    fn finish_rows(&mut self, look: &mut Look<'_, '_>) -> Result<()> {
+    fn finish_rows(&mut self, look: &mut Look<'_>) -> Result<()> {
         for row in self.rows.by_ref() {
             let (key, record) = row?;
             miss(look, &key, record)?;
@@ -110,8 +110,16 @@ impl Level {
         Ok(())
     }
 
+    /// Goes on to just after the row of this name, as the rows up to it are as they were.
+    pub fn go_to(&mut self, look: &Look<'_>, name: &str) -> Result<()> {
+        let key = Key { folder: self.folder, name: name.into() };
+        self.rows = look.snapshot.children_after(&key)?.peekable();
+        self.last = key.name;
+        Ok(())
+    }
+
     /// Goes on to the row of `key`; the rows before it weren't met.
-    fn advance(&mut self, look: &mut Look<'_, '_>, key: &Key) -> Result<Option<Record>> {
+    fn advance(&mut self, look: &mut Look<'_>, key: &Key) -> Result<Option<Record>> {
         loop {
             match self.rows.peek() {
                 Some(Ok((at, _))) if at.name > key.name => return Ok(None),
@@ -130,7 +138,7 @@ impl Level {
 
 /// Takes in a sighting of the item of this row.
 fn met(
-    look: &mut Look<'_, '_>,
+    look: &mut Look<'_>,
     key: Key,
     known: Option<Record>,
     sighting: Sighting,
@@ -200,7 +208,7 @@ fn met(
     Ok(descent)
 }
 
-fn miss(look: &mut Look<'_, '_>, key: &Key, mut record: Record) -> Result<()> {
+fn miss(look: &mut Look<'_>, key: &Key, mut record: Record) -> Result<()> {
     if !record.is_on(look.side) {
         return Ok(());
     }

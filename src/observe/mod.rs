@@ -7,14 +7,17 @@
 //!
 //! Absence is concluded only from a folder (or listing) that was told to its end.
 
+mod digests;
 mod flat;
+mod glance;
 mod level;
 mod news;
 mod ordered;
 mod sorter;
 mod walk;
 
-pub(crate) use news::{CURSOR, Follow, News, note_renamed_there};
+pub(crate) use digests::Digests;
+pub(crate) use news::{CURSOR, Follow, News, REMOTE_ROOT, note_renamed_there};
 pub(crate) use ordered::{Item, Listed, Row, Rows, Sight, Walk, kind_of, plain, tell_remote};
 pub(crate) use walk::ROOT_VERSION;
 
@@ -26,7 +29,7 @@ use crate::progress::Progress;
 use crate::remote::{Entry, Listing, Remote};
 use crate::rules::{NameCheck, SkipReason, WORK_FOLDER};
 use crate::store::{Batch, Key, Problem, ROOT, Record, Snapshot, Trees};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 
 /// Renamed folders told apart in one look; more are taken as removed and made anew.
@@ -78,9 +81,9 @@ pub(crate) struct Found {
 }
 
 /// One look at a side.
-pub(crate) struct Look<'a, 't> {
-    snapshot: &'a Snapshot,
-    batch: &'a mut Batch<'t>,
+pub(crate) struct Look<'a> {
+    snapshot: Snapshot,
+    batch: Batch<'a>,
     names: &'a NameCheck,
     side: Side,
     /// The disk, to tell a renamed folder from a copied one.
@@ -120,6 +123,28 @@ pub(crate) struct Observer<'a> {
     pub now: Nanos,
     /// The folders that couldn't be listed, as far as they fit.
     pub unread: RefCell<Vec<(String, Error)>>,
+    /// Whether there is nothing to do as far as anybody knows. That ends when something is compared
+    /// with the state.
+    pub settled: &'a Cell<bool>,
+}
+
+/// What a look at the service is compared with: the state, once there is something to compare.
+pub(crate) struct Comparison<'a> {
+    observer: &'a Observer<'a>,
+    look: Option<Look<'a>>,
+}
+
+impl<'a> Comparison<'a> {
+    /// The comparison, begun.
+    fn look(&mut self) -> Result<&mut Look<'a>> {
+        match &mut self.look {
+            Some(look) => Ok(look),
+            none => {
+                self.observer.settled.set(false);
+                Ok(none.insert(self.observer.look(Side::Remote)?))
+            }
+        }
+    }
 }
 
 impl Observer<'_> {
@@ -151,54 +176,47 @@ impl Observer<'_> {
     fn look_at(&self, disk: &Disk, folder: &str, deep: bool, found: &mut Found) -> Result<()> {
         let snapshot = self.trees.snapshot()?;
         let Some(node) = find_folder(&snapshot, folder)? else { return Ok(()) };
-        let mut batch = self.trees.batch()?;
-        let mut look = self.look(&snapshot, &mut batch, Side::Local)?;
+        let mut look = self.look(Side::Local)?;
         look.disk = Some(disk);
         look.found = std::mem::take(found);
         walk::local(&mut look, disk, self.spill, (node, folder.into()), deep)?;
         *found = look.found;
-        batch.flush()
+        look.batch.flush()
     }
 
     /// Takes the folders that aren't in their place, and weren't renamed, as gone.
     fn conclude(&self, found: Found, side: Side) -> Result<Found> {
-        let snapshot = self.trees.snapshot()?;
-        let mut batch = self.trees.batch()?;
-        let mut look = self.look(&snapshot, &mut batch, side)?;
+        let mut look = self.look(side)?;
         let mut moved = Vec::new();
         let here = found.here.iter().map(|renamed| &renamed.from);
         for from in here.chain(found.there.iter().map(|renamed| &renamed.from)) {
-            moved.extend(snapshot.get(from)?.map(|record| record.node));
+            moved.extend(look.snapshot.get(from)?.map(|record| record.node));
         }
         for node in found.missing.iter().filter(|node| !moved.contains(node)) {
-            if let Some(key) = snapshot.folder_key(*node)? {
+            if let Some(key) = look.snapshot.folder_key(*node)? {
                 look.gone(&key)?;
             }
         }
-        batch.flush()?;
+        look.batch.flush()?;
         Ok(found)
     }
 
     /// Takes a renamed folder as one that is gone and one that is new.
     pub fn local_remade(&self, disk: &Disk, renamed: &RenamedHere) -> Result<()> {
-        let snapshot = self.trees.snapshot()?;
-        let mut batch = self.trees.batch()?;
-        let mut look = self.look(&snapshot, &mut batch, Side::Local)?;
+        let mut look = self.look(Side::Local)?;
         look.gone(&renamed.from)?;
-        let at = (look.folder_here(renamed)?, snapshot.path(&renamed.to)?);
+        let at = (look.folder_here(renamed)?, look.snapshot.path(&renamed.to)?);
         // Without the disk, nothing in it is taken as renamed again.
         walk::local(&mut look, disk, self.spill, at, true)?;
-        batch.flush()
+        look.batch.flush()
     }
 
     /// Takes a renamed folder as one that is gone and one that is new, but tells the folders in it
     /// as renamed.
     pub fn local_split(&self, disk: &Disk, renamed: &RenamedHere) -> Result<Vec<RenamedHere>> {
-        let snapshot = self.trees.snapshot()?;
-        let mut batch = self.trees.batch()?;
-        let mut look = self.look(&snapshot, &mut batch, Side::Local)?;
-        if let Some(record) = snapshot.get(&renamed.from)? {
-            for row in snapshot.children(record.node)? {
+        let mut look = self.look(Side::Local)?;
+        if let Some(record) = look.snapshot.get(&renamed.from)? {
+            for row in look.snapshot.children(record.node)? {
                 let (key, record) = row?;
                 if record.node == 0 {
                     look.gone_one(key, record, &mut Vec::new())?;
@@ -206,11 +224,11 @@ impl Observer<'_> {
             }
             look.gone_one(renamed.from.clone(), record, &mut Vec::new())?;
         }
-        let at = (look.folder_here(renamed)?, snapshot.path(&renamed.to)?);
+        let at = (look.folder_here(renamed)?, look.snapshot.path(&renamed.to)?);
         look.disk = Some(disk);
         walk::local(&mut look, disk, self.spill, at, true)?;
         let found = look.found;
-        batch.flush()?;
+        look.batch.flush()?;
         self.conclude(found, Side::Local).map(|found| found.here)
     }
 
@@ -218,27 +236,34 @@ impl Observer<'_> {
     ///
     /// # Errors
     /// Those of [`Remote::list`]; the state then knows what was told until then.
-    pub fn remote(&self, remote: &dyn Remote, listing: Listing) -> Result<Seen> {
-        self.look_there(|look| match listing {
-            Listing::Flat => flat::remote(look, remote).map(|()| true),
-            Listing::Folders => walk::remote(look, remote, self.spill),
-        })
+    pub fn remote(
+        &self,
+        remote: &dyn Remote,
+        listing: Listing,
+        digests: &mut Digests,
+    ) -> Result<Seen> {
+        digests.forget(self.trees)?;
+        let seen = self.look_there(|comparison| match listing {
+            Listing::Flat => flat::remote(comparison, remote, &mut digests.ranges).map(|()| true),
+            Listing::Folders => walk::remote(comparison, remote, &mut digests.folders),
+        });
+        digests.end(seen.is_ok());
+        seen
     }
 
     /// Looks at a folder of the service that has a row, and at everything in it.
     pub fn remote_below(&self, remote: &dyn Remote, key: &Key) -> Result<Seen> {
-        self.look_there(|look| walk::remote_below(look, remote, self.spill, key))
+        let spill = self.spill;
+        self.look_there(|comparison| walk::remote_below(comparison.look()?, remote, spill, key))
     }
 
     /// Looks at the service in this way, which tells whether every folder could be listed.
-    fn look_there(&self, walk: impl FnOnce(&mut Look<'_, '_>) -> Result<bool>) -> Result<Seen> {
-        let snapshot = self.trees.snapshot()?;
-        let mut batch = self.trees.batch()?;
-        let mut look = self.look(&snapshot, &mut batch, Side::Remote)?;
-        let all = walk(&mut look)?;
-        let found = look.found;
-        batch.flush()?;
-        let renamed = self.conclude(found, Side::Remote)?.there;
+    fn look_there(&self, walk: impl FnOnce(&mut Comparison<'_>) -> Result<bool>) -> Result<Seen> {
+        let mut comparison = Comparison { observer: self, look: None };
+        let all = walk(&mut comparison)?;
+        let Some(mut look) = comparison.look else { return Ok(Seen { all, renamed: Vec::new() }) };
+        look.batch.flush()?;
+        let renamed = self.conclude(look.found, Side::Remote)?.there;
         Ok(Seen { all, renamed })
     }
 
@@ -273,43 +298,36 @@ impl Observer<'_> {
     /// Takes a folder that was renamed on the service as one that is gone and one that is new.
     /// Tells whether all that is in it could be listed.
     pub fn remote_remade(&self, remote: &dyn Remote, renamed: &RenamedThere) -> Result<bool> {
-        let snapshot = self.trees.snapshot()?;
-        let mut batch = self.trees.batch()?;
-        let mut look = self.look(&snapshot, &mut batch, Side::Remote)?;
+        let mut look = self.look(Side::Remote)?;
         // Another folder that has its old name has taken over the row.
-        let old = snapshot.get(&renamed.from)?;
+        let old = look.snapshot.get(&renamed.from)?;
         if old.is_some_and(|old| old.remote_id() == &*renamed.print.id) {
             look.gone(&renamed.from)?;
         }
         let mut record = look.new_folder(&renamed.to)?;
         record.see_remote(Some(renamed.print.clone()));
         look.batch.put(renamed.to.clone(), record)?;
-        batch.flush()?;
-        let snapshot = self.trees.snapshot()?;
-        let mut look = self.look(&snapshot, &mut batch, Side::Remote)?;
+        look.batch.flush()?;
+        let mut look = self.look(Side::Remote)?;
         // Nothing in it is taken as renamed again.
         look.follows = false;
         let all = walk::remote_below(&mut look, remote, self.spill, &renamed.to)?;
-        batch.flush()?;
+        look.batch.flush()?;
         Ok(all)
     }
 
-    fn look<'a, 't>(
-        &'a self,
-        snapshot: &'a Snapshot,
-        batch: &'a mut Batch<'t>,
-        side: Side,
-    ) -> Result<Look<'a, 't>> {
+    fn look(&self, side: Side) -> Result<Look<'_>> {
+        let snapshot = self.trees.snapshot()?;
         Ok(Look {
+            problems: snapshot.problem_count()? > 0,
             snapshot,
-            batch,
+            batch: self.trees.batch()?,
             names: &self.names,
             side,
             disk: None,
             follows: side == Side::Remote,
             now: self.now,
             found: Found::default(),
-            problems: snapshot.problem_count()? > 0,
             progress: self.progress,
             cancel: self.cancel,
             unread: &self.unread,
@@ -317,7 +335,7 @@ impl Observer<'_> {
     }
 }
 
-impl Look<'_, '_> {
+impl Look<'_> {
     /// Whether a folder that isn't known here is one that was renamed, which is noted then.
     fn follow(&mut self, to: &Key, sighting: &Sighting) -> Result<bool> {
         let to = to.clone();
@@ -333,7 +351,7 @@ impl Look<'_, '_> {
                 if !self.follows || self.found.there.len() == MOST_RENAMES {
                     return Ok(false);
                 }
-                let Some(from) = folder_of_id(self.snapshot, &print.id)? else { return Ok(false) };
+                let Some(from) = folder_of_id(&self.snapshot, &print.id)? else { return Ok(false) };
                 if self.found.there.iter().any(|renamed| renamed.from == from) {
                     return Ok(false);
                 }
@@ -411,7 +429,7 @@ impl Look<'_, '_> {
         }
         record.forget_version();
         self.batch.set_fact(CURSOR, None);
-        list_again(self.batch, self.snapshot, key.folder)
+        list_again(&mut self.batch, &self.snapshot, key.folder)
     }
 
     /// Where the folder of this inode was, if it is there no more: it was renamed.

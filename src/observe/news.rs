@@ -15,6 +15,9 @@ use crate::store::{Batch, Key, ROOT, Record, Snapshot, decode, encode};
 /// Fact: where the feed is to be gone on with.
 pub(crate) const CURSOR: &str = "cursor";
 
+/// Fact: the remote root has been there, and the id it had.
+pub(crate) const REMOTE_ROOT: &str = "remote-root-seen";
+
 /// Fact: the folders that we renamed on the service last.
 const RENAMED_THERE: &str = "renamed-there";
 /// First byte of the stored list of these.
@@ -50,8 +53,8 @@ pub(crate) struct News<'a> {
     observer: &'a Observer<'a>,
     remote: &'a dyn Remote,
     feed: &'a dyn Feed,
-    /// What the service calls the root.
-    root: &'a str,
+    /// What the service calls the root, once something is told.
+    root: String,
     follow: &'a mut Follow<'a>,
     /// Whether everything there is is being told.
     whole: bool,
@@ -64,9 +67,9 @@ impl<'a> News<'a> {
         observer: &'a Observer<'a>,
         remote: &'a dyn Remote,
         feed: &'a dyn Feed,
-        root: &'a str,
         follow: &'a mut Follow<'a>,
     ) -> Self {
+        let root = String::new();
         News { observer, remote, feed, root, follow, whole: false, complete: true }
     }
 
@@ -87,6 +90,10 @@ impl<'a> News<'a> {
                 changes.push(change);
                 Ok(())
             })?;
+            if changes.is_empty() && !much && !page.more {
+                return Ok(Some(page.cursor));
+            }
+            self.begin()?;
             let mut batch = self.observer.trees.batch()?;
             let mut wrote = false;
             let mut later = Vec::new();
@@ -120,6 +127,14 @@ impl<'a> News<'a> {
         }
     }
 
+    /// Looks at the state, as there is something to take in.
+    fn begin(&mut self) -> Result<()> {
+        self.observer.settled.set(false);
+        let root = self.observer.trees.snapshot()?.fact(REMOTE_ROOT)?.unwrap_or_default();
+        self.root = String::from_utf8_lossy(&root).into_owned();
+        Ok(())
+    }
+
     /// Takes in a change, or puts it off. Tells whether it was news.
     fn apply(&mut self, batch: &mut Batch<'_>, change: Change, turn: Turn<'_>) -> Result<bool> {
         match change {
@@ -130,7 +145,7 @@ impl<'a> News<'a> {
                 Ok(self.gone_path(batch, &path, false)? | self.gone_before(batch, &path)?)
             }
             Change::There { entry, .. }
-                if !entry.print.id.is_empty() && *entry.print.id == *self.root =>
+                if !entry.print.id.is_empty() && *entry.print.id == self.root =>
             {
                 Ok(false)
             }
@@ -251,8 +266,9 @@ impl<'a> News<'a> {
         if record.see_skip(skip, Side::Remote, self.observer.now) {
             if synced_folder {
                 batch.flush()?;
-                let snapshot = self.observer.trees.snapshot()?;
-                self.observer.look(&snapshot, batch, Side::Remote)?.forget_below(record.node)?;
+                let mut look = self.observer.look(Side::Remote)?;
+                look.forget_below(record.node)?;
+                look.batch.flush()?;
             }
             news = true;
         }
@@ -338,9 +354,9 @@ impl<'a> News<'a> {
             }
         } else if was {
             batch.flush()?;
-            let snapshot = self.observer.trees.snapshot()?;
-            self.observer.look(&snapshot, batch, Side::Remote)?.gone(&key)?;
-            batch.flush()?;
+            let mut look = self.observer.look(Side::Remote)?;
+            look.gone(&key)?;
+            look.batch.flush()?;
         }
         Ok(was)
     }
@@ -361,7 +377,7 @@ impl<'a> News<'a> {
     fn locate(&self, batch: &mut Batch<'_>, spot: &Spot) -> Result<Whereabouts> {
         match spot {
             Spot::Path(path) => self.locate_path(batch, path, true),
-            Spot::Child { folder, name } if **folder == *self.root => {
+            Spot::Child { folder, name } if **folder == self.root => {
                 Ok(Whereabouts::In(ROOT, name.clone()))
             }
             // What is in a folder that isn't there now is listed when that turns up.

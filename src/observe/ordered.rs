@@ -87,7 +87,7 @@ impl<'a> Walk<'a, Listed> {
     ) -> Self {
         let list = move |path: &str, id: &str| {
             let place = Place { path, id, folder: "" };
-            let listed = list_remote(remote, spill, place, Listed::from)?;
+            let listed = list_remote(remote, spill, place, |_, entry| Listed::from(entry))?;
             tell_apart(listed, spill, path, snapshot)
         };
         Walk::new(names, Box::new(list))

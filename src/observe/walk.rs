@@ -1,8 +1,10 @@
 //! Looking at a side folder by folder: the disk, or a service with a listing for each folder.
 
+use super::digests::Folders;
+use super::glance;
 use super::level::{Descent, Level};
 use super::sorter::{Sorted, Sorter};
-use super::{Look, Sighting};
+use super::{Comparison, Look, Sighting};
 use crate::error::{Error, Kind, Result};
 use crate::local::{Disk, Found};
 use crate::model::{ItemKind, LocalPrint, RemotePrint};
@@ -11,6 +13,7 @@ use crate::rules::{SkipReason, WORK_FOLDER, namesake};
 use crate::store::{Key, ROOT, Record};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::iter::Peekable;
 use std::path::Path;
 
@@ -67,13 +70,13 @@ impl Print for RemotePrint {
 
 /// Looks at a folder of the disk: with everything in it, or only with what is new in it.
 pub(super) fn local(
-    look: &mut Look<'_, '_>,
+    look: &mut Look<'_>,
     disk: &Disk,
     spill: &Path,
     start: (u64, String),
     deep: bool,
 ) -> Result<()> {
-    let list = |look: &mut Look<'_, '_>, at: At<'_>| {
+    let list = |look: &mut Look<'_>, at: At<'_>| {
         let listed = list_disk(disk, spill, at.path);
         take_listed(look, &at, listed)
     };
@@ -83,17 +86,32 @@ pub(super) fn local(
 
 /// Looks at a service with a listing for each folder, leaving out folders whose version says that
 /// nothing changed in them. Tells whether every folder could be listed.
-pub(super) fn remote(look: &mut Look<'_, '_>, remote: &dyn Remote, spill: &Path) -> Result<bool> {
+pub(super) fn remote(
+    comparison: &mut Comparison<'_>,
+    remote: &dyn Remote,
+    folders: &mut Folders,
+) -> Result<bool> {
     let Some(root) = remote.stat(Place::default(), ItemKind::Folder)? else {
         return Err(Error::new(Kind::RootLost, "the remote folder", "it isn't there")
             .remedy("make it again or correct the task's remote folder"));
     };
     let version = root.print.version;
+    // Where folders have ids, what is in them goes with them wherever they are renamed to.
+    let compares = version.is_empty() && root.print.id.is_empty();
+    if compares && !folders.is_empty() {
+        return glance::remote(comparison, remote, folders);
+    }
+    if comparison.observer.settled.get() && folders.root.as_ref() == Some(&version) {
+        return Ok(true);
+    }
+    let spill = comparison.observer.spill;
+    let look = comparison.look()?;
     let known = look.snapshot.fact(ROOT_VERSION)?;
     if !version.is_empty() && known.as_deref() == Some(version.as_str().as_bytes()) {
         return Ok(true);
     }
-    let all = walk_remote(look, remote, spill, At { node: ROOT, path: "", id: "" })?;
+    let folders = compares.then_some(folders);
+    let all = walk_remote(look, remote, spill, At { node: ROOT, path: "", id: "" }, true, folders)?;
     if all && !version.is_empty() {
         look.batch.set_fact(ROOT_VERSION, Some(version.as_str().as_bytes().to_vec()));
     }
@@ -103,7 +121,7 @@ pub(super) fn remote(look: &mut Look<'_, '_>, remote: &dyn Remote, spill: &Path)
 /// Looks at a folder of a service with a listing for each folder, and at everything in it. Tells
 /// whether every folder could be listed.
 pub(super) fn remote_below(
-    look: &mut Look<'_, '_>,
+    look: &mut Look<'_>,
     remote: &dyn Remote,
     spill: &Path,
     key: &Key,
@@ -111,21 +129,47 @@ pub(super) fn remote_below(
     let path = look.snapshot.path(key)?;
     let Some(record) = look.snapshot.get(key)? else { return Ok(true) };
     let at = At { node: record.node, path: &path, id: record.remote_id() };
-    walk_remote(look, remote, spill, at)
+    walk_remote(look, remote, spill, at, true, None)
 }
 
+/// Looks at a folder of the service, and at what is new in it. Tells whether every folder could be
+/// listed.
+pub(super) fn remote_shallow(
+    look: &mut Look<'_>,
+    remote: &dyn Remote,
+    spill: &Path,
+    (node, path): (u64, &str),
+    folders: &mut Folders,
+) -> Result<bool> {
+    walk_remote(look, remote, spill, At { node, path, id: "" }, false, Some(folders))
+}
+
+/// Tells `folders` what was listed.
 fn walk_remote(
-    look: &mut Look<'_, '_>,
+    look: &mut Look<'_>,
     remote: &dyn Remote,
     spill: &Path,
     start: At<'_>,
+    deep: bool,
+    folders: Option<&mut Folders>,
 ) -> Result<bool> {
-    let list = |look: &mut Look<'_, '_>, at: At<'_>| {
+    let folders = RefCell::new(folders);
+    let list = |look: &mut Look<'_>, at: At<'_>| {
         let place = Place { path: at.path, id: at.id, folder: "" };
-        let listed = list_remote(remote, spill, place, |entry| entry.print);
+        let mut folders = folders.borrow_mut();
+        let mut digest = folders.as_ref().map(|folders| folders.begin(at.path));
+        let listed = list_remote(remote, spill, place, |name, entry| {
+            if let Some(digest) = &mut digest {
+                digest.add(name, &entry);
+            }
+            entry.print
+        });
+        if let (Some(folders), Some(digest)) = (&mut *folders, digest.filter(|_| listed.is_ok())) {
+            folders.saw(&digest);
+        }
         take_listed(look, &at, listed)
     };
-    walk(look, start, true, &list, Sighting::Remote)
+    walk(look, start, deep, &list, Sighting::Remote)
 }
 
 /// The entries of a folder of the service, with what `print` takes of each.
@@ -133,21 +177,21 @@ pub(super) fn list_remote<P: Print>(
     remote: &dyn Remote,
     spill: &Path,
     place: Place<'_>,
-    print: impl Fn(Entry) -> P,
+    mut print: impl FnMut(&str, Entry) -> P,
 ) -> Result<Sorted<Told<P>>> {
     let mut sorter = Sorter::new(spill);
     remote.list(place, &mut |name, entry| {
-        let (name, misnamed) = fit(name);
+        let (fitting, misnamed) = fit(name);
         let skip = misnamed.or(entry.special.map(SkipReason::from));
-        let key = Key::new(0, &name, entry.kind);
-        sorter.push(key.name, Told { print: print(entry), skip })
+        let key = Key::new(0, &fitting, entry.kind);
+        sorter.push(key.name, Told { print: print(name, entry), skip })
     })?;
     sorter.finish()
 }
 
 /// A folder that can't be listed counts as unchanged, whatever it was; the rest goes on.
 fn take_listed<P>(
-    look: &mut Look<'_, '_>,
+    look: &mut Look<'_>,
     at: &At<'_>,
     listed: Result<Sorted<Told<P>>>,
 ) -> Result<Listed<P>> {
@@ -164,7 +208,7 @@ fn take_listed<P>(
 
 /// Tells whether everything could be listed.
 fn walk<P, L>(
-    look: &mut Look<'_, '_>,
+    look: &mut Look<'_>,
     start: At<'_>,
     deep: bool,
     list: &L,
@@ -172,7 +216,7 @@ fn walk<P, L>(
 ) -> Result<bool>
 where
     P: Print,
-    L: Fn(&mut Look<'_, '_>, At<'_>) -> Result<Listed<P>>,
+    L: Fn(&mut Look<'_>, At<'_>) -> Result<Listed<P>>,
 {
     let (node, path) = (start.node, start.path.to_string());
     let Some(entries) = list(look, start)? else { return Ok(false) };
@@ -230,11 +274,7 @@ impl<P: Print> Frame<P> {
         Frame { level, entries: entries.peekable(), path, namesakes: Vec::new() }
     }
 
-    fn choose(
-        &mut self,
-        look: &Look<'_, '_>,
-        entry: (String, Told<P>),
-    ) -> Result<(String, Told<P>)> {
+    fn choose(&mut self, look: &Look<'_>, entry: (String, Told<P>)) -> Result<(String, Told<P>)> {
         let folder = self.level.folder();
         let holder = |name: &str| look.snapshot.get(&Key { folder, name: name.into() });
         choose(&mut self.entries, entry, &self.path, &holder, &mut self.namesakes)
@@ -318,6 +358,6 @@ pub(super) fn list_disk(disk: &Disk, spill: &Path, path: &str) -> Result<Sorted<
     sorter.finish()
 }
 
-fn join(folder: &str, name: &str) -> String {
+pub(super) fn join(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.into() } else { format!("{folder}/{name}") }
 }

@@ -166,7 +166,7 @@ pub const COMMON_FIELDS: &[Field] = &[
     Field {
         key: "poll",
         label: "Polling period",
-        help: "seconds between two looks at the service, 1 to 86400",
+        help: "longest pause between two looks at the service in seconds, 1 to 86400; after a change it is shorter",
         kind: FieldKind::Number(1, 86_400),
         needed: Needed::Default("60"),
         place: false,

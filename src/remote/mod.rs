@@ -28,6 +28,7 @@ use crate::error::Result;
 use crate::hash::Hash;
 use crate::model::{ItemKind, Nanos, RemotePrint, Version};
 use std::io::Read;
+use std::ops::Range;
 
 /// An item that a service told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl Made {
 }
 
 /// What a service has in the place of a file or folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Special {
     /// It stands for an item somewhere else.
     Shortcut,
@@ -127,9 +128,12 @@ pub enum Expect<'a> {
 
 /// An open remote file.
 pub struct Download {
-    /// The bytes from the asked offset on; fails when the connection ends before `size` is reached.
+    /// The bytes from the asked one on; fails when the connection ends before `end` is reached.
     pub reader: Box<dyn Read + Send>,
-    /// The whole file's state; its size includes what lies before the offset.
+    /// The byte of the file before which the reader ends. It is the file's size where the service
+    /// doesn't send a part alone.
+    pub end: u64,
+    /// The whole file's state.
     pub entry: Entry,
 }
 
@@ -180,11 +184,12 @@ pub trait Remote: Send + Sync {
     /// For the root (an empty path) this is always asked first, and a missing root is `None`.
     fn stat(&self, place: Place<'_>, kind: ItemKind) -> Result<Option<Entry>>;
 
-    /// Opens a file for reading from byte `from` on.
+    /// Opens a file for reading these bytes of it; `u64::MAX` is an end beyond the end of every
+    /// file.
     ///
     /// # Errors
     /// `Changed` when the file isn't of `version` any more, `NotFound`.
-    fn read(&self, place: Place<'_>, version: &Version, from: u64) -> Result<Download>;
+    fn read(&self, place: Place<'_>, version: &Version, bytes: Range<u64>) -> Result<Download>;
 
     /// Writes a whole file with its time of modification and tells its new state.
     ///

@@ -1,11 +1,12 @@
 //! The rules that decide about names, filters, conflicts, times, mass deletions, what is kept of
-//! removed files, and schedules: no I/O, no clock.
+//! removed files, schedules, and what is whose: no I/O, no clock.
 
 mod brake;
 mod conflict;
 mod filter;
 mod names;
 mod namesake;
+mod owner;
 mod recycle;
 mod schedule;
 mod skip;
@@ -18,6 +19,7 @@ pub use names::{
     MAX_PATH, NameCheck, RECYCLE_FOLDER, SkipReason, WORK_FOLDER, dies_with_folder, folded,
 };
 pub use namesake::{is_namesake, namesake};
+pub use owner::{Access, Account, Mode, list_lets};
 pub use recycle::{
     Day, MOST_RECYCLE_DAYS, RECYCLE_DAYS, RecycledDay, enough, outlived, total as recycled_bytes,
 };

@@ -7,7 +7,9 @@
 use crate::content::{Content, Guarded};
 use crate::error::{Error, Kind, Result};
 use crate::hash::{Hash, HashKind};
-use crate::http::{Call, Http, Payload, Reply, Shown, UserAuth, parse_http_date, read_error};
+use crate::http::{
+    self, Call, Http, Payload, Reply, Shown, UserAuth, content_range, parse_http_date, read_error,
+};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex, split_path};
 use crate::remote::conditions::{Conditions, Support, check};
 use crate::remote::{
@@ -19,6 +21,7 @@ use quick_xml::NsReader;
 use quick_xml::events::Event;
 use quick_xml::name::{Namespace, ResolveResult};
 use std::io::{self, BufReader, Read};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -155,6 +158,11 @@ impl Learnt {
     fn set(&self, fact: bool) {
         self.0.store(if fact { 1 } else { 2 }, Relaxed);
     }
+
+    /// Takes it as a fact as long as nothing speaks against it, and never again after that.
+    fn support(&self, fact: bool) {
+        self.0.fetch_max(if fact { 1 } else { 2 }, Relaxed);
+    }
 }
 
 impl Remote for Dav {
@@ -199,8 +207,8 @@ impl Remote for Dav {
         self.tell(place.path, kind)
     }
 
-    fn read(&self, place: Place<'_>, version: &Version, from: u64) -> Result<Download> {
-        self.download(place.path, version, from)
+    fn read(&self, place: Place<'_>, version: &Version, bytes: Range<u64>) -> Result<Download> {
+        self.download(place.path, version, &bytes)
     }
 
     fn write(
@@ -338,7 +346,8 @@ impl Dav {
         self.look(&what, path, kind)?.map(|props| self.entry(&what, props)).transpose()
     }
 
-    fn download(&self, path: &str, version: &Version, from: u64) -> Result<Download> {
+    fn download(&self, path: &str, version: &Version, bytes: &Range<u64>) -> Result<Download> {
+        let from = bytes.start;
         let what = format!("downloading {}", self.name(path));
         let changed =
             || Error::new(Kind::Changed, &what, "it isn't the version any more that was seen");
@@ -349,8 +358,8 @@ impl Dav {
                 if let Some(etag) = &condition {
                     call = call.header("If-Match", etag);
                 }
-                if from > 0 {
-                    call = call.header("Range", format!("bytes={from}-"));
+                if let Some(range) = http::range(bytes) {
+                    call = call.header("Range", range);
                 }
                 Ok(call)
             })?;
@@ -358,7 +367,10 @@ impl Dav {
                 200 | 206 => break reply,
                 // A weak ETag meets no condition even if it is the same. The reply tells its own.
                 412 if condition.take().is_some() => reply.drain(),
-                412 => return Err(changed()),
+                412 => {
+                    reply.drain();
+                    return Err(changed());
+                }
                 416 => {
                     reply.drain();
                     let props =
@@ -367,20 +379,23 @@ impl Dav {
                     if entry.print.version != *version || entry.print.size > from {
                         return Err(changed());
                     }
-                    return Ok(Download { reader: Box::new(io::empty()), entry });
+                    return Ok(Download { reader: Box::new(io::empty()), end: from, entry });
                 }
-                404 | 410 => return Err(gone(&what)),
+                404 | 410 => {
+                    reply.drain();
+                    return Err(gone(&what));
+                }
                 _ => return Err(refused(&what, reply)),
             }
         };
 
-        let (start, size) = match reply.status {
+        let (came, size) = match reply.status {
             206 => content_range(reply.header("content-range").unwrap_or_default())
-                .filter(|(start, _)| *start == from)
+                .filter(|(came, _)| came.start == from && came.end <= bytes.end)
                 .ok_or_else(|| {
                     Error::new(Kind::Protocol, &what, "the server sent another range than asked")
                 })?,
-            _ => (0, reply.content_length()),
+            _ => (0..u64::MAX, reply.content_length()),
         };
         let modified = reply.header_time("last-modified");
         let told = match (strong_etag(version), reply.header("etag")) {
@@ -405,15 +420,16 @@ impl Dav {
         if entry.print.version != *version || size.is_some_and(|size| size != entry.print.size) {
             return Err(changed());
         }
+        let end = came.end.min(entry.print.size);
         let mut reader = reply.into_reader();
-        if start < from {
+        if came.start < from {
             let skipped = io::copy(&mut reader.by_ref().take(from), &mut io::sink());
             if skipped.map_err(|error| read_error(&what, error))? < from {
                 return Err(Error::new(Kind::Offline, &what, "the reply broke off"));
             }
         }
-        let left = entry.print.size.saturating_sub(from);
-        Ok(Download { reader: Box::new(Exactly { reader, left }), entry })
+        let left = end.saturating_sub(from);
+        Ok(Download { reader: Box::new(Exactly { reader, left }), end, entry })
     }
 
     /// An item for a message: its path, or the address for the root.
@@ -745,7 +761,10 @@ impl Dav {
                 return Err(Error::new(Kind::Protocol, what, "the server did it only in part"));
             }
             200..=299 => reply.drain(),
-            412 => return Err(Error::new(Kind::Exists, what, "something is there")),
+            412 => {
+                reply.drain();
+                return Err(Error::new(Kind::Exists, what, "something is there"));
+            }
             _ => return Err(refused(&what, reply)),
         }
         let there = self.look(&what, to, kind)?;
@@ -893,8 +912,10 @@ impl Upload<'_> {
     /// Finds the file's new state after the last PUT.
     fn finish(&self, reply: Reply) -> Result<Entry> {
         let (dav, what) = (self.dav, self.what);
-        if !is_success(reply.status) {
-            if matches!(reply.status, 404 | 405 | 409) {
+        let status = reply.status;
+        if !is_success(status) {
+            let error = refused(what, reply);
+            if matches!(status, 404 | 405 | 409) {
                 if let Some(error) = dav.missing_parent(what, self.path)? {
                     return Err(error);
                 }
@@ -902,7 +923,7 @@ impl Upload<'_> {
                     return Err(Error::new(Kind::Exists, what, "a folder is in its place"));
                 }
             }
-            return Err(refused(what, reply));
+            return Err(error);
         }
         if reply.header("x-oc-mtime").is_some_and(|word| word.eq_ignore_ascii_case("accepted")) {
             dav.keeps_mtime.set(true);
@@ -925,9 +946,18 @@ impl Upload<'_> {
         }
         // RACE: a write of the same size by somebody else between the PUT and this look is taken
         // for ours until the next listing.
-        let Some(props) = dav.look(what, self.path, ItemKind::File)? else {
-            return Err(Error::new(Kind::Changed, what, "it was removed as soon as it was there"));
+        let look = || {
+            dav.look(what, self.path, ItemKind::File)?.ok_or_else(|| {
+                Error::new(Kind::Changed, what, "it was removed as soon as it was there")
+            })
         };
+        let mut props = look()?;
+        // rclone may tell it before it has given it its time, and with that another version.
+        let untimed = props.modified.is_some_and(|modified| (now - modified).abs() <= 60);
+        if untimed && telling && dav.keeps_mtime.get() == Some(true) {
+            dav.http.pause(WEAK_TIME)?;
+            props = look()?;
+        }
         if dav.keeps_mtime.get().is_none() && telling {
             dav.keeps_mtime.set(props.modified == Some(self.seconds()));
         }
@@ -937,7 +967,7 @@ impl Upload<'_> {
             return Err(Error::new(Kind::Integrity, what, cause));
         }
         if let Some(version) = told {
-            dav.put_tells_version.set(version == entry.print.version);
+            dav.put_tells_version.support(version == entry.print.version);
         }
         Ok(entry)
     }
@@ -951,7 +981,7 @@ impl Upload<'_> {
             return Ok(None);
         }
         let mut theirs = Vec::new();
-        let download = self.dav.download(self.path, &entry.print.version, 0)?;
+        let download = self.dav.download(self.path, &entry.print.version, &(0..u64::MAX))?;
         let read = download.reader.take(size + 1).read_to_end(&mut theirs);
         read.map_err(|error| read_error(self.what, error))?;
         let mut at = 0;
@@ -1006,8 +1036,9 @@ fn gone(what: &str) -> Error {
 /// The error for a reply that nothing better is known of.
 fn refused(what: &str, reply: Reply) -> Error {
     let status = reply.status;
+    let words = reply.excerpt();
     // Nextcloud's word for a name that it doesn't take.
-    if matches!(status, 400 | 403) && reply.excerpt().contains("InvalidPath") {
+    if matches!(status, 400 | 403) && words.contains("InvalidPath") {
         return Error::new(Kind::BadName, what, "the server doesn't take this name");
     }
     refusal(what, status)
@@ -1051,12 +1082,6 @@ fn made_up(modified: i64, size: u64) -> Version {
 
 fn nanos(seconds: i64) -> Nanos {
     seconds.saturating_mul(1_000_000_000)
-}
-
-/// First byte and whole size of a `Content-Range`.
-fn content_range(value: &str) -> Option<(u64, Option<u64>)> {
-    let (range, size) = value.trim().strip_prefix("bytes")?.trim_start().split_once('/')?;
-    Some((range.split_once('-')?.0.trim().parse().ok()?, size.trim().parse().ok()))
 }
 
 /// Origin and decoded path of the connection's address.
@@ -1516,12 +1541,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_and_etags_are_understood() {
-        assert_eq!(content_range("bytes 5-9/10"), Some((5, Some(10))));
-        assert_eq!(content_range("bytes 5-9/*"), Some((5, None)));
-        for wrong in ["", "bytes", "bytes */10", "bytes 5/10", "items 0-1/2", "bytes -1-/2"] {
-            assert_eq!(content_range(wrong), None, "{wrong}");
-        }
+    fn etags_are_understood() {
         assert_eq!(strong_etag(&Version::from_etag("W/\"a-1\"")).as_deref(), Some("\"a-1\""));
         for none in ["", "~1-2", "é", "a b", "a\"b", "a\r\nb"] {
             assert_eq!(strong_etag(&Version::new(none)), None, "{none}");

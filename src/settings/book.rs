@@ -2,7 +2,9 @@
 
 use super::file::{CONNECTIONS, File, GLOBALS, TASKS};
 use super::sign_in::{ATTEMPT, Signed};
-use super::{Connection, Entered, Globals, NewTask, Scope, Task, TaskChange, check};
+use super::{
+    Connection, Entered, Globals, NewTask, Password, Scope, Secret, Task, TaskChange, check,
+};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http, Traffic};
 use crate::remote::{self, Descriptor, FieldKind, REFRESH_TOKEN, Service, SignIn};
@@ -15,8 +17,9 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The one row of [`GLOBALS`].
+/// The rows of [`GLOBALS`].
 const GLOBALS_ROW: &str = "globals";
+const PASSWORD_ROW: &str = "password";
 
 /// What stands for a secret where only its presence matters.
 const PRESENT: &str = "(sealed)";
@@ -66,7 +69,7 @@ impl Book {
         self.file.one(CONNECTIONS, name)?.ok_or_else(|| unknown("connection", name))
     }
 
-    /// Adds a connection.
+    /// Adds a connection, which belongs to this NAS user, if any.
     ///
     /// # Errors
     /// `Usage` when the name is taken or anything entered breaks a rule.
@@ -74,6 +77,7 @@ impl Book {
         &self,
         name: &str,
         service: &str,
+        owner: Option<&str>,
         entered: Entered,
     ) -> Result<Connection> {
         check::name("connection", name)?;
@@ -88,6 +92,7 @@ impl Book {
             secrets: Vec::new(),
             paused: false,
             schedule: Schedule::default(),
+            owner: owner.map(str::to_owned),
         };
         self.enter(services::find(service)?, connection, entered)
     }
@@ -405,31 +410,65 @@ impl Book {
         Ok(self.file.one(GLOBALS, GLOBALS_ROW)?.unwrap_or_default())
     }
 
-    /// Changes a setting of the program as a whole: `transfers` or `history`.
+    /// Changes a setting of the program as a whole: `transfers`, `history` or `admin-mode`.
     ///
     /// # Errors
     /// `Usage` when there is no such setting or the value is out of range.
     pub fn set_global(&self, key: &str, value: &str) -> Result<Globals> {
         let mut globals = self.globals()?;
-        let (place, range) = match key {
-            "transfers" => (&mut globals.transfers, TRANSFERS),
-            "history" => (&mut globals.history, HISTORY),
+        match key {
+            "transfers" => globals.transfers = number(key, value, TRANSFERS)?,
+            "history" => globals.history = number(key, value, HISTORY)?,
+            "admin-mode" => globals.admin_mode = switch(key, value)?,
             _ => {
                 let what = format!("setting {key}");
                 return Err(Error::new(Kind::Usage, what, "there is no such setting")
-                    .remedy("choose transfers or history"));
+                    .remedy("choose transfers, history or admin-mode"));
             }
-        };
-        *place = value.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
-            let cause = format!("'{value}' isn't a number in its range");
-            Error::new(Kind::Usage, format!("setting {key}"), cause).remedy(format!(
-                "choose a number from {} to {}",
-                range.start(),
-                range.end()
-            ))
-        })?;
+        }
         self.file.write(|change| change.put(GLOBALS, GLOBALS_ROW, &globals))?;
         Ok(globals)
+    }
+
+    /// The panel's password, if one has been set.
+    pub fn password(&self) -> Result<Option<Password>> {
+        self.file.one(GLOBALS, PASSWORD_ROW)
+    }
+
+    /// Sets the panel's password; an empty one takes it back. Tells whether there is one.
+    ///
+    /// # Errors
+    /// `Usage` when it is too short or too long.
+    pub fn set_password(&self, password: Secret) -> Result<bool> {
+        if password.is_empty() {
+            self.file.write(|change| change.remove(GLOBALS, PASSWORD_ROW))?;
+            return Ok(false);
+        }
+        let password = Password::new(password)?;
+        self.file.write(|change| change.put(GLOBALS, PASSWORD_ROW, &password))?;
+        Ok(true)
+    }
+}
+
+fn number(key: &str, value: &str, range: RangeInclusive<u32>) -> Result<u32> {
+    value.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
+        let cause = format!("'{value}' isn't a number in its range");
+        Error::new(Kind::Usage, format!("setting {key}"), cause).remedy(format!(
+            "choose a number from {} to {}",
+            range.start(),
+            range.end()
+        ))
+    })
+}
+
+fn switch(key: &str, value: &str) -> Result<bool> {
+    match value {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => {
+            let cause = format!("'{value}' is neither on nor off");
+            Err(Error::new(Kind::Usage, format!("setting {key}"), cause).remedy("choose on or off"))
+        }
     }
 }
 
@@ -476,7 +515,8 @@ fn expect_secret(descriptor: &Descriptor, key: &str, secret: bool) -> Result<()>
     Err(Error::new(Kind::Usage, what, cause).remedy(remedy))
 }
 
-fn unknown(thing: &str, name: &str) -> Error {
+/// Nothing has this name.
+pub(crate) fn unknown(thing: &str, name: &str) -> Error {
     Error::new(Kind::Usage, format!("{thing} {name}"), format!("there is no such {thing}"))
         .remedy(format!("see mooring {thing} list"))
 }

@@ -19,7 +19,11 @@ use std::path::Path;
 /// Far more than the settings of a household need.
 const CACHE_BYTES: usize = 128 << 10;
 /// First byte of every row.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
+/// First byte of rows that are read still. They lack what was added at their ends since, at most so
+/// many values.
+const OLD_FORMAT: u8 = 3;
+const ADDED: usize = 1;
 
 /// A table of rows by name.
 pub(super) type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
@@ -86,14 +90,14 @@ impl File {
     pub(super) fn all<T: DeserializeOwned>(&self, table: Rows) -> Result<Vec<T>> {
         let table = self.reading()?.open_table(table).map_err(state_error)?;
         let rows = table.iter().map_err(state_error)?;
-        rows.map(|row| decode(FORMAT, row.map_err(state_error)?.1.value())).collect()
+        rows.map(|row| read(row.map_err(state_error)?.1.value())).collect()
     }
 
     /// The row of this name.
     pub(super) fn one<T: DeserializeOwned>(&self, table: Rows, name: &str) -> Result<Option<T>> {
         let table = self.reading()?.open_table(table).map_err(state_error)?;
         let row = table.get(name).map_err(state_error)?;
-        row.map(|row| decode(FORMAT, row.value())).transpose()
+        row.map(|row| read(row.value())).transpose()
     }
 
     /// A secret of a connection, unsealed.
@@ -131,12 +135,20 @@ impl File {
     }
 }
 
+/// A row from its stored form. What an older one lacks is nothing, off or none, which are zeros.
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    if bytes.first() != Some(&OLD_FORMAT) {
+        return decode(FORMAT, bytes);
+    }
+    decode(OLD_FORMAT, &[bytes, &[0; ADDED]].concat())
+}
+
 impl Change<'_> {
     /// The row of this name as it is now.
     pub(super) fn one<T: DeserializeOwned>(&self, table: Rows, name: &str) -> Result<Option<T>> {
         let table = self.tx.open_table(table).map_err(state_error)?;
         let row = table.get(name).map_err(state_error)?;
-        row.map(|row| decode(FORMAT, row.value())).transpose()
+        row.map(|row| read(row.value())).transpose()
     }
 
     /// Writes a row.
@@ -190,5 +202,35 @@ impl Change<'_> {
         let last = counters.get(LAST_TASK).map_err(state_error)?.map_or(0, |row| row.value());
         counters.insert(LAST_TASK, last + 1).map_err(state_error)?;
         Ok(last + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Globals;
+
+    #[test]
+    fn rows_from_before_there_were_owners_are_nobodys() {
+        let connection = Connection {
+            name: "cloud".into(),
+            service: "s3".into(),
+            values: vec![("region".into(), "eu".into())],
+            secrets: vec!["secret-key".into()],
+            paused: true,
+            schedule: Default::default(),
+            owner: None,
+        };
+        let globals = Globals { paused: true, ..Globals::default() };
+        let old = |row: Vec<u8>| [&[OLD_FORMAT], &row[1..row.len() - 1]].concat();
+        let row = old(encode(FORMAT, &connection).unwrap());
+        assert_eq!(read::<Connection>(&row).unwrap(), connection);
+        let row = old(encode(FORMAT, &globals).unwrap());
+        assert_eq!(read::<Globals>(&row).unwrap(), globals);
+        let owned = Connection { owner: Some("alice".into()), ..connection };
+        assert_eq!(read::<Connection>(&encode(FORMAT, &owned).unwrap()).unwrap(), owned);
+        for damaged in [&[][..], &[OLD_FORMAT], &[FORMAT], &[5, 0], &row[..2]] {
+            assert!(read::<Globals>(damaged).is_err(), "{damaged:?}");
+        }
     }
 }

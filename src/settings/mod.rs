@@ -8,11 +8,14 @@ mod book;
 mod check;
 mod file;
 mod filter;
+mod password;
 mod seal;
 mod sign_in;
 
 pub use book::Book;
+pub(crate) use book::unknown;
 pub use filter::FilterChange;
+pub use password::Password;
 pub use seal::Secret;
 pub use sign_in::{Begun, SIGN_IN_PATIENCE};
 
@@ -37,6 +40,8 @@ pub struct Connection {
     pub paused: bool,
     /// When its tasks run by themselves.
     pub schedule: Schedule,
+    /// The NAS user it belongs to; none where it is nobody's.
+    pub owner: Option<String>,
 }
 
 /// A local folder kept with a remote folder.
@@ -179,10 +184,12 @@ pub struct Globals {
     pub history: u32,
     /// Nothing is synced until everything is resumed.
     pub paused: bool,
+    /// Administrators of the NAS see and change what belongs to others.
+    pub admin_mode: bool,
 }
 
 impl Default for Globals {
     fn default() -> Self {
-        Globals { transfers: 4, history: 10_000, paused: false }
+        Globals { transfers: 4, history: 10_000, paused: false, admin_mode: false }
     }
 }

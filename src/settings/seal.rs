@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// A secret that a person entered. It can't be printed; it is written only to the socket of the
 /// daemon that is to seal it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 

@@ -3,12 +3,49 @@
 use super::state_error;
 use crate::error::{Error, Kind, Result};
 use redb::{
-    Database, DatabaseError, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, WriteTransaction,
+    Database, DatabaseError, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, StorageBackend,
+    WriteTransaction,
 };
 use std::fs::{File, OpenOptions, hard_link, remove_file, rename};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A database that is open while it is needed.
+pub(super) struct Keeper {
+    open: Box<dyn Fn() -> Result<Base> + Send + Sync>,
+    base: Mutex<Option<Arc<Base>>>,
+}
+
+impl Keeper {
+    /// A database that is closed yet.
+    pub fn new(open: impl Fn() -> Result<Base> + Send + Sync + 'static) -> Self {
+        Keeper { open: Box::new(open), base: Mutex::default() }
+    }
+
+    /// The database, if it is open.
+    pub fn known(&self) -> Option<Arc<Base>> {
+        self.lock().clone()
+    }
+
+    /// Opens the database.
+    pub fn open(&self) -> Result<Arc<Base>> {
+        let base = Arc::new((self.open)()?);
+        *self.lock() = Some(base.clone());
+        Ok(base)
+    }
+
+    /// Closes the database, unless somebody is using it.
+    pub fn close(&self) {
+        let mut base = self.lock();
+        *base = base.take().and_then(|base| Arc::try_unwrap(base).err());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Base>>> {
+        self.base.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// A database, opened.
 pub(super) enum Base {
@@ -19,6 +56,12 @@ pub(super) enum Base {
 }
 
 impl Base {
+    /// Opens the database that these bytes are, or makes it of none.
+    pub fn on(bytes: impl StorageBackend, cache: usize) -> Result<Base> {
+        let opened = Database::builder().set_cache_size(cache).create_with_backend(bytes);
+        opened.map(Base::Open).map_err(state_error)
+    }
+
     /// Opens the database in `file` to be read only; one that wasn't closed is repaired.
     pub fn to_read(file: &Path, cache: usize) -> Result<Base> {
         match Database::builder().set_cache_size(cache).open_read_only(file) {

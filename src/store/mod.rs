@@ -14,7 +14,7 @@ pub(crate) use file::open_database;
 pub use hold::{Hold, Mark, Problem};
 pub use record::{Facet, Record, Skip, Synced, decode, encode};
 pub use recycled::Recycled;
-pub use trees::{Batch, Children, Event, Key, ROOT, Snapshot, Trees};
+pub use trees::{Batch, Children, Event, Key, ROOT, Snapshot, Touched, Trees};
 
 use crate::error::{Error, Kind};
 use std::io::ErrorKind;

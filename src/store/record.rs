@@ -100,6 +100,15 @@ impl Record {
         local.max(self.remote_print().and_then(RemotePrint::known_size).unwrap_or(0))
     }
 
+    /// Whether the other one says the same of the remote side, and of whether the item is skipped.
+    pub fn is_remotely(&self, other: &Record) -> bool {
+        fn known(record: &Record) -> (&Facet<RemotePrint>, Option<&RemotePrint>, Option<&Skip>) {
+            let agreed = record.synced.as_ref().map(|synced| &synced.remote);
+            (&record.remote, agreed, record.skip.as_ref())
+        }
+        known(self) == known(other)
+    }
+
     /// Whether there is nothing to plan.
     pub fn is_clean(&self) -> bool {
         let agreed = self.local == Facet::AsSynced && self.remote == Facet::AsSynced;

@@ -9,7 +9,7 @@
 //! history says so; a folder's node leads back to its row; a folder's inode leads to its node; an id
 //! of the service leads to the row that has it.
 
-use super::file::{Base, identity, open_database};
+use super::file::{Base, Keeper, identity, open_database};
 use super::hold::{Hold, Mark, Problem};
 use super::record::{Record, decode, encode};
 use super::recycled::Recycled;
@@ -17,14 +17,14 @@ use super::state_error;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, Nanos, Side};
 use redb::{
-    Database, Durability, ReadOnlyTable, ReadableTable, ReadableTableMetadata, StorageBackend,
+    Durability, ReadOnlyTable, ReadableTable, ReadableTableMetadata, StorageBackend,
     TableDefinition, WriteTransaction,
 };
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
-use std::panic::{UnwindSafe, catch_unwind};
+use std::panic::{RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +33,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub const ROOT: u64 = 1;
 /// Cache of one task's state. redb's own default is 1 GiB.
 const CACHE_BYTES: usize = 2 << 20;
+/// Touched items that are told apart.
+const MOST_TOUCHED: usize = 64;
 /// Changed rows kept in memory until they are written together.
 const PENDING_ROWS: usize = 1024;
 
@@ -124,15 +126,33 @@ pub struct Trees {
     /// What is committed now, if anybody asked since the last change. Before the database, so that
     /// it lets go of that before it is closed.
     latest: Mutex<Option<Snapshot>>,
-    db: Base,
-    /// What tells its file from a copy of it.
-    identity: u64,
+    keeper: Keeper,
+    /// What tells its file from a copy of it, and what told it when it was opened.
+    identity: Box<dyn Fn() -> Result<u64> + Send + Sync>,
+    opened: AtomicU64,
     /// Something was written that isn't durable yet.
     loose: AtomicBool,
     /// The next folder's node, whichever batch it is made in.
     next_node: AtomicU64,
     /// Lines of history that are kept.
     history: AtomicU64,
+    touched: Mutex<Touched>,
+}
+
+/// Items of which something else is known since somebody asked last: whether they are on the
+/// service, in which version, and whether they are skipped.
+#[derive(Debug)]
+pub enum Touched {
+    /// These.
+    Items(Box<heapless::Vec<Key, MOST_TOUCHED>>),
+    /// More than can be told apart.
+    Everything,
+}
+
+impl Default for Touched {
+    fn default() -> Self {
+        Touched::Items(Box::default())
+    }
 }
 
 impl Trees {
@@ -141,8 +161,9 @@ impl Trees {
     /// # Errors
     /// `State` when the file is damaged or open elsewhere, or a disk error.
     pub fn open(file: &Path) -> Result<Self> {
-        let db = unpanicked(|| open_database(file, CACHE_BYTES))?;
-        Trees::of(Base::Open(db), identity(file)?)
+        let path = file.to_owned();
+        let open = move || unpanicked(|| open_database(&path, CACHE_BYTES)).map(Base::Open);
+        Trees::of(Keeper::new(open), identity_of(file))
     }
 
     /// Opens the state in `file` to be read only: the file stays as it is, unless whoever had it
@@ -151,8 +172,9 @@ impl Trees {
     /// # Errors
     /// As [`Trees::open`], or a disk error when there is none.
     pub fn open_to_read(file: &Path) -> Result<Self> {
-        let db = unpanicked(|| Base::to_read(file, CACHE_BYTES))?;
-        Trees::of(db, identity(file)?)
+        let path = file.to_owned();
+        let open = move || unpanicked(|| Base::to_read(&path, CACHE_BYTES));
+        Trees::of(Keeper::new(open), identity_of(file))
     }
 
     /// Opens the state that these bytes are, or makes it of none. Another `identity` than before
@@ -160,34 +182,75 @@ impl Trees {
     ///
     /// # Errors
     /// As [`Trees::open`].
-    pub fn on(bytes: impl StorageBackend + UnwindSafe, identity: u64) -> Result<Self> {
-        let db = unpanicked(|| {
-            let opened = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(bytes);
-            opened.map_err(state_error)
-        })?;
-        Trees::of(Base::Open(db), identity)
+    pub fn on(
+        bytes: impl StorageBackend + Clone + UnwindSafe + RefUnwindSafe,
+        identity: u64,
+    ) -> Result<Self> {
+        let open = move || unpanicked(|| Base::on(bytes.clone(), CACHE_BYTES));
+        Trees::of(Keeper::new(open), Box::new(move || Ok(identity)))
     }
 
-    fn of(db: Base, identity: u64) -> Result<Self> {
+    fn of(keeper: Keeper, identity: Box<dyn Fn() -> Result<u64> + Send + Sync>) -> Result<Self> {
         let trees = Trees {
             latest: Mutex::default(),
-            db,
+            keeper,
             identity,
+            opened: AtomicU64::new(0),
             loose: AtomicBool::new(false),
             next_node: AtomicU64::new(0),
             history: AtomicU64::new(u64::MAX),
+            touched: Mutex::default(),
         };
-        trees.batch()?.open_tables()?;
-        let next = trees.snapshot()?.fact(NEXT_NODE)?.map_or(ROOT + 1, |bytes| number(&bytes));
-        trees.next_node.store(next, Relaxed);
+        trees.base()?;
         Ok(trees)
+    }
+
+    /// The database; it is opened if it isn't.
+    fn base(&self) -> Result<Arc<Base>> {
+        if let Some(base) = self.keeper.known() {
+            return Ok(base);
+        }
+        let base = self.keeper.open()?;
+        if let Err(error) = self.prepare(&base) {
+            drop(base);
+            self.latest().take();
+            self.keeper.close();
+            return Err(error);
+        }
+        Ok(base)
+    }
+
+    fn prepare(&self, base: &Base) -> Result<()> {
+        let identity = (self.identity)()?;
+        if self.opened.swap(identity, Relaxed) != identity {
+            // Somebody may have put another file in its place.
+            *self.touched() = Touched::Everything;
+        }
+        self.batch()?.open_tables(base)?;
+        let next = self.snapshot()?.fact(NEXT_NODE)?.map_or(ROOT + 1, |bytes| number(&bytes));
+        self.next_node.store(next, Relaxed);
+        Ok(())
+    }
+
+    /// Closes the file until it is needed again, if all that is known is in it and nobody reads it
+    /// now: memory is freed, and nothing has to be repaired should the power fail.
+    pub fn rest(&self) {
+        if !self.is_loose() {
+            self.latest().take();
+            self.keeper.close();
+        }
+    }
+
+    /// Whether the file is closed, as nobody needs it.
+    pub fn is_resting(&self) -> bool {
+        self.keeper.known().is_none()
     }
 
     /// Whether this is a copy that was put in the place of the state, and so may know of things
     /// that have gone since.
     pub fn is_copy(&self) -> Result<bool> {
         let known = self.snapshot()?.fact(FILE)?;
-        Ok(known.is_some_and(|known| number(&known) != self.identity))
+        Ok(known.is_some_and(|known| number(&known) != self.opened.load(Relaxed)))
     }
 
     /// Forgets everything but the history and these facts.
@@ -210,7 +273,26 @@ impl Trees {
             tx.commit().map_err(state_error)
         })?;
         self.next_node.store(ROOT + 1, Relaxed);
+        *self.touched() = Touched::Everything;
         self.batch()?.make_tables()
+    }
+
+    /// The items of which something else is known since this was asked last.
+    pub fn take_touched(&self) -> Touched {
+        std::mem::take(&mut self.touched())
+    }
+
+    fn touched(&self) -> MutexGuard<'_, Touched> {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn touch(&self, key: &Key) {
+        let mut touched = self.touched();
+        if let Touched::Items(keys) = &mut *touched
+            && keys.push(key.clone()).is_err()
+        {
+            *touched = Touched::Everything;
+        }
     }
 
     /// Whether something was written that isn't durable yet.
@@ -234,12 +316,13 @@ impl Trees {
 
     /// What is committed now, unchanged by later commits.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let mut latest = self.latest();
+        let latest = self.latest();
         if let Some(snapshot) = &*latest {
             return Ok(snapshot.clone());
         }
-        let snapshot = Snapshot::of(&self.db)?;
-        *latest = Some(snapshot.clone());
+        drop(latest);
+        let snapshot = Snapshot::of(self.base()?)?;
+        *self.latest() = Some(snapshot.clone());
         Ok(snapshot)
     }
 
@@ -251,7 +334,7 @@ impl Trees {
     fn write<T>(&self, change: impl FnOnce(WriteTransaction) -> Result<T>) -> Result<T> {
         // A snapshot that is held keeps the state from using space again.
         self.latest().take();
-        let result = self.db.begin_write().and_then(change);
+        let result = self.base()?.begin_write().and_then(change);
         // Another thread may have asked meanwhile.
         self.latest().take();
         result
@@ -272,6 +355,7 @@ impl Trees {
             tx.commit().map_err(state_error)
         })?;
         self.loose.store(loose, Relaxed);
+        *self.touched() = Touched::Everything;
         result
     }
 
@@ -308,11 +392,13 @@ struct Tables {
     departed_ids: ReadOnlyTable<u64, Place>,
     history: ReadOnlyTable<u64, &'static [u8]>,
     facts: ReadOnlyTable<&'static str, &'static [u8]>,
+    /// Not to be closed as long as these are read.
+    _base: Arc<Base>,
 }
 
 impl Snapshot {
-    fn of(db: &Base) -> Result<Snapshot> {
-        let tx = db.begin_read()?;
+    fn of(base: Arc<Base>) -> Result<Snapshot> {
+        let tx = base.begin_read()?;
         Ok(Snapshot(Arc::new(Tables {
             items: tx.open_table(ITEMS).map_err(state_error)?,
             dirty: tx.open_table(DIRTY).map_err(state_error)?,
@@ -327,6 +413,7 @@ impl Snapshot {
             departed_ids: tx.open_table(DEPARTED_IDS).map_err(state_error)?,
             history: tx.open_table(HISTORY).map_err(state_error)?,
             facts: tx.open_table(FACTS).map_err(state_error)?,
+            _base: base,
         })))
     }
 
@@ -339,6 +426,13 @@ impl Snapshot {
     /// The items of a folder in the order of their names.
     pub fn children(&self, folder: u64) -> Result<Children> {
         let range = self.0.items.range((folder, "")..(folder + 1, "")).map_err(state_error)?;
+        Ok(Children { range })
+    }
+
+    /// The items of a folder that come after one of them.
+    pub fn children_after(&self, key: &Key) -> Result<Children> {
+        let range = (Bound::Excluded(key.place()), Bound::Excluded((key.folder + 1, "")));
+        let range = self.0.items.range::<(u64, &str)>(range).map_err(state_error)?;
         Ok(Children { range })
     }
 
@@ -796,6 +890,7 @@ impl Batch<'_> {
     /// so that no change of the rules removes it; what couldn't work may work now; and what is in
     /// a folder of the service may not be known any more, though the folder is as it was.
     pub fn reconsider(&mut self) -> Result<()> {
+        *self.trees.touched() = Touched::Everything;
         let snapshot = self.trees.snapshot()?;
         for row in snapshot.0.items.iter().map_err(state_error)? {
             let (place, row) = row.map_err(state_error)?;
@@ -815,13 +910,13 @@ impl Batch<'_> {
         self.flush()
     }
 
-    fn open_tables(&mut self) -> Result<()> {
-        let made = self.trees.db.begin_read()?.open_table(FACTS).is_ok();
+    fn open_tables(&mut self, base: &Base) -> Result<()> {
+        let made = base.begin_read()?.open_table(FACTS).is_ok();
         if made { Ok(()) } else { self.make_tables() }
     }
 
     fn make_tables(&mut self) -> Result<()> {
-        self.set_fact(FILE, Some(self.trees.identity.to_le_bytes().to_vec()));
+        self.set_fact(FILE, Some(self.trees.opened.load(Relaxed).to_le_bytes().to_vec()));
         self.transact(Durability::Immediate, |tx| {
             tx.open_table(DEPARTED).map_err(state_error)?;
             tx.open_table(DEPARTED_IDS).map_err(state_error)?;
@@ -883,6 +978,9 @@ impl Batch<'_> {
             let old = old.map_err(state_error)?.map(|row| Record::decode(row.value()));
             let old = old.transpose()?;
             index_id(key, old.as_ref(), record, &mut ids)?;
+            if old.as_ref().is_none_or(|old| !old.is_remotely(record)) {
+                self.trees.touch(key);
+            }
             if key.kind() == ItemKind::File {
                 for (side, count) in &mut counts {
                     let before = old.as_ref().is_some_and(|old| old.is_on(*side));
@@ -1012,6 +1110,11 @@ fn note_untold(
 }
 
 /// redb panics on some damaged files; they must end one task, not the process.
+fn identity_of(file: &Path) -> Box<dyn Fn() -> Result<u64> + Send + Sync> {
+    let file = file.to_owned();
+    Box::new(move || identity(&file))
+}
+
 fn unpanicked<T>(open: impl FnOnce() -> Result<T> + UnwindSafe) -> Result<T> {
     catch_unwind(open)
         .unwrap_or_else(|_| Err(Error::new(Kind::State, "the state", "it is damaged")))

@@ -4,7 +4,7 @@ use mooring::content::Content;
 use mooring::error::Result;
 use mooring::model::{ItemKind, Nanos, Version};
 use mooring::remote::{Download, Entry, Expect, Place, Remote, Removal, Resume};
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 /// A remote whose calls take paths. Where items have ids, they are found by listing the folders on
@@ -73,8 +73,8 @@ impl ByPath {
         self.0.stat(self.ids(path).place(path), kind)
     }
 
-    pub fn read(&self, path: &str, version: &Version, from: u64) -> Result<Download> {
-        self.0.read(self.ids(path).place(path), version, from)
+    pub fn read(&self, path: &str, version: &Version, bytes: Range<u64>) -> Result<Download> {
+        self.0.read(self.ids(path).place(path), version, bytes)
     }
 
     pub fn write(

@@ -262,18 +262,31 @@ pub fn content_that_shrinks(on: &Ground<'_>) {
     on.holds("old", &bytes);
 }
 
-/// A read from the middle gets the rest.
+/// A read from the middle gets the rest, or the part that was asked for.
 pub fn ranges(on: &Ground<'_>) {
     let bytes = pattern(300_001, 5);
     let entry = on.create("file", &bytes);
     for from in [0, 1, 65_536, 300_000] {
         let what = format!("a read from byte {from}");
-        let download = must(&what, on.remote.read(&on.at("file"), &entry.print.version, from));
+        let download =
+            must(&what, on.remote.read(&on.at("file"), &entry.print.version, from..u64::MAX));
         assert!(download.entry.print.same(&entry.print), "{what} tells another state");
         let mut got = Vec::new();
         let mut reader = download.reader;
         reader.read_to_end(&mut got).expect("the read broke off");
         assert!(got == bytes[from as usize..], "{what} got other bytes ({} of them)", got.len());
+    }
+    for part in [0..1, 65_536..131_072, 299_999..300_001, 1..300_000] {
+        let what = format!("a read of the bytes {part:?}");
+        let download =
+            must(&what, on.remote.read(&on.at("file"), &entry.print.version, part.clone()));
+        assert!([part.end, bytes.len() as u64].contains(&download.end), "{what} ends elsewhere");
+        assert!(download.entry.print.same(&entry.print), "{what} tells another state");
+        let mut got = Vec::new();
+        let mut reader = download.reader;
+        reader.read_to_end(&mut got).expect("the read broke off");
+        let wanted = &bytes[part.start as usize..download.end as usize];
+        assert!(got == wanted, "{what} got other bytes ({} of them)", got.len());
     }
 }
 
@@ -283,10 +296,11 @@ pub fn read_of_something_else(on: &Ground<'_>) {
     let second = on.write("file", b"the second", Expect::Version(&first.print.version));
     must("an overwrite", second);
     for from in [0, 3] {
-        let stale = on.remote.read(&on.at("file"), &first.print.version, from).map(|_| ());
+        let stale =
+            on.remote.read(&on.at("file"), &first.print.version, from..u64::MAX).map(|_| ());
         fails("a read of a version that is gone", stale, &[Kind::Changed]);
     }
-    let never = on.remote.read(&on.at("missing"), &first.print.version, 0).map(|_| ());
+    let never = on.remote.read(&on.at("missing"), &first.print.version, 0..u64::MAX).map(|_| ());
     fails("a read of a missing file", never, &[Kind::NotFound]);
 }
 
@@ -638,7 +652,7 @@ impl Ground<'_> {
     #[track_caller]
     fn holds(&self, name: &str, bytes: &[u8]) {
         let entry = self.stat(name).unwrap_or_else(|| panic!("'{name}' is gone"));
-        let read = self.remote.read(&self.at(name), &entry.print.version, 0);
+        let read = self.remote.read(&self.at(name), &entry.print.version, 0..u64::MAX);
         let mut download = must(&format!("a read of '{name}'"), read);
         assert_eq!(download.entry.print.size, bytes.len() as u64, "'{name}' has another size");
         let mut got = Vec::new();
@@ -660,7 +674,7 @@ impl Ground<'_> {
         let path = self.at(name);
         let read = |entry: &Entry| {
             let place = Place { path: &path, id: &entry.print.id, folder: "" };
-            let download = Remote::read(&*self.remote, place, &entry.print.version, 0);
+            let download = Remote::read(&*self.remote, place, &entry.print.version, 0..u64::MAX);
             let mut got = Vec::new();
             let mut reader = must("a read of a namesake", download).reader;
             reader.read_to_end(&mut got).expect("the read broke off");

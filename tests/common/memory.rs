@@ -14,6 +14,7 @@ use mooring::remote::{
 };
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Something to do at a call, which it is told.
@@ -55,6 +56,9 @@ struct Inner {
     versions: Option<Vec<Vec<u8>>>,
     /// Writes of this path store something else than was sent, as often as this.
     garbled: Option<(String, usize)>,
+    /// The file of this path is sent with bytes after it, without end.
+    endless: Option<String>,
+    sends_all: bool,
 }
 
 /// Something happened to an item: it came, changed or went.
@@ -242,6 +246,16 @@ impl Memory {
     /// The next writes of this path store something else than was sent, as often as this.
     pub fn garble(&self, path: &str, times: usize) {
         self.lock().garbled = Some((path.into(), times));
+    }
+
+    /// Has a file be sent with bytes after it, without end.
+    pub fn send_without_end(&self, path: &str) {
+        self.lock().endless = Some(path.into());
+    }
+
+    /// Has all of a file be sent that follows what was asked for, as some servers do.
+    pub fn send_all(&self) {
+        self.lock().sends_all = true;
     }
 
     /// The contents that were replaced, where they are kept.
@@ -656,7 +670,7 @@ impl Remote for Memory {
         reply(lost, root.or_else(|| inner.entry(&inner.resolve(place)?)))
     }
 
-    fn read(&self, place: Place<'_>, version: &Version, from: u64) -> Result<Download> {
+    fn read(&self, place: Place<'_>, version: &Version, range: Range<u64>) -> Result<Download> {
         let lost = self.call("read", place.path)?;
         let path = &*self.find(place)?;
         let inner = self.lock();
@@ -664,12 +678,15 @@ impl Remote for Memory {
         let Some(Item::File { bytes, .. }) = inner.items.get(path) else {
             return Err(Error::new(Kind::NotFound, path, "it is a folder"));
         };
-        let mut bytes = bytes[from as usize..].to_vec();
+        let end = if inner.sends_all { u64::MAX } else { range.end }.min(bytes.len() as u64);
+        let mut bytes = bytes[range.start as usize..end as usize].to_vec();
         if lost {
             bytes.truncate(bytes.len() / 2);
         }
-        let reader: Box<dyn Read + Send> = Box::new(Cursor::new(bytes));
-        Ok(Download { reader, entry })
+        let more = if inner.endless.as_deref() == Some(path) { u64::MAX } else { 0 };
+        let more = std::io::repeat(0).take(more);
+        let reader: Box<dyn Read + Send> = Box::new(Cursor::new(bytes).chain(more));
+        Ok(Download { reader, end, entry })
     }
 
     fn write(

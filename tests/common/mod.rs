@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "not every test needs all of it")]
 
 pub mod bench;
+pub mod bridge;
 pub mod by_path;
 pub mod contract;
 pub mod dice;

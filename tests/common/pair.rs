@@ -180,7 +180,7 @@ impl Pair {
     pub fn start(&self, args: &[&str]) -> Running {
         let mut command = self.command(args);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
-        Running { child: command.spawn().unwrap() }
+        Running::of(command.spawn().unwrap())
     }
 
     /// Starts the daemon, and waits until it answers.
@@ -371,8 +371,32 @@ pub struct Running {
 }
 
 impl Running {
+    pub fn of(child: Child) -> Running {
+        Running { child }
+    }
+
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
+    }
+
+    /// How often each of its threads has gone to sleep, by the thread's name.
+    pub fn sleeps(&self) -> BTreeMap<String, u64> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let texts = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("status")));
+        // One may have ended meanwhile.
+        let sleeps = texts.filter_map(Result::ok).map(|text| {
+            let field =
+                |name| text.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
+            (field("Name:").to_owned(), field("voluntary_ctxt_switches:").parse().unwrap())
+        });
+        sleeps.collect()
+    }
+
+    /// Whether it has this file open.
+    pub fn has_open(&self, file: &Path) -> bool {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let links = open.filter_map(|link| fs::read_link(link.unwrap().path()).ok());
+        links.into_iter().any(|link| link == file)
     }
 
     pub fn signal(&self, signal: &str) {

@@ -4,10 +4,11 @@
 //! ends: `tests/peers/leash` holds it, and lets go when the pipe breaks whose other end is only here.
 //! `tests/run --install` installs them; a peer that isn't there is a failure, never a reason to skip.
 
+use nix::unistd::geteuid;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,6 +21,9 @@ const DAV_PASSWORD: &str = "testing";
 const FAKE_CLIENT: &str = "tester-client";
 const FAKE_SECRET: &str = "tester-secret";
 const FAKE_REFRESH_TOKEN: &str = "tester-refresh";
+
+/// The user that Apache runs programs as when root starts it.
+pub const NOBODY: u32 = 65534;
 
 /// How often a peer is started that fails: between finding a free port and using it, another program may take it.
 const START_ATTEMPTS: usize = 3;
@@ -52,6 +56,18 @@ pub struct FakePeer {
     pub client_id: String,
     pub client_secret: String,
     pub refresh_token: String,
+}
+
+/// A web server that runs programs as that of a NAS does: by CGI, over TLS, those below `files` whose name ends in `.cgi`.
+pub struct CgiPeer {
+    pub name: &'static str,
+    /// Host and port.
+    pub address: String,
+    pub files: PathBuf,
+    /// What `certify.py` printed for it.
+    pub certificates: String,
+    /// The user it runs them as.
+    pub user: u32,
 }
 
 /// OpenStack Swift's S3 door: the strict one, and the one to believe in a dispute. Checks signatures, the clock,
@@ -168,6 +184,34 @@ pub fn dropbox() -> &'static FakePeer {
 /// A Dropbox for one test alone.
 pub fn new_dropbox() -> FakePeer {
     FakePeer::start("dropbox")
+}
+
+/// nginx before fcgiwrap. Hands over many variables that are empty, and bodies when they are whole; answers 502 if a program
+/// ends before it has taken the body.
+pub fn nginx_cgi() -> &'static CgiPeer {
+    static PEER: OnceLock<CgiPeer> = OnceLock::new();
+    PEER.get_or_init(|| CgiPeer::start("nginx-cgi", geteuid().as_raw()))
+}
+
+/// Apache's mod_cgi. Hands over bodies as they come, and reads answers when they have; gives a program the words of a query without `=` as arguments, as CGI has it; started by root, it runs
+/// programs as nobody.
+pub fn apache_cgi() -> &'static CgiPeer {
+    static PEER: OnceLock<CgiPeer> = OnceLock::new();
+    let user = if geteuid().is_root() { NOBODY } else { geteuid().as_raw() };
+    PEER.get_or_init(|| CgiPeer::start("apache-cgi", user))
+}
+
+/// All web servers that run programs.
+pub fn cgi_peers() -> [&'static CgiPeer; 2] {
+    [nginx_cgi(), apache_cgi()]
+}
+
+impl CgiPeer {
+    fn start(name: &'static str, user: u32) -> CgiPeer {
+        let (address, folder) = start_in(name, DAV_USER, DAV_PASSWORD);
+        let certificates = std::fs::read_to_string(folder.join("tls.pem")).unwrap();
+        CgiPeer { name, address, files: folder.join("files"), certificates, user }
+    }
 }
 
 /// The fakes of all cloud services.
@@ -304,6 +348,11 @@ impl DavPeer {
 
 /// Starts the named peer with an empty folder for its data, waits until it answers, and gives its URL without a path.
 fn start(name: &str, user: &str, password: &str) -> String {
+    format!("http://{}", start_in(name, user, password).0)
+}
+
+/// The same; gives its host and port, and the folder that it has.
+fn start_in(name: &str, user: &str, password: &str) -> (String, PathBuf) {
     let scripts = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers"));
     assert!(
         installed().join("installed").exists(),
@@ -332,7 +381,7 @@ fn start(name: &str, user: &str, password: &str) -> String {
             if stdout.read_line(&mut said).is_ok() && said == "ready\n" {
                 // The pipe that holds the peer stays open until this process ends.
                 std::mem::forget(leash);
-                return format!("http://127.0.0.1:{port}");
+                return (format!("127.0.0.1:{port}"), folder);
             }
             let _ = stdout.read_to_string(&mut said);
             failure = said;

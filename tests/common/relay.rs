@@ -33,6 +33,7 @@ struct Tally {
     requests: Mutex<Vec<String>>,
     /// Bytes of both directions.
     bytes: AtomicU64,
+    connections: AtomicU64,
 }
 
 impl Relay {
@@ -46,6 +47,7 @@ impl Relay {
         thread::spawn(move || {
             for client in listener.incoming() {
                 let (client, tally, server) = (client.unwrap(), tally.clone(), server.clone());
+                tally.connections.fetch_add(1, SeqCst);
                 // Either end may hang up at any moment: that is what it is for.
                 thread::spawn(move || {
                     let _ = pass(&client, &server, &tally);
@@ -64,6 +66,11 @@ impl Relay {
     /// Bytes that went through, in both directions.
     pub fn bytes(&self) -> u64 {
         self.tally.bytes.load(SeqCst)
+    }
+
+    /// How many connections were opened so far.
+    pub fn connections(&self) -> u64 {
+        self.tally.connections.load(SeqCst)
     }
 
     /// The first line of every request so far.

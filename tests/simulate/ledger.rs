@@ -37,6 +37,8 @@ pub struct Ledger {
     pub off: Option<bool>,
     /// Calls of the running cycle that changed something on the disk.
     pub local_changes: u32,
+    /// Calls of any kind to the disk in this cycle.
+    pub local_calls: u32,
     /// Likewise on the service.
     pub remote_changes: u32,
     /// The task knows its folders.
@@ -86,6 +88,7 @@ impl Ledger {
             failing: None,
             off: None,
             local_changes: 0,
+            local_calls: 0,
             remote_changes: 0,
             linked: false,
             closed: false,

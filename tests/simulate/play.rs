@@ -211,6 +211,7 @@ impl Player {
         self.disk.set_hook(Some(Box::new(move |call, about| {
             let mut ledger = lock(&ledger);
             ledger.note_call(call, about);
+            ledger.local_calls += 1;
             tell(&story, || format!("{:4}   disk {call} {about}", ledger.calls));
             // Nobody gets between a last look and what follows it: that is left to chance, and
             // said so where it is.
@@ -312,6 +313,7 @@ impl Player {
                 Ok(())
             }
             Step::Calm => self.calm(),
+            Step::News(acts) => self.news(acts),
         }
     }
 
@@ -342,8 +344,9 @@ impl Player {
     }
 
     fn cycle_of(&mut self, wide: Wide, meanwhile: &[(u32, Act)]) -> Played<()> {
-        let approve = self.approves && self.dice.roll(2) == 0;
-        let verify = self.dice.roll(3) * 64;
+        let polls = wide == Wide::Remote;
+        let approve = self.approves && self.dice.roll(2) == 0 && !polls;
+        let verify = if polls { 0 } else { self.dice.roll(3) * 64 };
         let look = {
             let mut ledger = self.ledger();
             ledger.due = meanwhile.iter().rev().cloned().collect();
@@ -382,7 +385,8 @@ impl Player {
         let before = self.before(look);
         {
             let mut ledger = self.ledger();
-            (ledger.calls, ledger.local_changes, ledger.remote_changes) = (0, 0, 0);
+            (ledger.calls, ledger.local_calls) = (0, 0);
+            (ledger.local_changes, ledger.remote_changes) = (0, 0);
         }
         let result = engine.cycle(look);
         format!("{result:?}").hash(&mut self.ledger().log);
@@ -398,6 +402,9 @@ impl Player {
             drop(engine);
             self.power_on(cut);
         } else {
+            if matches!(look.local, LocalLook::Nothing) {
+                engine.rest();
+            }
             self.engine = Some(engine);
         }
         if let Err(error) = &result
@@ -487,7 +494,9 @@ impl Player {
             return broken("P2", "something is written into a folder that isn't the task's");
         }
         let local = before.local_away && !ledger.disk.is_mounted() && before.undisturbed;
-        if !local && !before.remote_away {
+        // A poll without news asks nothing of the disk.
+        let noticed = ledger.local_calls > 0 || result.is_err();
+        if !noticed || !local && !before.remote_away {
             return Ok(());
         }
         let changes = match local {
@@ -674,6 +683,37 @@ impl Player {
         self.p15_the_work_folder_goes()?;
         self.p8_nothing_more_is_done()?;
         self.still = true;
+        Ok(())
+    }
+
+    /// Polls find what a look at everything would, and need neither the state nor the disk as long as
+    /// there is nothing.
+    fn news(&mut self, acts: &[Act]) -> Played<()> {
+        self.calm()?;
+        let _ = self.cycle(&POLL)?;
+        if self.engine.as_ref().is_some_and(Engine::is_settled) {
+            let polled = self.cycle(&POLL)?;
+            let is_resting = self.engine.as_ref().is_some_and(|it| it.trees().is_resting());
+            if polled.is_err() || !is_resting || self.ledger().local_calls > 0 {
+                return broken("P24", format!("a poll without news touches the disk: {polled:?}"));
+            }
+        }
+        for act in acts {
+            self.ledger().act(act);
+        }
+        self.still = false;
+        for _ in 0..MOST_ROUNDS {
+            self.time.rest(Duration::from_secs(120));
+            if !self.cycle(&POLL)?.is_ok_and(|report| report.did_something()) {
+                break;
+            }
+        }
+        let polled = [self.disk.tree(), tree_of(self.twin.items())];
+        let report = self.cycle(&EVERYTHING)?;
+        let looked = [self.disk.tree(), tree_of(self.twin.items())];
+        if report.as_ref().is_ok_and(Report::did_something) || polled != looked {
+            return broken("P8", format!("a poll left something to do: {report:?}"));
+        }
         Ok(())
     }
 
@@ -881,6 +921,9 @@ fn p10_p11_doubt_removes_nothing(
 /// A look at both sides as a whole.
 const EVERYTHING: Look =
     Look { local: LocalLook::All, remote: true, approve: false, retry: false, verify: 0 };
+
+/// What a daemon asks for while nothing happens.
+const POLL: Look = Look { local: LocalLook::Nothing, ..EVERYTHING };
 
 /// What a cycle is compared with.
 struct Before {

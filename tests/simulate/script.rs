@@ -60,6 +60,8 @@ pub enum Step {
     RestoreState,
     /// Everything is in order and at rest until nothing more happens.
     Calm,
+    /// The same, and then this happens on the service, which is only polled.
+    News(Vec<Act>),
 }
 
 /// How much a cycle looks at.
@@ -290,6 +292,14 @@ const REFUSALS: &[Kind] = &[
     Kind::Integrity,
 ];
 
+impl Act {
+    /// Whether it happens on the disk, whatever side was asked for.
+    fn is_local(&self) -> bool {
+        use Act::{Link, MakeOdd, Many, Save, Touch};
+        matches!(self, Save(..) | MakeOdd(..) | Link(..) | Touch(..) | Many(Side::Local, ..))
+    }
+}
+
 impl Author {
     fn steps(&mut self) -> Vec<Step> {
         let mut steps = Vec::new();
@@ -314,7 +324,8 @@ impl Author {
             steps.push(self.cycle(faults, races, crashes));
             match self.dice.roll(24) {
                 0..5 => steps.push(Step::Restart),
-                5..10 => steps.push(Step::Calm),
+                5..8 => steps.push(Step::Calm),
+                8..10 => steps.push(self.news()),
                 10 if faults => steps.push(Step::LoseState),
                 11 if faults => steps.push(Step::CopyState),
                 12 if faults => steps.push(Step::RestoreState),
@@ -325,6 +336,15 @@ impl Author {
         }
         steps.push(Step::Calm);
         steps
+    }
+
+    fn news(&mut self) -> Step {
+        let mut acts = Vec::new();
+        for _ in 0..1 + self.dice.roll(3) {
+            let act = self.edit_on(Side::Remote);
+            acts.extend(Some(act).filter(|act| !act.is_local()));
+        }
+        Step::News(acts)
     }
 
     fn cycle(&mut self, faults: bool, races: bool, crashes: bool) -> Step {
@@ -407,6 +427,11 @@ impl Author {
 
     fn edit(&mut self) -> Act {
         let side = if self.dice.roll(2) == 0 { Side::Local } else { Side::Remote };
+        self.edit_on(side)
+    }
+
+    /// An edit; one that is possible on both sides is made on this one.
+    fn edit_on(&mut self, side: Side) -> Act {
         let (one, two) = (Path::any(&mut self.dice), Path::any(&mut self.dice));
         if self.crowd && self.dice.roll(4) == 0 {
             let folder = Path(FOLDERS[self.dice.roll(2) as usize]);

@@ -416,5 +416,27 @@ pub fn stories() -> Vec<Story> {
                 Calm,
             ],
         },
+        // The power fails while names are made durable here, right after files were removed on the
+        // service: their removal counted as failed, of an item that nobody knows.
+        Story {
+            name: "names-not-durable-beside-removals",
+            world: World {
+                twin: "webdav",
+                format: Format { reuses_inodes: false, ..PLAIN.format },
+                approves: true,
+                seed: 6056,
+                ..PLAIN
+            },
+            steps: vec![
+                Act(Write(Remote, Path("a/y"), Content(91))),
+                Act(Write(Local, Path("A/z"), Content(130))),
+                Cycle { look: Wide::Everything, meanwhile: vec![] },
+                Act(Remove(Local, Path("a"))),
+                Act(Write(Remote, Path("b"), Content(312))),
+                Act(Write(Remote, Path("y"), Content(286))),
+                Cycle { look: Wide::Everything, meanwhile: vec![(67, Kill)] },
+                Calm,
+            ],
+        },
     ]
 }

@@ -36,8 +36,8 @@ struct Item {
 }
 
 pub struct Request {
-    method: String,
-    target: String,
+    pub method: String,
+    pub target: String,
     headers: HashMap<String, String>,
     body: Vec<u8>,
 }

@@ -3,7 +3,12 @@
 //! What a [`Watch`] tells is where to look, never what to conclude: a change too many is
 //! harmless, and after one that may have been missed it says to look at everything. Folders that
 //! are never synced, our own work folder and other file systems aren't watched.
+//!
+//! The watches of all tasks share a [`WatchBudget`], and the kernel has a limit of its own. When
+//! either is reached, the folders nearest to the root are watched, and whoever has the watch looks
+//! at the others from time to time, if anything was [written](crate::local::Writes) there.
 
+mod budget;
 mod places;
 mod settling;
 
@@ -12,15 +17,17 @@ use crate::error::{Error, Kind, Result};
 use crate::http::Cancel;
 use crate::model::ItemKind;
 use crate::rules::NameCheck;
+use budget::Part;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use places::Places;
 use settling::{Settled, Settling};
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-/// Folders watched at most, whatever the kernel allows: a bound of our own memory.
-const MOST_FOLDERS: usize = 65_536;
+pub use budget::WatchBudget;
+
 /// New folders taken in one go of [`Watch::read`]; with more it is quicker to begin anew, in a
 /// thread that may take its time.
 const MOST_NEW_FOLDERS: usize = 1024;
@@ -36,6 +43,15 @@ pub enum Changes {
     Everything,
 }
 
+/// Why not all folders are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The kernel gives this user no more watches.
+    Kernel,
+    /// They would take too much of the machine's memory.
+    Memory,
+}
+
 /// The watches on a task's folder and the folders in it.
 pub struct Watch {
     inotify: Inotify,
@@ -43,9 +59,10 @@ pub struct Watch {
     names: NameCheck,
     root: WatchDescriptor,
     places: Places,
-    settling: Settling<WatchDescriptor>,
-    most_folders: usize,
-    limited: bool,
+    /// Larger than fits well on a thread's stack.
+    settling: Box<Settling<WatchDescriptor>>,
+    part: Part,
+    limit: Option<Limit>,
     broken: bool,
 }
 
@@ -54,11 +71,7 @@ impl Watch {
     ///
     /// # Errors
     /// `RootLost` when there is no folder; `Disk` when the kernel has no more watches to give.
-    pub fn new(disk: Disk, names: NameCheck) -> Result<Watch> {
-        Watch::with_most(disk, names, MOST_FOLDERS)
-    }
-
-    fn with_most(disk: Disk, names: NameCheck, most_folders: usize) -> Result<Watch> {
+    pub fn new(disk: Disk, names: NameCheck, budget: &WatchBudget) -> Result<Watch> {
         let failed = |errno: nix::Error| {
             let kind = if errno == nix::Error::ENOENT { Kind::RootLost } else { Kind::Disk };
             let what = format!("watching {}", disk.root().display());
@@ -68,14 +81,16 @@ impl Watch {
             Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).map_err(failed)?;
         let flags = events() | AddWatchFlags::IN_ONLYDIR;
         let root = inotify.add_watch(disk.root(), flags).map_err(failed)?;
+        let mut part = budget.part();
+        part.set(1);
         Ok(Watch {
             inotify,
             names,
             root,
             places: Places::new(root),
-            settling: Settling::new(),
-            most_folders,
-            limited: false,
+            settling: Box::new(Settling::new()),
+            part,
+            limit: None,
             broken: false,
             disk,
         })
@@ -115,9 +130,9 @@ impl Watch {
         }
     }
 
-    /// Whether there are folders it couldn't watch: somebody has to look from time to time.
-    pub fn is_limited(&self) -> bool {
-        self.limited
+    /// Why there are folders it couldn't watch: somebody has to look from time to time.
+    pub fn limit(&self) -> Option<Limit> {
+        self.limit
     }
 
     /// Whether it lost track: a new one has to take its place, and everything be looked at.
@@ -137,8 +152,7 @@ impl Watch {
         if on.contains(On::IN_Q_OVERFLOW) {
             self.broken = true;
         } else if on.contains(On::IN_IGNORED) {
-            self.places.remove(folder);
-            self.settling.forget(folder);
+            self.forget(folder);
             self.broken |= is_root;
         } else if on.intersects(On::IN_MOVE_SELF) {
             if is_root {
@@ -211,21 +225,27 @@ impl Watch {
         for watch in self.places.below(folder) {
             // Fails when the folder was removed since, and its watch with it.
             let _ = self.inotify.rm_watch(watch);
-            self.places.remove(watch);
-            self.settling.forget(watch);
+            self.forget(watch);
         }
         self.settling.changed(parent, now);
     }
 
-    /// Watches the folders in a folder, at any depth, telling each to `found`.
+    fn forget(&mut self, folder: WatchDescriptor) {
+        self.places.remove(folder);
+        self.part.set(self.places.len());
+        self.settling.forget(folder);
+    }
+
+    /// Watches the folders in a folder, at any depth, telling each to `found`. Those nearest to the
+    /// root come first: where not all can be watched, it is there that people make new ones.
     fn explore(
         &mut self,
         top: WatchDescriptor,
         found: &mut dyn FnMut((&mut Watch, WatchDescriptor)) -> Result<()>,
     ) -> Result<()> {
         let disk = self.disk.clone();
-        let mut left = vec![top];
-        while let Some(folder) = left.pop() {
+        let mut left = VecDeque::from([top]);
+        while let Some(folder) = left.pop_front() {
             let Some(path) = self.places.path(folder) else { continue };
             let listed = disk.list(&path, &mut |entry| {
                 let (Found::Folder(_), Some(name)) = (entry.found, entry.name.to_str()) else {
@@ -233,9 +253,10 @@ impl Watch {
                 };
                 let path = if path.is_empty() { name.into() } else { format!("{path}/{name}") };
                 if self.names.check(&path, ItemKind::Folder).is_none()
+                    && self.has_room()
                     && let Some((below, _)) = self.add(folder, name, &path)
                 {
-                    left.push(below);
+                    left.push_back(below);
                     found((self, below))?;
                 }
                 Ok(())
@@ -249,6 +270,14 @@ impl Watch {
         Ok(())
     }
 
+    fn has_room(&mut self) -> bool {
+        let has_room = !self.part.is_used_up();
+        if !has_room {
+            self.limit = Some(Limit::Memory);
+        }
+        has_room
+    }
+
     /// Watches a folder and tells whether it wasn't before; `None` when that isn't possible.
     fn add(
         &mut self,
@@ -257,17 +286,23 @@ impl Watch {
         path: &str,
     ) -> Option<(WatchDescriptor, bool)> {
         let flags = events() | AddWatchFlags::IN_ONLYDIR | AddWatchFlags::IN_DONT_FOLLOW;
-        if self.places.len() >= self.most_folders {
-            self.limited = true;
-            return None;
-        }
         match self.inotify.add_watch(&self.disk.root().join(path), flags) {
             Ok(folder) if folder == self.root => None,
-            Ok(folder) => Some((folder, self.places.put(folder, parent, name))),
+            // Only the kernel could tell whether it is one that we watch and that was renamed.
+            Ok(folder) if self.places.get(folder).is_none() && !self.has_room() => {
+                // Fails when the folder is gone, and its watch with it.
+                let _ = self.inotify.rm_watch(folder);
+                None
+            }
+            Ok(folder) => {
+                let is_new = self.places.put(folder, parent, name);
+                self.part.set(self.places.len());
+                Some((folder, is_new))
+            }
             // Gone, or not to be read by us: the look at it deals with that.
             Err(nix::Error::ENOENT | nix::Error::ENOTDIR | nix::Error::EACCES) => None,
             Err(_) => {
-                self.limited = true;
+                self.limit = Some(Limit::Kernel);
                 None
             }
         }

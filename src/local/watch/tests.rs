@@ -48,12 +48,13 @@ impl Folder {
     }
 
     fn watch(&self) -> Watch {
-        self.watch_at_most(MOST_FOLDERS)
+        self.watch_at_most(1000)
     }
 
     fn watch_at_most(&self, most: usize) -> Watch {
         let names = NameCheck::new(&SERVICE, "");
-        let mut watch = Watch::with_most(Disk::new(&self.0), names, most).unwrap();
+        let budget = WatchBudget::new(most);
+        let mut watch = Watch::new(Disk::new(&self.0), names, &budget).unwrap();
         watch.add_tree(&Cancel::default()).unwrap();
         watch
     }
@@ -225,11 +226,41 @@ fn more_folders_than_it_may_watch_are_admitted() {
     let folder = Folder::new();
     folder.make(&["a", "b", "c", "d"]);
     let mut watch = folder.watch_at_most(3);
-    assert!(watch.is_limited());
+    assert_eq!(watch.limit(), Some(Limit::Memory));
     assert!(!watch.is_broken());
     assert_eq!(watch.folders(), 3);
     write(&folder.join("file"));
     assert_eq!(changes(&mut watch), in_folders(&[""]));
+}
+
+#[test]
+fn the_folders_nearest_to_the_root_are_watched_first() {
+    let folder = Folder::new();
+    folder.make(&["a/deep/deeper", "b/deep/deeper", "c"]);
+    let mut watch = folder.watch_at_most(4);
+    write(&folder.join("c/file"));
+    assert_eq!(changes(&mut watch), in_folders(&["c"]));
+    write(&folder.join("a/deep/file"));
+    assert_eq!(changes(&mut watch), None);
+}
+
+#[test]
+fn a_renamed_folder_stays_watched_where_there_is_no_room_for_more() {
+    let folder = Folder::new();
+    folder.make(&["a/b"]);
+    let mut watch = folder.watch_at_most(3);
+    assert_eq!(watch.limit(), None);
+    fs::rename(folder.join("a"), folder.join("z")).unwrap();
+    folder.make(&["new"]);
+    assert_eq!(changes(&mut watch), in_folders(&[""]));
+    assert_eq!(watch.limit(), Some(Limit::Memory));
+    write(&folder.join("z/b/file"));
+    assert_eq!(changes(&mut watch), in_folders(&["z/b"]));
+    fs::remove_dir_all(folder.join("z")).unwrap();
+    folder.make(&["room"]);
+    assert!(changes(&mut watch).is_some());
+    write(&folder.join("room/file"));
+    assert_eq!(changes(&mut watch), in_folders(&["room"]));
 }
 
 #[test]

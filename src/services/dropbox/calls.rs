@@ -8,13 +8,14 @@
 
 use super::meta::Account;
 use crate::error::{Error, Kind, Result};
-use crate::http::{Call, Http, Payload, Reply};
+use crate::http::{self, Call, Http, Payload, Reply};
 use crate::model::split_path;
 use crate::remote::Api;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -74,8 +75,8 @@ enum Style<'a> {
     Rpc,
     /// The body is content.
     Upload(Payload<'a>),
-    /// The reply's body is content, from this byte on.
-    Download(u64),
+    /// The reply's body is content: these bytes of it.
+    Download(Range<u64>),
 }
 
 impl<'a> Ask<'a> {
@@ -89,9 +90,9 @@ impl<'a> Ask<'a> {
         Ask { route, arg, style: Style::Upload(payload) }
     }
 
-    /// A call that gets content from byte `from` on.
-    pub fn download(route: &'static str, arg: Value, from: u64) -> Self {
-        Ask { route, arg, style: Style::Download(from) }
+    /// A call that gets these bytes of a content.
+    pub fn download(route: &'static str, arg: Value, bytes: Range<u64>) -> Self {
+        Ask { route, arg, style: Style::Download(bytes) }
     }
 }
 
@@ -240,21 +241,21 @@ impl Calls {
                 let host = if let Style::Rpc = ask.style { "api" } else { "content" };
                 // Whoever sends what can't be sent twice looks at `Fault::again`.
                 let mut call = Call::new("POST", self.url(host, ask.route), true);
-                call = match ask.style {
+                call = match &ask.style {
                     Style::Rpc => call
                         .header("Content-Type", "application/json")
                         .payload(Payload::Bytes(arg.as_bytes())),
                     Style::Upload(payload) => {
-                        if let Payload::Part { content, .. } = payload {
+                        if let Payload::Part { content, .. } = *payload {
                             content.unchanged()?;
                         }
                         call.header("Content-Type", "application/octet-stream")
                             .header("Dropbox-API-Arg", ascii(&arg))
-                            .payload(payload)
+                            .payload(*payload)
                     }
-                    Style::Download(from) => {
-                        if from > 0 {
-                            call = call.header("Range", format!("bytes={from}-"));
+                    Style::Download(bytes) => {
+                        if let Some(range) = http::range(bytes) {
+                            call = call.header("Range", range);
                         }
                         call.header("Dropbox-API-Arg", ascii(&arg)).payload(Payload::Bytes(b""))
                     }

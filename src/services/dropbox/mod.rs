@@ -22,7 +22,7 @@ use self::meta::Meta;
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::hash::HashKind;
-use crate::http::Http;
+use crate::http::{Http, content_range};
 use crate::model::{ItemKind, Nanos, Version, split_path, to_hex};
 use crate::remote::{
     Answer, Api, Descriptor, Download, Entry, Expect, Feed, Field, FieldKind, Listing, Made, Moves,
@@ -32,6 +32,7 @@ use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -210,16 +211,18 @@ impl Remote for Folder {
         }
     }
 
-    fn read(&self, place: Place<'_>, version: &Version, from: u64) -> Result<Download> {
+    fn read(&self, place: Place<'_>, version: &Version, bytes: Range<u64>) -> Result<Download> {
+        let from = bytes.start;
         let what = format!("downloading {}", self.name(place.path));
         let changed =
             || Error::new(Kind::Changed, &what, "it isn't the version any more that was seen");
         let arg = json!({ "path": self.at(place.path) });
-        let reply = match self.calls.send(&what, &Ask::download("files/download", arg, from)) {
-            Ok(reply) => reply,
-            Err(fault) if fault.is("path/not_file") => return Err(changed()),
-            Err(fault) => return Err(fault.into()),
-        };
+        let reply =
+            match self.calls.send(&what, &Ask::download("files/download", arg, bytes.clone())) {
+                Ok(reply) => reply,
+                Err(fault) if fault.is("path/not_file") => return Err(changed()),
+                Err(fault) => return Err(fault.into()),
+            };
         if reply.status == 416 {
             reply.drain();
             let gone = || Error::new(Kind::NotFound, &what, "it isn't there");
@@ -227,7 +230,7 @@ impl Remote for Folder {
             if entry.print.version != *version || entry.print.size > from {
                 return Err(changed());
             }
-            return Ok(Download { reader: Box::new(io::empty()), entry });
+            return Ok(Download { reader: Box::new(io::empty()), end: from, entry });
         }
         let told = reply.header("dropbox-api-result").unwrap_or_default();
         let meta: Meta = serde_json::from_str(told).map_err(|error| {
@@ -237,12 +240,17 @@ impl Remote for Folder {
         if meta.version().as_ref() != Some(version) {
             return Err(changed());
         }
-        let range = reply.header("content-range").unwrap_or_default();
-        if from > 0 && !range.starts_with(&format!("bytes {from}-")) {
+        let came = match content_range(reply.header("content-range").unwrap_or_default()) {
+            Some((came, _)) => came,
+            None => 0..u64::MAX,
+        };
+        if came.start != from {
             let cause = "it isn't sent from where it was asked for";
             return Err(Error::new(Kind::Protocol, what, cause));
         }
-        Ok(Download { reader: Box::new(reply.into_reader()), entry: meta.entry(&what)? })
+        let entry = meta.entry(&what)?;
+        let end = came.end.min(entry.print.size);
+        Ok(Download { reader: Box::new(reply.into_reader()), end, entry })
     }
 
     fn write(

@@ -8,10 +8,11 @@ use super::file::Export;
 use super::{Drive, file_path, gone};
 use crate::error::{Error, Kind, Result};
 use crate::hash::{Hash, HashKind, HashSum};
-use crate::http::{Call, Reply, read_error};
+use crate::http::{self, Call, Reply, content_range, read_error};
 use crate::model::{ItemKind, RemotePrint, Version, to_hex};
 use crate::remote::{Download, Entry, Place};
 use std::io::{self, Cursor, Read};
+use std::ops::Range;
 
 /// Bytes of a file that is fetched whole.
 const SMALL: u64 = 64 << 10;
@@ -21,8 +22,9 @@ impl Drive {
         &self,
         place: Place<'_>,
         version: &Version,
-        from: u64,
+        bytes: &Range<u64>,
     ) -> Result<Download> {
+        let from = bytes.start;
         let what = format!("downloading {}", self.name(place.path));
         let id = match place.id {
             "" => self.find(&what, place, ItemKind::File)?.ok_or_else(|| gone(&what))?.id,
@@ -34,7 +36,10 @@ impl Drive {
         let url = self.url(&file_path(&id), &[("alt", "media"), ("supportsAllDrives", "true")]);
         let reply = self.api.call(&what, &[416], &mut || {
             let call = Call::new("GET", url.clone(), true);
-            Ok(if from > 0 { call.header("Range", format!("bytes={from}-")) } else { call })
+            Ok(match http::range(bytes) {
+                Some(range) => call.header("Range", range),
+                None => call,
+            })
         })?;
         if reply.status == 416 {
             reply.drain();
@@ -42,20 +47,28 @@ impl Drive {
             if entry.print.size > from {
                 return Err(Error::new(Kind::Protocol, what, "it isn't given from the middle"));
             }
-            return Ok(Download { reader: Box::new(io::empty()), entry });
+            return Ok(Download { reader: Box::new(io::empty()), end: from, entry });
         }
-        let start = if reply.status == 206 { range_start(&reply) } else { Some(0) };
-        let Some(skipped) = start.and_then(|start| from.checked_sub(start)) else {
+        let came = match reply.status {
+            206 => content_range(reply.header("content-range").unwrap_or_default())
+                .map(|(came, _)| came)
+                .filter(|came| came.start <= from && came.end <= bytes.end),
+            _ => Some(0..u64::MAX),
+        };
+        let Some(came) = came else {
             return Err(Error::new(Kind::Protocol, what, "another part came than was asked for"));
         };
         match reply.content_length() {
-            Some(size) if size <= SMALL && from == 0 => self.small(&what, &id, version, reply),
+            Some(size) if size <= SMALL && came == (0..u64::MAX) => {
+                self.small(&what, &id, version, reply)
+            }
             _ => {
                 let entry = self.proven(&what, &id, version)?;
                 let mut reader = reply.into_reader();
-                io::copy(&mut (&mut reader).take(skipped), &mut io::sink())
+                io::copy(&mut (&mut reader).take(from - came.start), &mut io::sink())
                     .map_err(|error| read_error(&what, error))?;
-                Ok(Download { reader: Box::new(reader), entry })
+                let end = came.end.min(entry.print.size);
+                Ok(Download { reader: Box::new(reader), end, entry })
             }
         }
     }
@@ -70,7 +83,7 @@ impl Drive {
         let reader = Box::new(Cursor::new(bytes));
         if matches!(hash, Hash::Md5(sum) if to_hex(&sum) == version.as_str()) {
             let print = RemotePrint { size, version: version.clone(), mtime: None, id: id.into() };
-            return Ok(Download { reader, entry: Entry::file(print, Some(hash)) });
+            return Ok(Download { reader, end: size, entry: Entry::file(print, Some(hash)) });
         }
         // Another version, other bytes than Google has, or a version that isn't a hash.
         let entry = self.proven(what, id, version)?;
@@ -78,7 +91,7 @@ impl Drive {
             Some(told) if told != hash => {
                 Err(Error::new(Kind::Integrity, what, "its bytes don't have the service's hash"))
             }
-            _ => Ok(Download { reader, entry }),
+            _ => Ok(Download { reader, end: size, entry }),
         }
     }
 
@@ -111,12 +124,6 @@ impl Drive {
         let url = self.url(&path, &[("mimeType", export.mime_type)]);
         let reply = self.api.call(what, &[], &mut || Ok(Call::new("GET", url.clone(), true)))?;
         let entry = self.proven(what, id, version)?;
-        Ok(Download { reader: Box::new(reply.into_reader()), entry })
+        Ok(Download { reader: Box::new(reply.into_reader()), end: u64::MAX, entry })
     }
-}
-
-/// First byte of a part, of a `Content-Range: bytes 5-9/10`.
-fn range_start(reply: &Reply) -> Option<u64> {
-    let range = reply.header("content-range")?.strip_prefix("bytes ")?;
-    range.split_once('-')?.0.parse().ok()
 }

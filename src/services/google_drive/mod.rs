@@ -30,6 +30,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 static DESCRIPTOR: Descriptor = Descriptor {
@@ -202,8 +203,8 @@ impl Remote for Drive {
         Ok(file.map(|file| file.told(self.converts).1))
     }
 
-    fn read(&self, place: Place<'_>, version: &Version, from: u64) -> Result<Download> {
-        self.download(place, version, from)
+    fn read(&self, place: Place<'_>, version: &Version, bytes: Range<u64>) -> Result<Download> {
+        self.download(place, version, &bytes)
     }
 
     fn write(

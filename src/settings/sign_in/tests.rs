@@ -79,6 +79,7 @@ impl State {
             secrets: Vec::new(),
             paused: false,
             schedule: Default::default(),
+            owner: None,
         };
         let file = state.book().file;
         file.write(|change| change.put(CONNECTIONS, "c", &connection)).unwrap();

@@ -28,6 +28,7 @@ use mooring::remote::{
     Resume, Service, Settings, Special, Written,
 };
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use tree::Node;
 
@@ -367,7 +368,7 @@ impl Remote for Twin {
         })
     }
 
-    fn read(&self, place: Place<'_>, version: &Version, from: u64) -> Result<Download> {
+    fn read(&self, place: Place<'_>, version: &Version, bytes: Range<u64>) -> Result<Download> {
         let what = format!("downloading {}", place.path);
         self.request("read", place.path, || {
             let account = self.lock();
@@ -378,12 +379,13 @@ impl Remote for Twin {
             if node.special.is_some() {
                 return Err(Error::new(Kind::Denied, &what, "it can't be downloaded"));
             }
-            let Some(rest) = node.bytes.get(from as usize..) else {
+            let end = bytes.end.min(node.bytes.len() as u64);
+            let Some(rest) = node.bytes.get(bytes.start as usize..end as usize) else {
                 return Err(Error::new(Kind::Changed, &what, "it became shorter"));
             };
             let twin = self.me.upgrade().ok_or_else(|| gone(&what))?;
             let body = Body { twin, path: place.path.into(), bytes: rest.into(), at: 0 };
-            Ok(Download { reader: Box::new(body), entry })
+            Ok(Download { reader: Box::new(body), end, entry })
         })
     }
 
