@@ -59,12 +59,13 @@ fn without_news_its_state_stays_closed_and_what_comes_is_noticed() {
         let daemon = pair.daemon();
         let state = pair.state().join("tasks/1.redb");
         for number in 0..2 {
-            // Folders of one name, made on both sides at once, may be two of Google Drive's.
-            let (up, down) = (format!("up/a/{number}"), format!("down/a/{number}"));
+            // One after the other: folders of one name, made on both sides at once, may be two of
+            // Google Drive's, and the first of them is the task's.
+            let (up, down) = (format!("a/up/{number}"), format!("a/down/{number}"));
             pair.write(&up, "from here");
+            eventually("one is there", || pair.remote(&up) == Some(b"from here".into()));
             pair.put(&[(&down, Some(b"from there"))]);
             eventually("one is here", || pair.read(&down) == Some(b"from there".into()));
-            eventually("one is there", || pair.remote(&up) == Some(b"from here".into()));
             eventually("the state stays closed while it is polled", || {
                 let (asked, written) = (relay.requests().len(), changed(&state));
                 // Dropbox is listened to: it isn't asked again and again.

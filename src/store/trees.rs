@@ -1109,12 +1109,12 @@ fn note_untold(
     untold.insert(key.place(), row.as_slice()).map(drop).map_err(state_error)
 }
 
-/// redb panics on some damaged files; they must end one task, not the process.
 fn identity_of(file: &Path) -> Box<dyn Fn() -> Result<u64> + Send + Sync> {
     let file = file.to_owned();
     Box::new(move || identity(&file))
 }
 
+/// redb panics on some damaged files; they must end one task, not the process.
 fn unpanicked<T>(open: impl FnOnce() -> Result<T> + UnwindSafe) -> Result<T> {
     catch_unwind(open)
         .unwrap_or_else(|_| Err(Error::new(Kind::State, "the state", "it is damaged")))
