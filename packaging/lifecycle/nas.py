@@ -37,14 +37,16 @@ class Cpu:
     qemu: str | None = None
     # The least that the boxes have.
     model: str = ""
+    # Bytes of the largest pages that some boxes have, as far as qemu can have them.
+    pages: int = 4096
 
 
 # What isn't emulated runs on this machine, where strace can look on.
 CPUS = {
     "x86_64": Cpu(62, 64, "amd64"),
-    "aarch64": Cpu(183, 64, "arm64", "aarch64", "cortex-a53"),
-    # No NEON, and 16 registers of floating point.
-    "armv7": Cpu(40, 32, "armhf", "arm", "cortex-a9,neon=off"),
+    "aarch64": Cpu(183, 64, "arm64", "aarch64", "cortex-a53", 65536),
+    # No NEON, and 16 registers of floating point. With pages of 64 KiB, qemu has no room for what it adds at the end.
+    "armv7": Cpu(40, 32, "armhf", "arm", "cortex-a9,neon=off", 32768),
     # SSE2, and nothing later.
     "i686": Cpu(3, 32, "i386", "i386", "qemu32,-sse3"),
 }

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Story:
         self.runs()
         self.syncs()
         self.keeps_late_times()
+        self.works_with_large_pages()
         self.is_asked()
         self.is_started_and_stopped_twice()
         self.stops_in_a_transfer()
@@ -101,6 +103,25 @@ class Story:
             expect(int(copy.stat().st_mtime) == LATE, f"{copy}: its time is {copy.stat().st_mtime}")
         self.say("task remove back")
         self.say("connection remove times")
+
+    def works_with_large_pages(self):
+        """A sync by hand, with a state of its own: the userland knows only pages of 4 KiB."""
+        if self.nas.cpu.pages == 4096:
+            return
+        env = {"MOORING_STATE": "/tmp/pages", "QEMU_PAGESIZE": str(self.nas.cpu.pages)}
+        local, there = self.nas.share("pages"), self.dav.files / "pages"
+        there.mkdir()
+        content = os.urandom(1 << 20)
+        (local / "here").write_bytes(content)
+        os.chown(local / "here", USER, USER)
+        self.dav.put("pages/there", content)
+        add = "connection add cloud --service webdav --secret password=-"
+        self.say(add, PASSWORD, env, url=f"{self.dav.url}/", user=SERVER_USER)
+        self.say("task add pages --connection cloud --local /volume1/pages --remote /pages", env=env)
+        report = self.say("sync pages", env=env)
+        expect((report["uploaded"], report["downloaded"]) == (1, 1), f"with large pages: {report}")
+        expect(content_of(local) == content_of(there), "with large pages: the sides differ")
+        shutil.rmtree(self.nas.at("tmp/pages"))
 
     def is_asked(self):
         """DSM asks all the time: that has to be cheap, and to wake no disk."""
@@ -223,7 +244,7 @@ class Story:
         expect(self.bare <= now, f"removed, though it isn't ours: {self.bare - now}")
         parents = {f"/volume1/@app{it}" for it in ("store", "conf", "data", "home", "temp")}
         left = now - self.bare - parents - set(self.dsm.kept)
-        others = tuple(f"/volume1/{share}" for share in ("photo", "late", "back"))
+        others = tuple(f"/volume1/{share}" for share in ("photo", "late", "back", "pages"))
         known = others + tuple(f"{folder}/" for folder in self.dsm.kept if data)
         left = sorted(path for path in left if not path.startswith(known))
         expect(not left, f"left behind: {left}")
@@ -275,14 +296,14 @@ class Story:
             os.kill(daemon, signal.SIGKILL)
         eventually("it is dead", lambda: not set(daemons) & set(self.nas.processes()), patience=5)
 
-    def say(self, line: str, secret="", **settings: str):
+    def say(self, line: str, secret="", env=None, **settings: str):
         """Says something to the program on the command line, as the package's user; answers what it answers."""
         words = [f"--set={key.replace('_', '-')}={value}" for key, value in settings.items()]
-        return self.ask(*line.split(), *words, secret=secret)
+        return self.ask(*line.split(), *words, secret=secret, env=env)
 
-    def ask(self, *words: str, secret="", code=0):
+    def ask(self, *words: str, secret="", code=0, env=None):
         command = [f"{self.dsm.package}/target/bin/mooring", *words, "--json"]
-        ended = self.nas.run(command, {"MOORING_STATE": self.state}, USER, input=secret)
+        ended = self.nas.run(command, {"MOORING_STATE": self.state} | (env or {}), USER, input=secret)
         expect(code is None or ended.code == code, f"mooring {' '.join(words)} ended with {ended.code}: {ended.said}")
         return json.loads(ended.output)
 

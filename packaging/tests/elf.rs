@@ -136,6 +136,6 @@ fn on_armv7_pages_may_be_large() {
     for spk in packages().iter().filter(|spk| spk.cpu == "armv7") {
         let segments = Elf::of(spk).segments();
         let mut loaded = segments.iter().filter(|(kind, _)| *kind == LOAD);
-        assert!(loaded.all(|(_, align)| *align >= 0x8000), "{}", spk.name());
+        assert!(loaded.all(|(_, align)| *align >= 0x10000), "{}", spk.name());
     }
 }

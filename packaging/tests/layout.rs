@@ -1,6 +1,6 @@
 //! The archives: what is in them, how, and that they are the same each time.
 
-use crate::common::{CPUS, Member, Spk, fresh, pack, packages, packer};
+use crate::common::{Member, Spk, cpus, fresh, pack, packages, packer};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use tar::EntryType;
@@ -102,7 +102,7 @@ fn what_is_too_large_isnt_packed() {
 #[test]
 fn the_same_files_give_the_same_bytes() {
     let folder = fresh("again");
-    for cpu in CPUS {
+    for cpu in cpus() {
         pack(cpu, &folder, &[]);
     }
     let same = |spk: &Spk| fs::read(folder.join(spk.name())).unwrap() == spk.bytes;

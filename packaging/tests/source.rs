@@ -1,6 +1,6 @@
 //! The package source, as Package Center asks it.
 
-use crate::common::{fresh, md5, packages, packer, run};
+use crate::common::{cpus, fresh, md5, packages, packer, run};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -100,7 +100,8 @@ fn each_box_is_told_its_package() {
     let document = server.asked(DSM_6);
     assert!(document["keyrings"].is_array());
     expect(only(&document), "armv7", 6);
-    for (platform, cpu) in [("alpine4k", "armv7"), ("rtd1619b", "aarch64"), ("evansport", "i686")] {
+    let boxes = [("alpine4k", "armv7"), ("rtd1619b", "aarch64"), ("evansport", "i686")];
+    for (platform, cpu) in boxes.into_iter().filter(|(_, cpu)| cpus().contains(cpu)) {
         let document = server.asked(&DSM_7.replace("geminilake&", &format!("{platform}&")));
         expect(only(&document), cpu, 7);
     }

@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 use tar::EntryType;
 
 /// The CPUs that there are packages for.
-pub const CPUS: [&str; 4] = ["x86_64", "aarch64", "armv7", "i686"];
+const CPUS: [&str; 4] = ["x86_64", "aarch64", "armv7", "i686"];
 
 /// A package.
 pub struct Spk {
@@ -65,15 +65,24 @@ fn file<'a>(members: &'a [Member], path: &str) -> Option<&'a [u8]> {
     members.iter().find(|member| member.path == path).map(|member| member.bytes.as_slice())
 }
 
+/// The CPUs whose packages are looked at: those in `MOORING_CPUS`, with spaces between them, or all.
+pub fn cpus() -> Vec<&'static str> {
+    let Some(named) = env::var_os("MOORING_CPUS") else { return CPUS.into() };
+    let named = named.into_string().unwrap();
+    let known = |name| *CPUS.iter().find(|cpu| **cpu == name).unwrap_or_else(|| panic!("{name}"));
+    named.split_whitespace().map(known).collect()
+}
+
 /// All packages.
 pub fn packages() -> &'static [Spk] {
     static PACKAGES: OnceLock<Vec<Spk>> = OnceLock::new();
     PACKAGES.get_or_init(|| {
         let folder = fresh("packages");
-        for cpu in CPUS {
+        let cpus = cpus();
+        for cpu in &cpus {
             pack(cpu, &folder, &[]);
         }
-        let each = CPUS.iter().flat_map(|cpu| [(cpu, 6), (cpu, 7)]);
+        let each = cpus.iter().flat_map(|cpu| [(cpu, 6), (cpu, 7)]);
         each.map(|(cpu, dsm)| read(cpu, dsm, &folder)).collect()
     })
 }
