@@ -19,7 +19,7 @@ mod wake;
 mod worker;
 
 use crate::accounts;
-use crate::admin::{self, Request, Sight};
+use crate::admin::{self, Reach, Request, Sight};
 use crate::caller::Caller;
 use crate::engine::Scrutiny;
 use crate::error::{Error, Kind, Result};
@@ -481,6 +481,7 @@ impl Daemon {
                 transfers: globals.transfers as usize,
                 history: globals.history.into(),
                 watches: self.watches.clone(),
+                reach: Reach::of(&connection, &globals),
                 task,
             };
             let id = place.task.id;
