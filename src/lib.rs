@@ -23,7 +23,7 @@
 //! | [`caller`], `browser` | who asks, and what browsers say of themselves | nobody |
 //! | `child`, `accounts` | what programs of others print; the users of the NAS | values, rules |
 //! | [`clock`] | what time it is, and waiting | values, a request to stop |
-//! | `threads` | threads and the size of their stacks | nobody |
+//! | `threads`, `user` | threads and the size of their stacks; whom this program runs as | nobody |
 //! | [`rules`] | names, filters, conflict names, times, the brake, schedules: pure | values, descriptors |
 //! | [`plan`] | the planner: pure | values, records |
 //! | [`store`] | redb: items with their facets, history | values, rules' reasons |
@@ -89,3 +89,4 @@ pub mod services;
 pub mod settings;
 pub mod store;
 pub(crate) mod threads;
+pub(crate) mod user;

@@ -4,12 +4,11 @@ use super::answer::{Answer, Refusal};
 use crate::caller::Caller;
 use crate::daemon::{ADMINISTRATOR, USER, socket_path};
 use crate::error::{Error, Kind};
+use crate::user;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use nix::unistd::{Gid, Uid, geteuid, setegid, seteuid};
+use nix::unistd::{Uid, geteuid};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -42,12 +41,8 @@ pub fn relay(state: &Path, caller: &Caller, call: &str, body: &[u8]) -> Result<A
 
 /// Connects to the daemon, which has to be of whom this program or the state folder belongs to.
 fn connect(state: &Path) -> Result<UnixStream, Refusal> {
-    let folder = fs::metadata(state).map_err(lost)?;
-    let (owner, group) = (Uid::from_raw(folder.uid()), Gid::from_raw(folder.gid()));
-    if geteuid().is_root() && !owner.is_root() {
-        // The daemon takes a user's word from nobody but itself.
-        setegid(group).and_then(|()| seteuid(owner)).map_err(|error| lost(error.into()))?;
-    }
+    // The daemon takes a user's word from nobody but itself.
+    let owner = user::become_owner(state).map_err(lost)?;
     let daemon = UnixStream::connect(socket_path(state)).map_err(lost)?;
     let peer = getsockopt(&daemon, PeerCredentials).map_err(|error| lost(error.into()))?;
     let peer = Uid::from_raw(peer.uid());
