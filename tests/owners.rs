@@ -5,10 +5,15 @@ use crate::common::pair::eventually;
 use crate::common::peers::{self, DavPeer};
 use nix::unistd::geteuid;
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// Users whom every system knows, whoever tests.
 const ALICE: &str = "nobody";
@@ -533,4 +538,58 @@ fn what_a_user_may_not_read_in_a_folder_stays_where_it_is() {
     ]);
     eventually("what may be written is here", || team.join("new").exists());
     assert!(!hr.join("new").exists());
+}
+
+#[test]
+fn who_waits_for_services_keeps_nobody_from_being_answered() {
+    let nas = Nas::new("waiting");
+    // It takes connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    for (who, name) in [(User(ALICE), "alice"), (User(BOB), "bob")] {
+        let url = format!("http://{}/", silent.local_addr().unwrap());
+        let entered = json!({ "values": [["url", url]] });
+        let request = json!({ "request": "connection_add", "name": name, "service": "webdav", "entered": entered });
+        nas.done(who, request);
+    }
+    let test = |user: &str, name: &str| {
+        let body = json!({ "request": "connection_test", "name": name }).to_string();
+        let mut stream = UnixStream::connect(nas.bridge.socket()).unwrap();
+        write!(
+            stream,
+            "POST /v1/request HTTP/1.1\r\nhost: mooring\r\nmooring-user: {user}\r\n\
+             mooring-administrator: false\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        stream
+    };
+    // As many as there are places.
+    let hers: Vec<_> = (0..16).map(|_| test(ALICE, "alice")).collect();
+    let answered = |stream: &UnixStream, patience: u64| {
+        stream.set_read_timeout(Some(Duration::from_secs(patience))).unwrap();
+        let mut first = [0; 12];
+        (&mut &*stream).read_exact(&mut first).ok().map(|()| {
+            let mut rest = String::new();
+            (&mut &*stream).read_to_string(&mut rest).unwrap();
+            rest
+        })
+    };
+    assert_eq!(nas.call(User(BOB), "GET /v1/status", "").status, 200);
+    // The order in which they are taken is nobody's to tell.
+    let busy = Cell::new(0);
+    let mut rest: Vec<_> = hers.into_iter().collect();
+    eventually("all but two are told to try again", || {
+        rest.retain(|stream| match answered(stream, 1) {
+            Some(text) => {
+                assert!(text.contains(r#""kind":"busy""#), "{text}");
+                busy.set(busy.get() + 1);
+                false
+            }
+            None => true,
+        });
+        busy.get() == 14
+    });
+    // There are places for others.
+    let his = test(BOB, "bob");
+    assert_eq!(answered(&his, 1), None);
 }
