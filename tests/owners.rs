@@ -3,12 +3,13 @@
 use crate::common::bridge::{Answer, Bridge, Running};
 use crate::common::pair::eventually;
 use crate::common::peers::{self, DavPeer};
+use crate::common::relay::Relay;
 use nix::unistd::geteuid;
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -337,6 +338,14 @@ fn the_command_line_shows_and_sets_it() {
     assert!(!run(&["connection", "show", "ours"]).contains("owner"));
 }
 
+/// An address of this machine that others know it by.
+fn own_address() -> IpAddr {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    // Nothing is sent.
+    socket.connect("192.0.2.1:9").expect("this machine is in no network");
+    socket.local_addr().unwrap().ip()
+}
+
 /// A connection of Alice's to a folder of this server, and what other clients find in it.
 struct Cloud {
     peer: &'static DavPeer,
@@ -346,7 +355,8 @@ struct Cloud {
 impl Cloud {
     fn of_alice(nas: &Nas) -> Cloud {
         let peer = peers::rclone_dav();
-        let values = json!([["url", peer.url], ["user", peer.user], ["poll", "1"]]);
+        let relay = Relay::at(own_address(), &peer.url);
+        let values = json!([["url", relay.url(&peer.url)], ["user", peer.user], ["poll", "1"]]);
         let entered = json!({ "values": values, "secrets": [["password", peer.password]] });
         let request = json!({ "request": "connection_add", "name": "alice", "service": "webdav", "entered": entered });
         nas.done(User(ALICE), request);
@@ -544,7 +554,7 @@ fn what_a_user_may_not_read_in_a_folder_stays_where_it_is() {
 fn who_waits_for_services_keeps_nobody_from_being_answered() {
     let nas = Nas::new("waiting");
     // It takes connections and says nothing.
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = TcpListener::bind((own_address(), 0)).unwrap();
     for (who, name) in [(User(ALICE), "alice"), (User(BOB), "bob")] {
         let url = format!("http://{}/", silent.local_addr().unwrap());
         let entered = json!({ "values": [["url", url]] });
@@ -592,4 +602,25 @@ fn who_waits_for_services_keeps_nobody_from_being_answered() {
     // There are places for others.
     let his = test(BOB, "bob");
     assert_eq!(answered(&his, 1), None);
+}
+
+#[test]
+fn services_of_the_nas_itself_are_nothing_for_its_users() {
+    let nas = Nas::new("itself");
+    let inner = TcpListener::bind("127.0.0.1:0").unwrap();
+    inner.set_nonblocking(true).unwrap();
+    let port = inner.local_addr().unwrap().port();
+    for (number, host) in
+        ["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]"].iter().enumerate()
+    {
+        let name = format!("c{number}");
+        let entered = json!({ "values": [["url", format!("http://{host}:{port}/")]] });
+        let request = json!({ "request": "connection_add", "name": name, "service": "webdav", "entered": entered });
+        nas.done(User(ALICE), request);
+        let test = json!({ "request": "connection_test", "name": name });
+        let answer = nas.ask(User(ALICE), test);
+        let reason = answer.body["error"]["reason"].as_str().unwrap_or_default();
+        assert!(reason.ends_with("it leads to this machine itself"), "{host}: {}", answer.text);
+    }
+    assert!(inner.accept().is_err(), "it was asked");
 }
