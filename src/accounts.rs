@@ -4,9 +4,12 @@
 use crate::child;
 use crate::error::{Error, Kind, Result};
 use crate::rules::{Access, Account, Mode, list_lets};
-use std::fs;
+use nix::fcntl::{AtFlags, OFlag};
+use nix::sys::stat::fstatat;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -22,6 +25,8 @@ const NO_LIST: &str = "Linux mode";
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of what they print.
 const MOST_BYTES: usize = 64 << 10;
+/// How often a folder is looked at that is changed meanwhile.
+const TRIES: u32 = 3;
 /// The groups of the NAS itself.
 const GROUPS: &str = "/etc/group";
 /// Group of the users that administrate a NAS, and its number where the name isn't known.
@@ -30,7 +35,7 @@ const ADMINISTRATORS: (&str, u32) = ("administrators", 101);
 /// The numbers of the groups that a user is in.
 ///
 /// # Errors
-/// `Denied` when they aren't told.
+/// `Denied` when there is no such user, and `Busy` when they can't be told now.
 pub fn groups(id: &Path, user: &str) -> Result<Vec<u32>> {
     numbers(id, "-G", user)
 }
@@ -52,9 +57,30 @@ fn number_of(groups: &str, name: &str) -> Option<u32> {
 /// The one true path of a folder that this user may read and change.
 ///
 /// # Errors
-/// `Denied` when it isn't one, whatever else it may be.
+/// `Denied` when it isn't one, whatever else it may be, and `Busy` when the NAS can't tell now.
 pub fn writable_folder(user: &str, folder: &Path) -> Result<PathBuf> {
-    Nas { id: Path::new(ID), lists: Path::new(LISTS) }.writable_folder(user, folder)
+    Nas::default().writable_folder(user, folder)
+}
+
+/// Opens a folder, by its one true path, that this user may read and change. `None` where they may
+/// have any: administrators in admin mode.
+///
+/// # Errors
+/// `RootLost` when there is no folder, `Denied` when the user may not have it or isn't one any more,
+/// and `Busy` when the NAS can't tell now.
+pub fn open_folder(user: &str, admin_mode: bool, folder: &Path) -> Result<Option<Opened>> {
+    Nas::default().open_folder(user, admin_mode.then(administrators), folder)
+}
+
+/// A folder that is open for a user.
+#[derive(Debug)]
+pub struct Opened {
+    /// The folder itself, which is what was asked about.
+    pub folder: File,
+    /// The user.
+    pub account: Account,
+    /// Whether its access control list lets them in, and not its mode.
+    pub is_listed: bool,
 }
 
 /// The programs of the NAS that are asked about users and folders.
@@ -63,23 +89,76 @@ struct Nas<'a> {
     lists: &'a Path,
 }
 
+/// A folder on the way to one that is open, or that one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Step<'p> {
+    path: &'p Path,
+    mode: Mode,
+    /// Device, inode, and the time of its last change, which a rename is.
+    print: (u64, u64, i64, i64),
+}
+
+/// How an open folder lets a user in.
+struct Way {
+    is_listed: bool,
+    /// The first of the steps that the user could exchange for another.
+    movable: usize,
+}
+
+impl Default for Nas<'_> {
+    fn default() -> Self {
+        Nas { id: Path::new(ID), lists: Path::new(LISTS) }
+    }
+}
+
 impl Nas<'_> {
     fn writable_folder(&self, user: &str, folder: &Path) -> Result<PathBuf> {
         let account = self.account(user)?;
         // Nothing more, so that nobody learns which folders of others there are.
-        let denied = || {
-            let cause = format!("{user} may not read and change it");
-            Error::new(Kind::Denied, format!("local folder {}", folder.display()), cause)
-                .remedy("choose a folder of yours, or ask an administrator for permission")
-        };
-        let path = folder.canonicalize().map_err(|_| denied())?;
-        for (above, each) in path.ancestors().enumerate() {
-            let access = if above == 0 { Access::Write } else { Access::Pass };
-            if !self.lets(user, &account, access, each).unwrap_or(false) {
-                return Err(denied());
+        let path = folder.canonicalize().map_err(|_| denied(user, folder))?;
+        match self.open(user, account, &path) {
+            Ok(_) => Ok(path),
+            Err(error) if error.kind() == Kind::Busy => Err(error),
+            Err(_) => Err(denied(user, folder)),
+        }
+    }
+
+    fn open_folder(
+        &self,
+        user: &str,
+        administrators: Option<u32>,
+        folder: &Path,
+    ) -> Result<Option<Opened>> {
+        let account = self.account(user)?;
+        if administrators.is_some_and(|group| account.groups.contains(&group)) {
+            return Ok(None);
+        }
+        self.open(user, account, folder).map(Some)
+    }
+
+    /// What is asked about is what is open, whatever is put in its place meanwhile: by its mode it is
+    /// asked itself. Lists are asked for by path, so nothing on the way may have been renamed then.
+    fn open(&self, user: &str, account: Account, path: &Path) -> Result<Opened> {
+        for _ in 0..TRIES {
+            let folder = open(path).map_err(|error| {
+                // A link may lead to where nobody may know what is there.
+                if path.ancestors().any(Path::is_symlink) {
+                    return denied(user, path);
+                }
+                Error::new(Kind::RootLost, format!("local folder {}", path.display()), error)
+            })?;
+            let before = steps(&folder, path).ok().filter(|_| is_at(&folder, path));
+            let way = before.as_ref().and_then(|steps| self.way(user, &account, steps).ok()?);
+            let (Some(before), Some(Way { is_listed, movable })) = (before, way) else {
+                return Err(denied(user, path));
+            };
+            let after = steps(&folder, path).unwrap_or_default();
+            if before.get(movable..) == after.get(movable..) && is_at(&folder, path) {
+                return Ok(Opened { folder, account, is_listed });
             }
         }
-        Ok(path)
+        let what = format!("local folder {}", path.display());
+        Err(Error::new(Kind::Busy, what, "it changes while its permissions are looked at"))
     }
 
     fn account(&self, name: &str) -> Result<Account> {
@@ -91,13 +170,26 @@ impl Nas<'_> {
         }
     }
 
-    fn lets(&self, name: &str, user: &Account, access: Access, folder: &Path) -> io::Result<bool> {
-        if let Some(permissions) = self.permissions(name, folder)? {
-            return Ok(list_lets(access, &permissions));
+    /// How these steps let a user in; `None` if they don't.
+    fn way(&self, name: &str, user: &Account, steps: &[Step<'_>]) -> io::Result<Option<Way>> {
+        let has_lists = self.lists.exists();
+        let (mut is_listed, mut movable) = (false, None);
+        for (number, step) in steps.iter().enumerate() {
+            let listed = if has_lists { self.permissions(name, step.path)? } else { None };
+            let lets = |access| match &listed {
+                Some(permissions) => list_lets(access, permissions),
+                None => user.may(access, step.mode),
+            };
+            let is_last = number + 1 == steps.len();
+            if !lets(if is_last { Access::Write } else { Access::Pass }) {
+                return Ok(None);
+            }
+            if has_lists && lets(Access::Write) {
+                movable = movable.or(Some(number + 1));
+            }
+            is_listed = listed.is_some();
         }
-        let found = folder.metadata()?;
-        let mode = Mode { user: found.uid(), group: found.gid(), bits: found.mode() };
-        Ok(found.is_dir() && user.may(access, mode))
+        Ok(Some(Way { is_listed, movable: movable.unwrap_or(steps.len()) }))
     }
 
     /// What the folder's access control list gives a user; none where it has no list. Its mode
@@ -105,16 +197,50 @@ impl Nas<'_> {
     fn permissions(&self, user: &str, folder: &Path) -> io::Result<Option<String>> {
         let mut command = Command::new(self.lists);
         command.arg("-get-perm").arg(folder).arg(user).env_clear();
-        let text = match child::answer(&mut command, MOST_BYTES, PATIENCE) {
-            // Another system than DSM.
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            text => text?.1,
-        };
+        let text = child::answer(&mut command, MOST_BYTES, PATIENCE)?.1;
         if let Some((_, rest)) = text.split_once(PERMISSIONS) {
             return Ok(Some(rest.split(']').next().unwrap_or_default().to_owned()));
         }
         if text.contains(NO_LIST) { Ok(None) } else { Err(ErrorKind::InvalidData.into()) }
     }
+}
+
+/// Opens a folder to look at it.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = (OFlag::O_DIRECTORY | OFlag::O_CLOEXEC).bits();
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+/// Whether the one true path of an open folder is this one.
+fn is_at(folder: &File, path: &Path) -> bool {
+    let at = fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+    at.is_ok_and(|at| at.as_os_str() == path.as_os_str())
+}
+
+/// The folders that lead to an open one which is at this path, and that one last.
+// The fields' widths differ between CPUs.
+#[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+fn steps<'p>(folder: &File, path: &'p Path) -> io::Result<Vec<Step<'p>>> {
+    let mut from_here = String::from(".");
+    let mut steps = Vec::new();
+    for path in path.ancestors() {
+        let found = fstatat(folder, from_here.as_str(), AtFlags::empty())?;
+        let mode = Mode { user: found.st_uid, group: found.st_gid, bits: u32::from(found.st_mode) };
+        let (seconds, nanos) = (found.st_ctime as i64, found.st_ctime_nsec as i64);
+        let print = (found.st_dev as u64, found.st_ino as u64, seconds, nanos);
+        steps.push(Step { path, mode, print });
+        from_here.push_str("/..");
+    }
+    steps.reverse();
+    Ok(steps)
+}
+
+fn denied(user: &str, folder: &Path) -> Error {
+    let what = format!("local folder {}", folder.display());
+    Error::new(Kind::Denied, what, format!("{user} may not read and change it")).remedy(
+        "choose a folder of yours, or ask an administrator for permission, also for the user that \
+         Mooring runs as",
+    )
 }
 
 fn unknown(user: &str, cause: impl ToString) -> Error {
@@ -125,8 +251,14 @@ fn unknown(user: &str, cause: impl ToString) -> Error {
 fn numbers(id: &Path, what: &str, user: &str) -> Result<Vec<u32>> {
     let mut command = Command::new(id);
     command.args([what, "--", user]).env_clear();
-    let text = child::printed(&mut command, MOST_BYTES, PATIENCE)
-        .map_err(|error| unknown(user, format!("{} doesn't know them: {error}", id.display())))?;
+    let text = child::printed(&mut command, MOST_BYTES, PATIENCE).map_err(|error| {
+        let cause = format!("{} doesn't know them: {error}", id.display());
+        match error.kind() {
+            // A server of the domain may be slow to answer.
+            ErrorKind::TimedOut => Error::new(Kind::Busy, format!("user {user}"), cause),
+            _ => unknown(user, cause),
+        }
+    })?;
     let numbers: Result<Vec<u32>, _> = text.split_whitespace().map(str::parse).collect();
     match numbers {
         Ok(numbers) if !numbers.is_empty() => Ok(numbers),
@@ -157,8 +289,7 @@ mod tests {
         let id = program(&here, "id", "echo 4242");
         let nowhere = here.join("nowhere");
         let may = |lists: &Path, folder: &Path| {
-            let nas = Nas { id: &id, lists };
-            nas.writable_folder("alice", folder).map_err(|error| error.kind())
+            Nas { id: &id, lists }.writable_folder("alice", folder).map_err(|error| error.kind())
         };
         let set = |folder: &Path, mode| {
             fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
@@ -199,6 +330,50 @@ mod tests {
         }
         let nas = Nas { id: &program(&here, "root", "echo 0"), lists: &nowhere };
         assert_eq!(nas.writable_folder("alice", &inner).unwrap_err().kind(), Kind::Denied);
+        fs::remove_dir_all(here).unwrap();
+    }
+
+    #[test]
+    fn what_is_opened_is_what_was_asked_about() {
+        let here = std::env::temp_dir().join(format!("opened-{}", std::process::id()));
+        for folder in ["share/alice", "share/bob"] {
+            fs::create_dir_all(here.join(folder)).unwrap();
+        }
+        let here = here.canonicalize().unwrap();
+        let [share, alice, bob] = ["share", "share/alice", "share/bob"].map(|it| here.join(it));
+        for (folder, mode) in [(&share, 0o777), (&alice, 0o777), (&bob, 0o700)] {
+            fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let id = program(&here, "id", "echo 4242");
+        let nowhere = here.join("nowhere");
+        let open = |lists: &Path, administrators, folder: &Path| {
+            let opened = Nas { id: &id, lists }.open_folder("alice", administrators, folder);
+            opened.map(|opened| opened.map(|it| it.is_listed)).map_err(|error| error.kind())
+        };
+        assert_eq!(open(&nowhere, None, &alice), Ok(Some(false)));
+        assert_eq!(open(&nowhere, None, &bob), Err(Kind::Denied));
+        assert_eq!(open(&nowhere, None, &nowhere), Err(Kind::RootLost));
+        // The group of administrators has this number, in admin mode.
+        assert_eq!(open(&nowhere, Some(101), &bob), Err(Kind::Denied));
+        assert_eq!(open(&nowhere, Some(4242), &bob), Ok(None));
+        let link = here.join("link");
+        symlink(&alice, &link).unwrap();
+        assert_eq!(open(&nowhere, None, &link), Err(Kind::Denied));
+        fs::remove_file(&link).unwrap();
+        symlink(bob.join("anything"), &link).unwrap();
+        assert_eq!(open(&nowhere, None, &link), Err(Kind::Denied));
+
+        let yes = "echo 'Final permission: [rwxpdDaARWc--]'";
+        assert_eq!(open(&program(&here, "yes", yes), None, &bob), Ok(Some(true)));
+        // Bob's folder is at her path but for the moment in which that is asked about.
+        fs::rename(&alice, share.join("hers")).unwrap();
+        fs::rename(&bob, &alice).unwrap();
+        let there = format!("cd {} && mv alice bob && mv hers alice", share.display());
+        let back = format!("cd {} && mv alice hers && mv bob alice", share.display());
+        let asked = format!("*/alice) {there}; {yes}; {back};;");
+        let others = "*) echo \"(synoacltool.c, 596)It's Linux mode\"; exit 255;;";
+        let swaps = program(&here, "swaps", &format!("case $2 in {asked} {others} esac"));
+        assert_eq!(open(&swaps, None, &alice), Err(Kind::Busy));
         fs::remove_dir_all(here).unwrap();
     }
 

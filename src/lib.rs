@@ -21,20 +21,20 @@
 //! |---|---|---|
 //! | [`error`], [`model`], [`content`], [`hash`], [`progress`] | plain values: what went wrong, what was seen, what is sent and its hash, how far it is | nobody |
 //! | [`caller`], `browser` | who asks, and what browsers say of themselves | nobody |
-//! | `child`, `accounts` | what programs of others print; the users of the NAS | values |
+//! | `child`, `accounts` | what programs of others print; the users of the NAS | values, rules |
 //! | [`clock`] | what time it is, and waiting | values, a request to stop |
-//! | `threads` | threads and the size of their stacks | nobody |
+//! | `threads`, `user` | threads and the size of their stacks; whom this program runs as | nobody |
 //! | [`rules`] | names, filters, conflict names, times, the brake, schedules: pure | values, descriptors |
 //! | [`plan`] | the planner: pure | values, records |
 //! | [`store`] | redb: items with their facets, history | values, rules' reasons |
-//! | [`local`] | the disk; the only home of file mutation | values, rules |
+//! | [`local`] | the disk; the only home of file mutation | values, rules, a folder that `accounts` opened |
 //! | [`http`] | connections, TLS, retries, limits, signing schemes, OAuth; the only home of sockets to services | values |
 //! | [`remote`] | what an adapter implements, descriptors, access tokens | values, http |
 //! | [`services`] | the registry, and one module per service | remote, http |
 //! | [`settings`] | connections, tasks, sealed secrets, sign-ins | values, http, remote, services |
 //! | [`observe`], `execute` | the steps of a cycle | all above |
 //! | [`engine`] | one task's cycle | all above |
-//! | [`admin`] | requests about settings and state, and their answers | settings, engine |
+//! | [`admin`] | requests about settings and state, and their answers; which folders tasks may have | settings, engine, accounts, local |
 //! | [`daemon`] | when cycles run; the socket and the panel; one thread for all of it | admin, accounts, engine, local's watch |
 //! | [`cgi`] | one call of the panel: who sent it, and whether the panel did | values, accounts, the daemon's socket |
 //! | [`memory`] | the program in memory, where a sleeping disk isn't needed to run it | values |
@@ -89,3 +89,4 @@ pub mod services;
 pub mod settings;
 pub mod store;
 pub(crate) mod threads;
+pub(crate) mod user;

@@ -1,9 +1,10 @@
 //! The real program as scripts use it: exit codes, documents, and that secrets stay secret.
 
+use crate::common::peers::NOBODY;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -485,4 +486,45 @@ fn only_one_process_has_the_settings() {
     assert_eq!((answer.code, &answer.json()["error"]["kind"]), (Some(1), &json!("state")));
     drop(book);
     home.run("task list").done();
+}
+
+#[test]
+fn what_root_does_on_anothers_state_is_that_ones() {
+    // Only root can be somebody else.
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("mooring-{}-sudo", std::process::id()));
+    let state = folder.join("var/state");
+    fs::create_dir_all(folder.join("nas")).unwrap();
+    fs::create_dir_all(state.parent().unwrap()).unwrap();
+    chown(state.parent().unwrap(), Some(NOBODY), Some(NOBODY)).unwrap();
+    // Only root may read it.
+    let secret = folder.join("secret");
+    fs::write(&secret, SECRET).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let run = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mooring"));
+        let output = command.args(words).env("MOORING_STATE", &state).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+    };
+    let secret = format!("secret-key=@{}", secret.display());
+    let add = ["connection", "add", "cloud", "--service", "s3", "--set", "bucket=photos", "--set"];
+    run(&[&add[..], &["access-key=AKIA", "--secret", &secret]].concat());
+    // The folder is there by now.
+    let nas = folder.join("nas");
+    let nas = nas.to_str().unwrap();
+    run(&["task", "add", "docs", "--connection", "cloud", "--local", nas, "--remote", "/"]);
+    let mut left = vec![state.clone()];
+    let mut seen = 0;
+    while let Some(path) = left.pop() {
+        let found = path.symlink_metadata().unwrap();
+        assert_eq!((found.uid(), found.gid()), (NOBODY, NOBODY), "{}", path.display());
+        seen += 1;
+        if found.is_dir() {
+            left.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    assert!(seen > 2);
+    fs::remove_dir_all(folder).unwrap();
 }

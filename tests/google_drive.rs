@@ -10,6 +10,7 @@ use mooring::content::Content;
 use mooring::engine::{Engine, Setup};
 use mooring::error::{Error, Kind, Result};
 use mooring::http::{Cancel, Http, HttpOptions};
+use mooring::local::Disk;
 use mooring::model::{ConflictPolicy, Direction, ItemKind, RemotePrint, Version};
 use mooring::remote::{
     Change, Descriptor, Entry, Expect, Feed, Keeper, Kept, Place, Refresher, Remote, Removal,
@@ -703,6 +704,7 @@ fn engine(peer: &FakePeer, local: &Path, state: &Path) -> Engine {
     };
     let setup = Setup {
         task: &task,
+        disk: Disk::new(&task.local),
         service: services::find("google-drive").unwrap(),
         values: &settings(peer, &[]),
         state,

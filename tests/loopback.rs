@@ -158,40 +158,78 @@ fn who_knows_the_password_is_an_administrator() {
         let answer = home.get(&format!("/api.cgi/v1/{path}"), "mooring-session=0000");
         assert_eq!((answer.status, &answer.body["error"]["kind"]), (200, &"sign-in".into()));
     }
-    let request = |cookie: &str| home.send(post("POST /api.cgi/v1/request", cookie, LIST)).status;
-    assert_eq!((request(""), request("mooring-session=")), (401, 401));
+    let request = |cookie: &str| {
+        let answer = home.send(post("POST /api.cgi/v1/request", cookie, LIST));
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert_eq!(answer.body.is_array(), answer.body["error"]["kind"] != "sign-in");
+        answer.body.is_array()
+    };
+    assert!(!request("") && !request("mooring-session="));
 
     for wrong in ["", "correct horse batter", "wrong"] {
         let answer = home.send(login(wrong));
-        assert_eq!((answer.status, answer.header("set-cookie")), (401, None), "{}", answer.text);
+        assert_eq!((answer.status, answer.header("set-cookie")), (200, None), "{}", answer.text);
+        assert_eq!(answer.body["error"]["kind"], "sign-in");
     }
     let cookie = home.log_in();
     let session = home.get("/api.cgi/v1/session", &format!("other=1; {cookie}"));
     assert_eq!((&session.body["user"], &session.body["administrator"]), (&"".into(), &true.into()));
     assert_eq!(home.get("/api.cgi/v1/status", &cookie).body["daemon"], true);
-    assert_eq!(request(&cookie), 200);
+    assert!(request(&cookie));
     let set = r#"{"request":"settings_set","key":"transfers","value":"3"}"#;
     assert_eq!(home.send(post("POST /api.cgi/v1/request", &cookie, set)).body["transfers"], 3);
     let password = r#"{"request":"password_set","password":"another one"}"#;
-    assert_eq!(home.send(post("POST /api.cgi/v1/request", &cookie, password)).status, 403);
+    let refused = home.send(post("POST /api.cgi/v1/request", &cookie, password));
+    assert_eq!(refused.body["error"]["kind"], "denied", "{}", refused.text);
 
     let other = home.log_in();
     assert_ne!(cookie, other);
-    assert_eq!(home.send(post("POST /api.cgi/v1/logout", &cookie, "{}")).status, 200);
-    assert_eq!((request(&cookie), request(&other)), (401, 200));
+    let logout = home.send(post("POST /api.cgi/v1/logout", &cookie, "{}"));
+    assert_eq!(logout.body["logged_in"], false, "{}", logout.text);
+    assert!(!request(&cookie) && request(&other));
     // Another password ends all sessions.
     home.set_password("another password");
-    assert_eq!(request(&other), 401);
+    assert!(!request(&other));
     home.set_password(PASSWORD);
     let cookie = home.log_in();
     drop(daemon);
     let _daemon = home.daemon();
-    assert_eq!(request(&cookie), 401);
+    assert!(!request(&cookie));
     home.log_in();
     let off = home.run(&["settings", "password", "off"], "");
     assert!(off.status.success());
     let answer = home.send(login(PASSWORD));
     assert!(answer.text.contains("no password has been set"), "{}", answer.text);
+}
+
+#[test]
+fn guesses_take_their_time_though_who_guesses_hangs_up() {
+    let home = Home::new("guesses");
+    home.set_password(PASSWORD);
+    let _daemon = home.daemon();
+    // As many as may wait.
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(("127.0.0.1", home.port)).unwrap();
+        let body = r#"{"password":"a guess"}"#;
+        write!(
+            stream,
+            "POST /api.cgi/v1/login HTTP/1.1\r\nHost: localhost:{}\r\nSec-Fetch-Site: same-origin\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            home.port,
+            body.len()
+        )
+        .unwrap();
+        // Time for it to be read.
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let answer = home.send(login("a guess"));
+    assert_eq!(answer.body["error"]["kind"], "busy", "{}", answer.text);
+    // All of them were wrong, and have been paid for.
+    let mut last = answer;
+    eventually("the right one is let in", || {
+        last = home.send(login(PASSWORD));
+        last.body["logged_in"] == true
+    });
 }
 
 #[test]
@@ -227,42 +265,51 @@ fn what_another_site_sends_gets_nothing() {
     let own = format!("http://localhost:{}", home.port);
     let large = "x".repeat(65 << 10);
     let rebound = format!("evil.example.com:{}", home.port);
-    assert_eq!(home.send(right()).status, 200);
-    assert_eq!(home.send(right().field("Sec-Fetch-Site", "").field("Origin", &own)).status, 200);
-    for (what, sent, status) in [
-        ("another site", right().field("Sec-Fetch-Site", "cross-site"), 403),
-        ("another port", right().field("Sec-Fetch-Site", "same-site"), 403),
-        ("no word of a site", right().field("Sec-Fetch-Site", ""), 403),
+    let done = |sent| home.send(sent).body.is_array();
+    assert!(done(right()));
+    assert!(done(right().field("Sec-Fetch-Site", "").field("Origin", &own)));
+    for (what, sent, kind) in [
+        ("another site", right().field("Sec-Fetch-Site", "cross-site"), "denied"),
+        ("another port", right().field("Sec-Fetch-Site", "same-site"), "denied"),
+        ("no word of a site", right().field("Sec-Fetch-Site", ""), "denied"),
         (
             "a foreign origin",
             right().field("Sec-Fetch-Site", "").field("Origin", "http://localhost"),
-            403,
+            "denied",
         ),
-        ("a form", right().field("Content-Type", "application/x-www-form-urlencoded"), 403),
-        ("no kind", right().field("Content-Type", ""), 403),
-        ("a rebound name", right().field("Host", &rebound), 403),
-        ("a rebound origin", right().field("Host", &rebound).field("Origin", &rebound), 403),
-        ("another's name in ours", right().field("Host", "localhost@evil.example.com"), 403),
-        ("a large body", post(line, cookie, &large), 400),
-        ("a forged user", post(line, "", LIST).field("mooring-user", "admin"), 401),
-        ("a login from elsewhere", login(PASSWORD).field("Sec-Fetch-Site", "cross-site"), 403),
-        ("a login by a rebound name", login(PASSWORD).field("Host", &rebound), 403),
+        ("a form", right().field("Content-Type", "application/x-www-form-urlencoded"), "denied"),
+        ("no kind", right().field("Content-Type", ""), "denied"),
+        ("a rebound name", right().field("Host", &rebound), "denied"),
+        ("a rebound origin", right().field("Host", &rebound).field("Origin", &rebound), "denied"),
+        ("another's name in ours", right().field("Host", "localhost@evil.example.com"), "denied"),
+        ("a large body", post(line, cookie, &large), "usage"),
+        ("a forged user", post(line, "", LIST).field("mooring-user", "admin"), "sign-in"),
+        ("a login from elsewhere", login(PASSWORD).field("Sec-Fetch-Site", "cross-site"), "denied"),
+        ("a login by a rebound name", login(PASSWORD).field("Host", &rebound), "denied"),
         (
             "a logout from elsewhere",
             post("POST /api.cgi/v1/logout", cookie, "{}").field("Sec-Fetch-Site", "none"),
-            403,
+            "denied",
         ),
-        ("a preflight", Sent { line: "OPTIONS /api.cgi/v1/request", ..right() }, 403),
-        ("another method", Sent { line: "PUT /api.cgi/v1/request", ..right() }, 403),
-        ("no call", Sent { line: "POST /api.cgi/v1/", ..right() }, 404),
-        ("another spelling", Sent { line: "POST /api.cgi/v1/%72equest", ..right() }, 404),
-        ("a way around", Sent { line: "POST /api.cgi/v1//api.cgi/v1/request", ..right() }, 404),
-        ("a change as a question", Sent { line: "GET /api.cgi/v1/request", ..right() }, 200),
-        ("the daemon's log", Sent { line: "GET /api.cgi/v1/log", ..right() }, 200),
-        ("the daemon's socket", Sent { line: "POST /v1/request", ..right() }, 404),
+        ("a preflight", Sent { line: "OPTIONS /api.cgi/v1/request", ..right() }, "denied"),
+        ("another method", Sent { line: "PUT /api.cgi/v1/request", ..right() }, "denied"),
+        ("no call", Sent { line: "POST /api.cgi/v1/", ..right() }, "not-found"),
+        ("another spelling", Sent { line: "POST /api.cgi/v1/%72equest", ..right() }, "not-found"),
+        (
+            "a way around",
+            Sent { line: "POST /api.cgi/v1//api.cgi/v1/request", ..right() },
+            "not-found",
+        ),
+        (
+            "a change as a question",
+            Sent { line: "GET /api.cgi/v1/request", ..right() },
+            "not-found",
+        ),
+        ("the daemon's log", Sent { line: "GET /api.cgi/v1/log", ..right() }, "not-found"),
     ] {
         let answer = home.send(sent);
-        assert_eq!(answer.status, status, "{what}: {}", answer.text);
+        let told = (answer.status, &answer.body["error"]["kind"]);
+        assert_eq!(told, (200, &kind.into()), "{what}: {}", answer.text);
         assert!(
             !answer.body.is_array() && answer.header("set-cookie").is_none(),
             "{what}: {}",
@@ -270,12 +317,14 @@ fn what_another_site_sends_gets_nothing() {
         );
         assert!(!answer.head.to_lowercase().contains("access-control-"), "{what}: {}", answer.head);
     }
+    let socket = home.send(Sent { line: "POST /v1/request", ..right() });
+    assert_eq!((socket.status, socket.text.as_str()), (404, "not found"));
     for host in ["evil.example.com", "", "localhost.evil.example.com", "10.0.0.1"] {
         let fields = vec![("Host", host), ("Cookie", cookie.as_str())];
         let answer = home.send(Sent { line: "GET /index.html", fields, body: "" });
         assert_eq!(answer.status, 403, "{host}");
     }
-    assert_eq!(home.send(right()).status, 200);
+    assert!(done(right()));
 }
 
 #[test]

@@ -1,11 +1,20 @@
 //! What belongs to whom: users of the NAS have their own connections and the tasks on them, and learn of no others.
 
 use crate::common::bridge::{Answer, Bridge, Running};
+use crate::common::pair::eventually;
+use crate::common::peers::{self, DavPeer};
+use crate::common::relay::Relay;
+use nix::unistd::geteuid;
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// Users whom every system knows, whoever tests.
 const ALICE: &str = "nobody";
@@ -327,4 +336,291 @@ fn the_command_line_shows_and_sets_it() {
     assert!(run(&["settings", "admin-mode", "on"]).contains("admin-mode  on"));
     assert!(run(&["connection", "show", "alice"]).contains(ALICE));
     assert!(!run(&["connection", "show", "ours"]).contains("owner"));
+}
+
+/// An address of this machine that others know it by.
+fn own_address() -> IpAddr {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    // Nothing is sent.
+    socket.connect("192.0.2.1:9").expect("this machine is in no network");
+    socket.local_addr().unwrap().ip()
+}
+
+/// A connection of Alice's to a folder of this server, and what other clients find in it.
+struct Cloud {
+    peer: &'static DavPeer,
+    folder: String,
+}
+
+impl Cloud {
+    fn of_alice(nas: &Nas) -> Cloud {
+        let peer = peers::rclone_dav();
+        let relay = Relay::at(own_address(), &peer.url);
+        let values = json!([["url", relay.url(&peer.url)], ["user", peer.user], ["poll", "1"]]);
+        let entered = json!({ "values": values, "secrets": [["password", peer.password]] });
+        let request = json!({ "request": "connection_add", "name": "alice", "service": "webdav", "entered": entered });
+        nas.done(User(ALICE), request);
+        Cloud { peer, folder: peer.new_folder() }
+    }
+
+    fn task(&self, local: &Path) -> Value {
+        json!({ "request": "task_add", "task": {
+            "name": "docs", "connection": "alice", "local": local, "remote": self.folder, "direction": "both",
+            "keep_removed": false,
+        }})
+    }
+
+    fn files(&self) -> Vec<String> {
+        let listed =
+            self.peer.rclone(&["lsf", "-R", "--files-only", &format!("peer:{}", self.folder)]);
+        let mut files: Vec<_> =
+            String::from_utf8(listed.stdout).unwrap().lines().map(str::to_owned).collect();
+        files.sort();
+        files
+    }
+}
+
+impl Nas {
+    fn set_running(&self, runs: bool) {
+        let word = if runs { "resume" } else { "pause" };
+        self.done(User(ALICE), json!({ "request": word, "scope": { "task": "docs" } }));
+    }
+
+    /// How Alice's task is, once it is so, and what it says.
+    #[track_caller]
+    fn comes_to(&self, state: &str) -> String {
+        let task = || self.call(User(ALICE), "GET /v1/status", "").body["tasks"][0].clone();
+        eventually(state, || task()["state"] == state);
+        task()["message"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_folder_that_is_exchanged_for_anothers_is_not_taken_for_it() {
+    let nas = Nas::new("exchanged");
+    let cloud = Cloud::of_alice(&nas);
+    let (alice, away) = (nas.folder("pub/alice", 0o777), nas.bridge.folder.join("pub/away"));
+    let bob = nas.folder("pub/bob", 0o700);
+    fs::write(alice.join("hers"), "hers").unwrap();
+    fs::write(bob.join("secret"), "secret").unwrap();
+    // Never synced yet: nothing is known of the folder but its path.
+    nas.done(User(ALICE), json!({ "request": "pause", "scope": { "connection": "alice" } }));
+    nas.done(User(ALICE), cloud.task(&alice));
+    let resume = || {
+        nas.set_running(true);
+        nas.done(User(ALICE), json!({ "request": "resume", "scope": { "connection": "alice" } }));
+    };
+    let denied = format!("local folder {}: {ALICE} may not read and change it", alice.display());
+
+    fs::rename(&alice, &away).unwrap();
+    symlink(&bob, &alice).unwrap();
+    resume();
+    assert!(nas.comes_to("held").starts_with(&denied), "{}", nas.comes_to("held"));
+    nas.set_running(false);
+    fs::remove_file(&alice).unwrap();
+
+    fs::rename(&bob, &alice).unwrap();
+    resume();
+    assert!(nas.comes_to("held").starts_with(&denied));
+    nas.set_running(false);
+    fs::rename(&alice, &bob).unwrap();
+
+    // Her own, by another way.
+    symlink(&away, &alice).unwrap();
+    resume();
+    assert!(nas.comes_to("held").starts_with(&denied));
+    nas.set_running(false);
+    fs::remove_file(&alice).unwrap();
+    assert!(cloud.files().is_empty(), "{:?}", cloud.files());
+
+    fs::rename(&away, &alice).unwrap();
+    resume();
+    nas.comes_to("idle");
+    assert_eq!(cloud.files(), ["hers"]);
+
+    // While it runs, nothing but the folder that was looked at is in its place.
+    fs::rename(&alice, &away).unwrap();
+    fs::rename(&bob, &alice).unwrap();
+    nas.ask(User(ALICE), json!({ "request": "sync", "task": "docs", "approve": true }));
+    let message = nas.comes_to("held");
+    assert!(message.contains("may not read and change it") || message.contains("another folder"));
+    assert_eq!(cloud.files(), ["hers"]);
+}
+
+#[test]
+fn who_loses_the_permission_has_it_told() {
+    let nas = Nas::new("lost");
+    let cloud = Cloud::of_alice(&nas);
+    let alice = nas.folder("share/alice", 0o777);
+    fs::write(alice.join("hers"), "hers").unwrap();
+    nas.done(User(ALICE), cloud.task(&alice));
+    nas.comes_to("idle");
+    for (folder, mode) in [(alice.as_path(), 0o755), (alice.parent().unwrap(), 0o700)] {
+        nas.set_running(false);
+        set_mode(folder, mode);
+        fs::write(alice.join("later"), "later").unwrap();
+        nas.set_running(true);
+        let message = nas.comes_to("held");
+        assert!(message.contains("may not read and change it; choose a folder"), "{message}");
+        assert_eq!(cloud.files(), ["hers"]);
+        set_mode(folder, 0o777);
+    }
+    nas.set_running(true);
+    nas.comes_to("idle");
+    assert_eq!(cloud.files(), ["hers", "later"]);
+    // A task that is nobody's doesn't depend on anybody.
+    set_mode(&alice, 0o755);
+    let values = json!([["url", cloud.peer.url], ["user", cloud.peer.user]]);
+    let entered = json!({ "values": values, "secrets": [["password", cloud.peer.password]] });
+    let request = json!({ "request": "connection_add", "name": "ours", "service": "webdav", "entered": entered });
+    nas.done(Host, request);
+    nas.done(User(ALICE), json!({ "request": "task_remove", "name": "docs" }));
+    let mut task = cloud.task(&alice);
+    task["task"]["connection"] = "ours".into();
+    nas.done(Host, task);
+    nas.done(Host, json!({ "request": "sync", "task": "docs", "approve": false }));
+}
+
+#[test]
+fn a_user_who_is_no_more_has_no_task_that_runs() {
+    let nas = Nas::new("gone");
+    // Whom the system doesn't know can't choose a folder, but may have had one.
+    let gone = User("someone else");
+    nas.add_connection(gone, "theirs");
+    nas.done(Host, Nas::new_task("docs", "theirs", &nas.folder("anybody's", 0o777)));
+    let task = || nas.call(gone, "GET /v1/status", "").body["tasks"][0].clone();
+    eventually("held", || task()["state"] == "held");
+    let message = task()["message"].as_str().unwrap().to_owned();
+    assert!(message.starts_with("user someone else: "), "{message}");
+    assert!(message.contains("look whether this user still exists"), "{message}");
+}
+
+#[test]
+fn what_a_user_may_not_read_in_a_folder_stays_where_it_is() {
+    // Only root has folders that it may read and a user may not.
+    if !geteuid().is_root() {
+        return;
+    }
+    let nas = Nas::new("inside");
+    let cloud = Cloud::of_alice(&nas);
+    let team = nas.folder("team", 0o777);
+    let hr = nas.folder("team/hr", 0o777);
+    for name in ["open", "sealed", "hr/salaries"] {
+        fs::write(team.join(name), "content").unwrap();
+    }
+    nas.done(User(ALICE), cloud.task(&team));
+    eventually("all is there", || cloud.files() == ["hr/salaries", "open", "sealed"]);
+    nas.set_running(false);
+    set_mode(&hr, 0o700);
+    set_mode(&team.join("sealed"), 0o600);
+    fs::write(team.join("sealed"), "another content").unwrap();
+    for name in ["hr/letters", "open too"] {
+        fs::write(team.join(name), "content").unwrap();
+    }
+    nas.set_running(true);
+    let there = ["hr/salaries", "open", "open too", "sealed"];
+    eventually("what may be read is there", || cloud.files() == there);
+    let items = || {
+        let request = json!({ "request": "task_status", "name": "docs", "limit": 100 });
+        nas.done(User(ALICE), request)
+    };
+    eventually("what may not is told", || {
+        let text = items().to_string();
+        text.contains("sealed") && text.contains("hr") && text.contains("ermission denied")
+    });
+    let sealed = cloud.peer.rclone(&["cat", &format!("peer:{}/sealed", cloud.folder)]);
+    assert_eq!(String::from_utf8_lossy(&sealed.stdout), "content");
+    assert_eq!(cloud.files(), there);
+    // What comes from there isn't written where the user may not write.
+    cloud.peer.rclone(&[
+        "copyto",
+        team.join("open").to_str().unwrap(),
+        &format!("peer:{}/hr/new", cloud.folder),
+    ]);
+    cloud.peer.rclone(&[
+        "copyto",
+        team.join("open").to_str().unwrap(),
+        &format!("peer:{}/new", cloud.folder),
+    ]);
+    eventually("what may be written is here", || team.join("new").exists());
+    assert!(!hr.join("new").exists());
+}
+
+#[test]
+fn who_waits_for_services_keeps_nobody_from_being_answered() {
+    let nas = Nas::new("waiting");
+    // It takes connections and says nothing.
+    let silent = TcpListener::bind((own_address(), 0)).unwrap();
+    for (who, name) in [(User(ALICE), "alice"), (User(BOB), "bob")] {
+        let url = format!("http://{}/", silent.local_addr().unwrap());
+        let entered = json!({ "values": [["url", url]] });
+        let request = json!({ "request": "connection_add", "name": name, "service": "webdav", "entered": entered });
+        nas.done(who, request);
+    }
+    let test = |user: &str, name: &str| {
+        let body = json!({ "request": "connection_test", "name": name }).to_string();
+        let mut stream = UnixStream::connect(nas.bridge.socket()).unwrap();
+        write!(
+            stream,
+            "POST /v1/request HTTP/1.1\r\nhost: mooring\r\nmooring-user: {user}\r\n\
+             mooring-administrator: false\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        stream
+    };
+    // As many as there are places.
+    let hers: Vec<_> = (0..16).map(|_| test(ALICE, "alice")).collect();
+    let answered = |stream: &UnixStream, patience: u64| {
+        stream.set_read_timeout(Some(Duration::from_secs(patience))).unwrap();
+        let mut first = [0; 12];
+        (&mut &*stream).read_exact(&mut first).ok().map(|()| {
+            let mut rest = String::new();
+            (&mut &*stream).read_to_string(&mut rest).unwrap();
+            rest
+        })
+    };
+    assert_eq!(nas.call(User(BOB), "GET /v1/status", "").status, 200);
+    // The order in which they are taken is nobody's to tell.
+    let busy = Cell::new(0);
+    let mut rest: Vec<_> = hers.into_iter().collect();
+    eventually("all but two are told to try again", || {
+        rest.retain(|stream| match answered(stream, 1) {
+            Some(text) => {
+                assert!(text.contains(r#""kind":"busy""#), "{text}");
+                busy.set(busy.get() + 1);
+                false
+            }
+            None => true,
+        });
+        busy.get() == 14
+    });
+    // There are places for others.
+    let his = test(BOB, "bob");
+    assert_eq!(answered(&his, 1), None);
+}
+
+#[test]
+fn services_of_the_nas_itself_are_nothing_for_its_users() {
+    let nas = Nas::new("itself");
+    let inner = TcpListener::bind("127.0.0.1:0").unwrap();
+    inner.set_nonblocking(true).unwrap();
+    let port = inner.local_addr().unwrap().port();
+    for (number, host) in
+        ["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]"].iter().enumerate()
+    {
+        let name = format!("c{number}");
+        let entered = json!({ "values": [["url", format!("http://{host}:{port}/")]] });
+        let request = json!({ "request": "connection_add", "name": name, "service": "webdav", "entered": entered });
+        nas.done(User(ALICE), request);
+        let test = json!({ "request": "connection_test", "name": name });
+        let answer = nas.ask(User(ALICE), test);
+        let reason = answer.body["error"]["reason"].as_str().unwrap_or_default();
+        assert!(reason.ends_with("it leads to this machine itself"), "{host}: {}", answer.text);
+    }
+    assert!(inner.accept().is_err(), "it was asked");
 }

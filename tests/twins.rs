@@ -11,6 +11,7 @@ use crate::common::dice::Dice;
 use mooring::engine::{Engine, Setup};
 use mooring::error::{Error, Kind, Result};
 use mooring::http::Cancel;
+use mooring::local::Disk;
 use mooring::model::{Direction, ItemKind, RemotePrint, Version};
 use mooring::remote::{
     Change, Entry, Expect, Listing, Place, Remote, Removal, Settings, Special, Spot,
@@ -265,6 +266,7 @@ fn every_twin_can_be_synced_with() {
         let task = task(&local, Direction::Both);
         let mut engine = Engine::open(Setup {
             task: &task,
+            disk: Disk::new(&task.local),
             service: Box::leak(Box::new(TwinService(twin.clone()))),
             values: &Settings::default(),
             state: &state,

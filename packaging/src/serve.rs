@@ -10,14 +10,15 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Requests answered at the same time; more wait to be accepted.
 const THREADS: usize = 8;
 /// Bytes of a request, and of its body.
 const MOST: u64 = 16 << 10;
-/// How long the other end may take for anything.
+/// How long a request may take to come, and to take its answer: a package comes at 32 KiB a second in that time.
 const PATIENCE: Duration = Duration::from_secs(10);
+const LONG_PATIENCE: Duration = Duration::from_secs(300);
 /// Pause after a failure to accept, which is mostly a lack of file descriptors.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -27,6 +28,41 @@ struct Request {
     path: String,
     query: String,
     body: String,
+}
+
+/// The other end, which may take so long and no longer.
+struct Timed<'s> {
+    stream: &'s TcpStream,
+    until: Instant,
+}
+
+impl<'s> Timed<'s> {
+    fn new(stream: &'s TcpStream, patience: Duration) -> Self {
+        Timed { stream, until: Instant::now() + patience }
+    }
+
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
+    }
+}
+
+impl Read for Timed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Timed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
 }
 
 /// A status with its reason, and what it is of.
@@ -57,20 +93,18 @@ fn accept(source: &Source, listener: &TcpListener) {
     loop {
         match listener.accept() {
             // Who hangs up has their reasons.
-            Ok((stream, _)) => drop(serve(source, stream)),
+            Ok((stream, _)) => drop(serve(source, &stream)),
             Err(_) => thread::sleep(PAUSE),
         }
     }
 }
 
-fn serve(source: &Source, stream: TcpStream) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let (reply, has_body) = match read(&stream)? {
+fn serve(source: &Source, stream: &TcpStream) -> io::Result<()> {
+    let (reply, has_body) = match read(Timed::new(stream, PATIENCE))? {
         Some(request) => (answer(source, &request), request.method != "HEAD"),
         None => (Reply::Failure("400 Bad Request"), true),
     };
-    write(stream, reply, has_body)
+    write(Timed::new(stream, LONG_PATIENCE), reply, has_body)
 }
 
 fn answer(source: &Source, request: &Request) -> Reply {
@@ -92,7 +126,7 @@ fn answer(source: &Source, request: &Request) -> Reply {
 }
 
 /// `None` if it makes no sense.
-fn read(stream: &TcpStream) -> io::Result<Option<Request>> {
+fn read(stream: impl Read) -> io::Result<Option<Request>> {
     let mut stream = BufReader::new(stream.take(2 * MOST));
     let mut lines = Vec::new();
     loop {
@@ -123,7 +157,7 @@ fn values(form: &str) -> BTreeMap<String, String> {
     pairs.map(|(key, value)| (decoded(key), decoded(value))).collect()
 }
 
-fn write(mut stream: TcpStream, reply: Reply, has_body: bool) -> io::Result<()> {
+fn write(mut stream: impl Write, reply: Reply, has_body: bool) -> io::Result<()> {
     let (status, kind, length) = match &reply {
         Reply::Document(text) => ("200 OK", "application/json", text.len() as u64),
         Reply::File(file) => ("200 OK", "application/octet-stream", file.metadata()?.len()),
@@ -142,4 +176,32 @@ fn write(mut stream: TcpStream, reply: Reply, has_body: bool) -> io::Result<()> 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_comes_drop_by_drop_is_waited_for_a_while_only() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        let drops = thread::spawn(move || {
+            for _ in 0..200 {
+                if client.write_all(b"x").is_err() {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+            drop(client.write_all(b"\r\n\r\n"));
+        });
+        let Err(error) = read(Timed::new(&stream, Duration::from_millis(500))) else {
+            panic!("it was waited for");
+        };
+        let late = [io::ErrorKind::TimedOut, io::ErrorKind::WouldBlock];
+        assert!(late.contains(&error.kind()), "{error}");
+        drop(stream);
+        drops.join().unwrap();
+    }
 }

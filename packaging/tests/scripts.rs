@@ -4,6 +4,7 @@ use crate::common::{Layout, Nas, busybox, fresh, md5, packages, run, signal};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -86,6 +87,36 @@ fn a_daemon_that_cant_start_is_told_with_the_reason() {
         assert!(reason.starts_with("mooring: "), "{message}");
         assert!(nas.processes().is_empty());
     }
+}
+
+#[test]
+fn a_state_folder_that_cant_be_made_is_told_with_the_reason() {
+    for nas in Nas::each("unmade") {
+        fs::create_dir_all(nas.state().parent().unwrap()).unwrap();
+        fs::write(nas.state(), "not a folder").unwrap();
+        nas.ends("start-stop-status start", 1);
+        let message = nas.message();
+        let (told, reason) = message.split_once('\n').unwrap();
+        assert_eq!(told, "Mooring could not be started.");
+        assert!(reason.contains("File exists") && reason.contains("state"), "{message}");
+    }
+}
+
+#[test]
+fn a_daemon_that_takes_all_the_time_it_has_ends_by_itself() {
+    let nas = Nas::each("slow").pop().unwrap();
+    let folder = fresh("slow-daemon");
+    let script = "trap 'sleep 20.5; : >ended; exit' TERM\nwhile :; do sleep 0.1; done\n";
+    fs::write(folder.join("daemon"), script).unwrap();
+    let mut daemon = Command::new("sh");
+    daemon.arg0("/var/packages/mooring/target/bin/mooring").arg("daemon").current_dir(&folder);
+    let mut daemon = daemon.spawn().unwrap();
+    fs::create_dir_all(nas.state()).unwrap();
+    fs::write(nas.state().join("daemon.pid"), format!("{}\n", daemon.id())).unwrap();
+    nas.ends("start-stop-status status", 0);
+    nas.ends("start-stop-status stop", 0);
+    let _ = daemon.wait();
+    assert!(folder.join("ended").exists(), "it was killed");
 }
 
 #[test]
@@ -227,6 +258,40 @@ fn an_upgrade_of_dsm_7_leaves_the_state_alone() {
         upgrade(&nas);
         assert_eq!(contents(&nas.state()), found);
     }
+}
+
+#[test]
+fn an_upgrade_that_is_cut_brings_all_of_the_state_or_nothing() {
+    // The other shell has programs of its own.
+    for nas in Nas::each("cut").into_iter().filter(|nas| !nas.has_busybox()) {
+        let kept = nas.var.join("tmp/upgrade/state");
+        fs::create_dir_all(kept.join("tasks")).unwrap();
+        for file in ["key", "settings.redb", "tasks/1.redb"] {
+            fs::write(kept.join(file), file).unwrap();
+        }
+        let found = contents(&kept);
+        // Copying and moving end half-way, and the script with them.
+        let fake = nas.var.join("bin");
+        fs::create_dir_all(&fake).unwrap();
+        for name in ["cp", "mv"] {
+            let from_and_to = "while [ $# -gt 2 ]; do shift; done";
+            let script = format!(
+                "#!/bin/sh\n{from_and_to}\nmkdir -p \"$2\" && cat \"$1/key\" >\"$2/key\"\nkill -KILL $PPID\n"
+            );
+            put_program(&fake.join(name), &script);
+        }
+        let variable = ("SYNOPKG_TEMP_UPGRADE_FOLDER", "/var/tmp/upgrade");
+        let cut = nas.script("postupgrade", &[variable, ("PATH", "/var/bin:/usr/bin:/bin")]);
+        assert!(!cut.status.success() && !nas.state().exists(), "{cut:?}");
+        assert!(nas.script("postupgrade", &[variable]).status.success(), "{}", nas.message());
+        assert_eq!(contents(&nas.state()), found);
+        assert!(!kept.exists() && !nas.state().with_extension("part").exists());
+    }
+}
+
+fn put_program(path: &Path, script: &str) {
+    fs::write(path, script).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

@@ -4,9 +4,11 @@
 //! does the same thing, whoever asks and whether or not a daemon runs. The answers are the
 //! documents of [`view`]. No secret is ever in one.
 
+mod reach;
 mod sight;
 pub mod view;
 
+pub use reach::Reach;
 pub use sight::Sight;
 
 use crate::caller::Caller;
@@ -289,7 +291,7 @@ pub fn service_show(name: &str) -> Result<Value> {
 ///
 /// # Errors
 /// `Usage` when there is none or its connection is incomplete, `SignIn` when its secrets can't
-/// be unsealed, `State` when it is open elsewhere.
+/// be unsealed, `State` when it is open elsewhere, and those of [`Reach::disk`].
 pub fn open_task(book: &Book, state: &Path, name: &str, cancel: Cancel) -> Result<Engine> {
     open_by(Engine::open, book, state, name, cancel)
 }
@@ -319,6 +321,7 @@ fn open_by(
     let globals = book.globals()?;
     open(Setup {
         task: &task,
+        disk: Reach::of(&connection, &globals).disk(&task)?,
         service: services::find(&connection.service)?,
         values: &book.values(&connection)?,
         state,

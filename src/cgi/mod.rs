@@ -6,8 +6,8 @@
 //! - `GET /v1/session` tells who is logged in, and the version.
 //! - `GET /v1/status` and `POST /v1/request` are the daemon's (see [`crate::daemon`]).
 //!
-//! A failure is `{"error": {"kind", "reason", "remedy"}}`. The web server may replace what comes
-//! with a status of its own making, so that the answer to a `GET` always has 200.
+//! A failure is `{"error": {"kind", "reason", "remedy"}}`. The web server may replace what comes with
+//! a status that isn't a good one, so that every answer has 200.
 //!
 //! Nothing that a request can set decides what is run or which socket is asked. As it runs anew for
 //! each request, it reads no settings, starts no thread and keeps no answer in memory.
@@ -23,7 +23,7 @@ use crate::admin::MOST_BYTES;
 use crate::admin::view::SessionView;
 use crate::child::read_within;
 use crate::error::{Kind, Result};
-use answer::{Answer, Refusal};
+use answer::{Answer, wrong};
 use nix::unistd::alarm;
 use request::{Call, Request};
 use std::ffi::OsString;
@@ -51,14 +51,10 @@ pub fn run(
     alarm::set(LONGEST_LIFE);
     let request = Request::new(variable);
     let answer = answer(state, programs, &request).unwrap_or_else(Answer::from);
-    answer.write(request.is_change(), out)
+    answer.write(out)
 }
 
-fn answer(
-    state: Result<PathBuf>,
-    programs: &Programs,
-    request: &Request<'_>,
-) -> Result<Answer, Refusal> {
+fn answer(state: Result<PathBuf>, programs: &Programs, request: &Request<'_>) -> Result<Answer> {
     // Some web servers tell of nothing else when what they pass on isn't taken.
     let body = body(request.length());
     let call = request.call()?;
@@ -71,12 +67,12 @@ fn answer(
 }
 
 /// The body of the request, which has so many bytes. The web server may leave its end open.
-fn body(length: Option<usize>) -> Result<Vec<u8>, Refusal> {
+fn body(length: Option<usize>) -> Result<Vec<u8>> {
     let Some(length) = length else {
-        return Err(Refusal::wrong(411, Kind::Usage, "the length of its body isn't told"));
+        return Err(wrong(Kind::Usage, "the length of its body isn't told"));
     };
     if length > MOST_BYTES {
-        return Err(Refusal::wrong(413, Kind::TooLarge, "its body is too large"));
+        return Err(wrong(Kind::TooLarge, "its body is too large"));
     }
     let read = || {
         let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
@@ -84,8 +80,10 @@ fn body(length: Option<usize>) -> Result<Vec<u8>, Refusal> {
     };
     match read() {
         Ok(body) if body.len() == length => Ok(body),
-        Ok(body) => Err(Refusal::malformed(format!("it ends {} bytes early", length - body.len()))),
-        Err(error) if error.kind() == ErrorKind::TimedOut => Err(Refusal::late()),
-        Err(error) => Err(Refusal::malformed(format!("its body can't be read ({error})"))),
+        Ok(body) => Err(wrong(Kind::Usage, format!("it ends {} bytes early", length - body.len()))),
+        Err(error) if error.kind() == ErrorKind::TimedOut => {
+            Err(wrong(Kind::Usage, "its body didn't arrive in time"))
+        }
+        Err(error) => Err(wrong(Kind::Usage, format!("its body can't be read ({error})"))),
     }
 }

@@ -1,15 +1,14 @@
 //! Passes a request on to the daemon, with who asks.
 
-use super::answer::{Answer, Refusal};
+use super::answer::{Answer, logged_out};
 use crate::caller::Caller;
 use crate::daemon::{ADMINISTRATOR, USER, socket_path};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
+use crate::user;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use nix::unistd::{Gid, Uid, geteuid, setegid, seteuid};
+use nix::unistd::{Uid, geteuid};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -22,9 +21,9 @@ const MOST_HEAD: u64 = 8 << 10;
 const MOST_BYTES: u64 = 64 << 20;
 
 /// What the daemon of this state folder answers to this caller.
-pub fn relay(state: &Path, caller: &Caller, call: &str, body: &[u8]) -> Result<Answer, Refusal> {
+pub fn relay(state: &Path, caller: &Caller, call: &str, body: &[u8]) -> Result<Answer> {
     let Caller::User { name, administrator } = caller else {
-        return Err(Refusal::logged_out("nobody is logged in"));
+        return Err(logged_out("nobody is logged in"));
     };
     let mut daemon = connect(state)?;
     let name = utf8_percent_encode(name, NON_ALPHANUMERIC);
@@ -36,34 +35,29 @@ pub fn relay(state: &Path, caller: &Caller, call: &str, body: &[u8]) -> Result<A
     let asked = [head.as_bytes(), body].concat();
     daemon.write_all(&asked).map_err(lost)?;
     let mut answer = BufReader::new(daemon);
-    let (status, length) = read_head(&mut answer).map_err(lost)?;
-    Ok(Answer::new(status, length, answer))
+    let length = read_head(&mut answer).map_err(lost)?;
+    Ok(Answer::new(length, answer))
 }
 
 /// Connects to the daemon, which has to be of whom this program or the state folder belongs to.
-fn connect(state: &Path) -> Result<UnixStream, Refusal> {
-    let folder = fs::metadata(state).map_err(lost)?;
-    let (owner, group) = (Uid::from_raw(folder.uid()), Gid::from_raw(folder.gid()));
-    if geteuid().is_root() && !owner.is_root() {
-        // The daemon takes a user's word from nobody but itself.
-        setegid(group).and_then(|()| seteuid(owner)).map_err(|error| lost(error.into()))?;
-    }
+fn connect(state: &Path) -> Result<UnixStream> {
+    // The daemon takes a user's word from nobody but itself.
+    let owner = user::become_owner(state).map_err(lost)?;
     let daemon = UnixStream::connect(socket_path(state)).map_err(lost)?;
     let peer = getsockopt(&daemon, PeerCredentials).map_err(|error| lost(error.into()))?;
     let peer = Uid::from_raw(peer.uid());
     if peer != geteuid() && peer != owner {
         let cause = "another user's program has taken its place";
         return Err(Error::new(Kind::Denied, "the daemon", cause)
-            .remedy("stop that program, and restart Mooring in Package Center")
-            .into());
+            .remedy("stop that program, and restart Mooring in Package Center"));
     }
     daemon.set_read_timeout(Some(PATIENCE)).map_err(lost)?;
     daemon.set_write_timeout(Some(PATIENCE)).map_err(lost)?;
     Ok(daemon)
 }
 
-/// Status and length of the daemon's answer.
-fn read_head(daemon: &mut impl BufRead) -> io::Result<(u16, u64)> {
+/// The length of the daemon's answer, whose status says nothing that isn't in it.
+fn read_head(daemon: &mut impl BufRead) -> io::Result<u64> {
     let mut head = Vec::new();
     for byte in daemon.take(MOST_HEAD).bytes() {
         head.push(byte?);
@@ -75,21 +69,29 @@ fn read_head(daemon: &mut impl BufRead) -> io::Result<(u16, u64)> {
     Err(ErrorKind::UnexpectedEof.into())
 }
 
-fn understood(head: &str) -> Option<(u16, u64)> {
+fn understood(head: &str) -> Option<u64> {
     let (first, fields) = head.split_once("\r\n")?;
-    let status = first.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    first.strip_prefix("HTTP/1.1 ")?;
     let length = fields.split("\r\n").find_map(|field| {
         let (name, value) = field.split_once(':')?;
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
     });
-    Some((status, length?)).filter(|(_, length)| *length <= MOST_BYTES)
+    length.filter(|length| *length <= MOST_BYTES)
 }
 
-fn lost(error: io::Error) -> Refusal {
-    let error = match error.kind() {
+fn lost(error: io::Error) -> Error {
+    match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
             Error::new(Kind::Offline, "Mooring", "it isn't running")
                 .remedy("start it in Package Center")
+        }
+        ErrorKind::PermissionDenied => {
+            let cause = format!(
+                "the web server runs the bridge as user {}, who may not ask the daemon",
+                geteuid()
+            );
+            Error::new(Kind::Denied, "Mooring", cause)
+                .remedy("restart it in Package Center; if that doesn't help, install it once more")
         }
         ErrorKind::WouldBlock | ErrorKind::TimedOut => {
             Error::new(Kind::Busy, "the daemon", "it needs longer than a web server waits")
@@ -97,29 +99,28 @@ fn lost(error: io::Error) -> Refusal {
         }
         _ => Error::new(Kind::Offline, "the daemon", error)
             .remedy("see the log of Mooring, and restart it in Package Center"),
-    };
-    error.into()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn head(text: &str) -> Option<(u16, u64)> {
+    fn head(text: &str) -> Option<u64> {
         read_head(&mut text.as_bytes()).ok()
     }
 
     #[test]
     fn an_answer_is_understood_or_refused() {
         let right = "HTTP/1.1 409 Conflict\r\ndate: x\r\nContent-Length: 12\r\n\r\n{}";
-        assert_eq!(head(right), Some((409, 12)));
+        assert_eq!(head(right), Some(12));
         for wrong in [
             "",
             "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n",
             "HTTP/1.1 200 OK\r\n\r\n{}",
             "HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n",
-            "HTTP/1.1 20\r\ncontent-length: 2\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n",
             "SSH-2.0\r\n\r\n",
             &format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(MOST_HEAD as usize)),
         ] {

@@ -3,9 +3,9 @@
 //! Everything in a request may be forged but what its cookie opens, so all of this only keeps other
 //! sites from using the cookie of somebody who is logged in.
 
-use super::answer::Refusal;
+use super::answer::{foreign, wrong};
 use crate::browser::{is_json, is_same_origin};
-use crate::error::Kind;
+use crate::error::{Error, Kind, Result};
 use std::ffi::{OsStr, OsString};
 
 /// Most bytes of the token that the NAS gives its own pages.
@@ -47,11 +47,6 @@ impl<'a> Request<'a> {
         self.raw(name).is_some_and(|it| it == OsStr::new(value))
     }
 
-    /// Whether it may change something.
-    pub fn is_change(&self) -> bool {
-        !self.is("REQUEST_METHOD", "GET")
-    }
-
     /// The token that the NAS gave the page that sent this.
     pub fn token(&self) -> Option<String> {
         let of_query = || {
@@ -65,12 +60,12 @@ impl<'a> Request<'a> {
     }
 
     /// What is asked, if the panel may ask it so.
-    pub fn call(&self) -> Result<Call, Refusal> {
+    pub fn call(&self) -> Result<Call> {
         let route = match self.route().as_deref() {
             Some("/v1/session") => Call::Session,
             Some("/v1/status") => Call::Status,
             Some("/v1/request") => return self.change(),
-            _ => return Err(Refusal::unknown()),
+            _ => return Err(wrong(Kind::NotFound, "no such call")),
         };
         if self.is("REQUEST_METHOD", "GET") { Ok(route) } else { Err(method()) }
     }
@@ -85,18 +80,18 @@ impl<'a> Request<'a> {
         path.strip_suffix(&route)?.ends_with(".cgi").then_some(route)
     }
 
-    fn change(&self) -> Result<Call, Refusal> {
+    fn change(&self) -> Result<Call> {
         if !self.is("REQUEST_METHOD", "POST") {
             return Err(method());
         }
         if !self.comes_from_here() {
-            return Err(Refusal::foreign("it comes from another site"));
+            return Err(foreign("it comes from another site"));
         }
         if self.token().is_none() {
-            return Err(Refusal::foreign("it doesn't have the token of the session"));
+            return Err(foreign("it doesn't have the token of the session"));
         }
         if !is_json(self.text("CONTENT_TYPE").as_deref()) {
-            return Err(Refusal::wrong(415, Kind::Usage, "it isn't application/json"));
+            return Err(wrong(Kind::Usage, "it isn't application/json"));
         }
         Ok(Call::Request)
     }
@@ -116,8 +111,8 @@ impl<'a> Request<'a> {
     }
 }
 
-fn method() -> Refusal {
-    Refusal::wrong(405, Kind::Usage, "its method isn't that of the call")
+fn method() -> Error {
+    wrong(Kind::Usage, "its method isn't that of the call")
 }
 
 #[cfg(test)]
@@ -137,50 +132,56 @@ mod tests {
     ];
 
     /// What becomes of this change with some variables set otherwise, or of the right one.
-    fn status(otherwise: &[(&str, &str)]) -> u16 {
+    fn refused(otherwise: &[(&str, &str)]) -> Option<Kind> {
         let variable = |name: &str| {
             let mut all = otherwise.iter().chain(&POST);
             all.find(|(each, _)| *each == name).map(|(_, value)| OsString::from(value))
         };
-        match Request::new(&variable).call() {
-            Ok(_) => 200,
-            Err(refusal) => refusal.status,
-        }
+        Request::new(&variable).call().err().map(|error| error.kind())
     }
 
     #[test]
     fn only_what_the_panel_sends_is_a_change() {
         let long = "1".repeat(LONGEST_TOKEN + 1);
         for (otherwise, expected) in [
-            (&[][..], 200),
-            (&[("CONTENT_TYPE", "Application/JSON; charset=utf-8")], 200),
-            (&[("HTTP_SEC_FETCH_SITE", ""), ("HTTP_ORIGIN", "https://nas:5001")], 200),
-            (&[("HTTP_SEC_FETCH_SITE", ""), ("HTTP_ORIGIN", "http://NAS:5001")], 200),
-            (&[("HTTP_X_SYNO_TOKEN", ""), ("QUERY_STRING", "a=b&SynoToken=1")], 200),
-            (&[("REQUEST_URI", "")], 200),
-            (&[("HTTP_SEC_FETCH_SITE", "same-site"), ("HTTP_ORIGIN", "https://nas:5001")], 403),
-            (&[("HTTP_SEC_FETCH_SITE", "cross-site")], 403),
-            (&[("HTTP_SEC_FETCH_SITE", "none")], 403),
-            (&[("HTTP_SEC_FETCH_SITE", "")], 403),
-            (&[("HTTP_SEC_FETCH_SITE", ""), ("HTTP_ORIGIN", "null")], 403),
-            (&[("HTTP_SEC_FETCH_SITE", ""), ("HTTP_ORIGIN", "https://nas")], 403),
-            (&[("HTTP_SEC_FETCH_SITE", ""), ("HTTP_ORIGIN", "https://evil/nas:5001")], 403),
-            (&[("HTTP_SEC_FETCH_SITE", ""), ("HTTP_ORIGIN", "ftp://nas:5001")], 403),
-            (&[("HTTP_SEC_FETCH_SITE", ""), ("HTTP_ORIGIN", "https://"), ("HTTP_HOST", "")], 403),
-            (&[("HTTP_X_SYNO_TOKEN", "")], 403),
-            (&[("HTTP_X_SYNO_TOKEN", "a&REQUEST_METHOD=x")], 403),
-            (&[("HTTP_X_SYNO_TOKEN", "a b")], 403),
-            (&[("HTTP_X_SYNO_TOKEN", &long)], 403),
-            (&[("HTTP_X_SYNO_TOKEN", ""), ("QUERY_STRING", "SynoToken=%41")], 403),
-            (&[("CONTENT_TYPE", "")], 415),
-            (&[("CONTENT_TYPE", "text/plain")], 415),
-            (&[("CONTENT_TYPE", "application/x-www-form-urlencoded")], 415),
-            (&[("REQUEST_METHOD", "GET")], 405),
-            (&[("REQUEST_METHOD", "post")], 405),
-            (&[("REQUEST_METHOD", "OPTIONS")], 405),
-            (&[("REQUEST_METHOD", "")], 405),
+            (&[][..], None),
+            (&[("CONTENT_TYPE", "Application/JSON; charset=utf-8")], None),
+            (&[("HTTP_SEC_FETCH_SITE", ""), ("HTTP_ORIGIN", "https://nas:5001")], None),
+            (&[("HTTP_SEC_FETCH_SITE", ""), ("HTTP_ORIGIN", "http://NAS:5001")], None),
+            (&[("HTTP_X_SYNO_TOKEN", ""), ("QUERY_STRING", "a=b&SynoToken=1")], None),
+            (&[("REQUEST_URI", "")], None),
+            (
+                &[("HTTP_SEC_FETCH_SITE", "same-site"), ("HTTP_ORIGIN", "https://nas:5001")],
+                Some(Kind::Denied),
+            ),
+            (&[("HTTP_SEC_FETCH_SITE", "cross-site")], Some(Kind::Denied)),
+            (&[("HTTP_SEC_FETCH_SITE", "none")], Some(Kind::Denied)),
+            (&[("HTTP_SEC_FETCH_SITE", "")], Some(Kind::Denied)),
+            (&[("HTTP_SEC_FETCH_SITE", ""), ("HTTP_ORIGIN", "null")], Some(Kind::Denied)),
+            (&[("HTTP_SEC_FETCH_SITE", ""), ("HTTP_ORIGIN", "https://nas")], Some(Kind::Denied)),
+            (
+                &[("HTTP_SEC_FETCH_SITE", ""), ("HTTP_ORIGIN", "https://evil/nas:5001")],
+                Some(Kind::Denied),
+            ),
+            (&[("HTTP_SEC_FETCH_SITE", ""), ("HTTP_ORIGIN", "ftp://nas:5001")], Some(Kind::Denied)),
+            (
+                &[("HTTP_SEC_FETCH_SITE", ""), ("HTTP_ORIGIN", "https://"), ("HTTP_HOST", "")],
+                Some(Kind::Denied),
+            ),
+            (&[("HTTP_X_SYNO_TOKEN", "")], Some(Kind::Denied)),
+            (&[("HTTP_X_SYNO_TOKEN", "a&REQUEST_METHOD=x")], Some(Kind::Denied)),
+            (&[("HTTP_X_SYNO_TOKEN", "a b")], Some(Kind::Denied)),
+            (&[("HTTP_X_SYNO_TOKEN", &long)], Some(Kind::Denied)),
+            (&[("HTTP_X_SYNO_TOKEN", ""), ("QUERY_STRING", "SynoToken=%41")], Some(Kind::Denied)),
+            (&[("CONTENT_TYPE", "")], Some(Kind::Usage)),
+            (&[("CONTENT_TYPE", "text/plain")], Some(Kind::Usage)),
+            (&[("CONTENT_TYPE", "application/x-www-form-urlencoded")], Some(Kind::Usage)),
+            (&[("REQUEST_METHOD", "GET")], Some(Kind::Usage)),
+            (&[("REQUEST_METHOD", "post")], Some(Kind::Usage)),
+            (&[("REQUEST_METHOD", "OPTIONS")], Some(Kind::Usage)),
+            (&[("REQUEST_METHOD", "")], Some(Kind::Usage)),
         ] {
-            assert_eq!(status(otherwise), expected, "{otherwise:?}");
+            assert_eq!(refused(otherwise), expected, "{otherwise:?}");
         }
     }
 
@@ -199,11 +200,11 @@ mod tests {
     fn only_the_paths_of_calls_are_calls() {
         let get = |path: &str, uri: &str| {
             let all = [("REQUEST_METHOD", "GET"), ("PATH_INFO", path), ("REQUEST_URI", uri)];
-            status(&all)
+            refused(&all)
         };
-        assert_eq!(get("/v1/status", "/x/api.cgi/v1/status"), 200);
-        assert_eq!(get("/v1/status", "/x/api.cgi/v1/status?SynoToken=1"), 200);
-        assert_eq!(get("/v1/session", "http://nas/x/api.cgi/v1/session"), 200);
+        assert_eq!(get("/v1/status", "/x/api.cgi/v1/status"), None);
+        assert_eq!(get("/v1/status", "/x/api.cgi/v1/status?SynoToken=1"), None);
+        assert_eq!(get("/v1/session", "http://nas/x/api.cgi/v1/session"), None);
         for path in [
             "",
             "/",
@@ -218,7 +219,7 @@ mod tests {
             "/v1/tasks/docs/sync",
             "/v1/status\0",
         ] {
-            assert_eq!(get(path, ""), 404, "{path}");
+            assert_eq!(get(path, ""), Some(Kind::NotFound), "{path}");
         }
         for uri in [
             "/x/api.cgi/v1/%73tatus",
@@ -228,7 +229,7 @@ mod tests {
             "/x/api.cgi?/v1/status",
             "/v1/status",
         ] {
-            assert_eq!(get("/v1/status", uri), 404, "{uri}");
+            assert_eq!(get("/v1/status", uri), Some(Kind::NotFound), "{uri}");
         }
     }
 
@@ -242,6 +243,5 @@ mod tests {
         let request = Request::new(&variable);
         assert_eq!((request.raw("EMPTY"), request.text("EMPTY")), (None, None));
         assert_eq!((request.raw("BYTES").is_some(), request.text("BYTES")), (true, None));
-        assert!(request.is_change());
     }
 }

@@ -1,11 +1,12 @@
 //! Who is logged in to the NAS: asked of the NAS itself, by its own program or, where that may not
 //! be run, by its web server. Whatever isn't told plainly means nobody.
 
-use super::answer::Refusal;
+use super::answer::logged_out;
 use super::request::Request;
 use crate::accounts;
 use crate::caller::{Caller, is_user_name};
 use crate::child;
+use crate::error::Result;
 use nix::unistd::geteuid;
 use serde::Deserialize;
 use std::fs;
@@ -65,9 +66,9 @@ impl Default for Programs {
 }
 
 /// Who sent this request.
-pub fn caller(request: &Request<'_>, programs: &Programs) -> Result<Caller, Refusal> {
+pub fn caller(request: &Request<'_>, programs: &Programs) -> Result<Caller> {
     if request.raw("HTTP_COOKIE").is_none() {
-        return Err(Refusal::logged_out("nobody is logged in"));
+        return Err(logged_out("nobody is logged in"));
     }
     let token = request.token().unwrap_or_default();
     match ask_helper(request, &token, programs) {
@@ -78,7 +79,7 @@ pub fn caller(request: &Request<'_>, programs: &Programs) -> Result<Caller, Refu
             Ok(Caller::User { name, administrator })
         }
         Err(error) if error.kind() == ErrorKind::PermissionDenied => ask_desktop(request, &token),
-        Err(error) => Err(untold(format!("{}: {error}", programs.helper.display()))),
+        Err(error) => Err(logged_out(format!("{}: {error}", programs.helper.display()))),
     }
 }
 
@@ -93,16 +94,12 @@ fn ask_helper(request: &Request<'_>, token: &str, programs: &Programs) -> io::Re
     child::printed(&mut helper, MOST_BYTES, PATIENCE)
 }
 
-fn named(name: &str) -> Result<String, Refusal> {
+fn named(name: &str) -> Result<String> {
     match name.strip_suffix('\r').unwrap_or(name) {
-        "" => Err(Refusal::logged_out("nobody is logged in, or the session has ended")),
+        "" => Err(logged_out("nobody is logged in, or the session has ended")),
         name if is_user_name(name) => Ok(name.to_owned()),
-        _ => Err(Refusal::logged_out("this user can't use Mooring")),
+        _ => Err(logged_out("this user can't use Mooring")),
     }
-}
-
-fn untold(cause: impl ToString) -> Refusal {
-    Refusal { status: 500, ..Refusal::logged_out(cause) }
 }
 
 /// What of the desktop's answer counts. The rest of it may be anything.
@@ -124,17 +121,17 @@ struct Session {
     is_admin: bool,
 }
 
-fn ask_desktop(request: &Request<'_>, token: &str) -> Result<Caller, Refusal> {
+fn ask_desktop(request: &Request<'_>, token: &str) -> Result<Caller> {
     let port = request.text("SERVER_PORT").and_then(|port| port.parse().ok());
     let Some(port) = port.filter(|port| is_of_the_system(*port)) else {
-        return Err(untold("the web server of the NAS isn't where the request says"));
+        return Err(logged_out("the web server of the NAS isn't where the request says"));
     };
     let by_tls = ["on", "1", "https"];
     let is_tls = |name| request.text(name).is_some_and(|value| by_tls.contains(&value.as_str()));
     let scheme = if is_tls("HTTPS") || is_tls("REQUEST_SCHEME") { "https" } else { "http" };
     let cookie = request.raw("HTTP_COOKIE").unwrap_or_default();
     let cookie = HeaderValue::from_bytes(cookie.as_encoded_bytes());
-    let cookie = cookie.map_err(|_| Refusal::logged_out("the cookie isn't one"))?;
+    let cookie = cookie.map_err(|_| logged_out("the cookie isn't one"))?;
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -149,16 +146,16 @@ fn ask_desktop(request: &Request<'_>, token: &str) -> Result<Caller, Refusal> {
         .header("cookie", cookie)
         .header("x-syno-token", token)
         .call();
-    let reply = asked.map_err(|error| untold(format!("the web server of the NAS: {error}")))?;
+    let reply = asked.map_err(|error| logged_out(format!("the web server of the NAS: {error}")))?;
     if reply.status() != 200 {
-        return Err(untold("the web server of the NAS doesn't tell who is logged in"));
+        return Err(logged_out("the web server of the NAS doesn't tell who is logged in"));
     }
     let body = reply.into_body().into_with_config().limit(MOST_JSON).reader();
     match serde_json::from_reader(BufReader::new(body)) {
         Ok(Desktop { success: true, data: Data { session: Session { user, is_admin } } }) => {
             Ok(Caller::User { name: named(&user)?, administrator: is_admin })
         }
-        _ => Err(Refusal::logged_out("nobody is logged in, or the session has ended")),
+        _ => Err(logged_out("nobody is logged in, or the session has ended")),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::daemon::client::Client;
 use crate::engine::needs_person;
 use crate::error::{Error, Kind, Result};
 use crate::settings::Book;
-use crate::{cgi, logs, memory};
+use crate::{cgi, logs, memory, user};
 use args::{Command, Invocation};
 use serde_json::{Value, json};
 use std::env;
@@ -79,7 +79,7 @@ pub fn main() -> ExitCode {
 
 fn run(invocation: Invocation, out: &mut dyn Write) -> Result<End> {
     let Invocation { state, json, command } = invocation;
-    let folder = || state_folder(state);
+    let folder = || own_folder(state.clone());
     match command {
         Command::Help(words) => help::print(out, &words).map_err(unprinted)?,
         Command::Version => {
@@ -116,7 +116,7 @@ fn run(invocation: Invocation, out: &mut dyn Write) -> Result<End> {
             daemon::run(&state, panel)?;
         }
         Command::Cgi(programs) => {
-            cgi::run(folder(), &programs, &variable, out).map_err(unprinted)?;
+            cgi::run(state_folder(state), &programs, &variable, out).map_err(unprinted)?;
         }
         #[cfg(feature = "demo")]
         Command::Demo { local } => crate::demo::run(local, out)?,
@@ -163,6 +163,19 @@ fn state_folder(given: Option<PathBuf>) -> Result<PathBuf> {
     };
     std::path::absolute(&folder)
         .map_err(|error| Error::disk(format!("state folder {}", folder.display()), error))
+}
+
+/// The state folder, as whom it belongs to. What was named on the command line has been read before.
+fn own_folder(given: Option<PathBuf>) -> Result<PathBuf> {
+    let state = state_folder(given)?;
+    match user::become_owner(&state) {
+        // Whoever opens it makes it, or says why it can't be.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::disk(format!("state folder {}", state.display()), error)
+                .remedy("run this as the user that the folder belongs to"))
+        }
+        _ => Ok(state),
+    }
 }
 
 fn print_json(out: &mut dyn Write, document: &Value) -> Result<()> {

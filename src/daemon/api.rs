@@ -292,7 +292,7 @@ pub async fn forward(caller: Caller, request: Request, ask: &Ask) -> Result<Valu
 }
 
 /// The status that goes with an error.
-pub fn status_of(error: &Error) -> StatusCode {
+fn status_of(error: &Error) -> StatusCode {
     match error.kind() {
         Kind::Usage => StatusCode::BAD_REQUEST,
         Kind::NotFound => StatusCode::NOT_FOUND,

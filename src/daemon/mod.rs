@@ -19,7 +19,7 @@ mod wake;
 mod worker;
 
 use crate::accounts;
-use crate::admin::{self, Request, Sight};
+use crate::admin::{self, Reach, Request, Sight};
 use crate::caller::Caller;
 use crate::engine::Scrutiny;
 use crate::error::{Error, Kind, Result};
@@ -35,7 +35,7 @@ use panel::{Login, Panel};
 use schedule::Window;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 use task::TaskRun;
@@ -47,8 +47,13 @@ use worker::{News, Workplace};
 
 /// Pieces of work done at the same time.
 const MOST_WORKERS: usize = 2;
-/// Requests that may wait for work to end; the rest of the connections stay free for others.
+/// Requests that may wait: for work to end, for it to end before settings change, and for a service or
+/// the NAS to answer; those of one user of the NAS among the last. The rest of the connections stay free
+/// for others.
 const MOST_WAITING: usize = 8;
+const MOST_DEFERRED: usize = 2;
+const MOST_ASIDE: usize = 4;
+const MOST_ASIDE_EACH: usize = 2;
 /// Things told to the control plane that it hasn't looked at yet.
 const MOST_EVENTS: usize = 32;
 /// Events of the kernel within this time are looked at together.
@@ -143,6 +148,8 @@ struct Daemon {
     events: mpsc::Sender<Event>,
     /// Requests that wait for their task's work to end.
     deferred: Vec<Asked>,
+    /// Whose requests are answered aside, as long as they are.
+    aside: Vec<(Option<String>, Weak<()>)>,
     /// When to end at the latest.
     ending: Option<Instant>,
 }
@@ -205,6 +212,7 @@ impl Daemon {
             turn: None,
             events,
             deferred: Vec::new(),
+            aside: Vec::new(),
             ending: None,
         };
         daemon.reload(Instant::now())?;
@@ -312,10 +320,16 @@ impl Daemon {
         match permitted {
             Ok(None) => self.answer(asked, now),
             Ok(Some((user, folder))) => {
+                let place = match self.place_aside(&asked.caller) {
+                    Ok(place) => place,
+                    // Who asked may have left.
+                    Err(error) => return drop(asked.reply.send(Err(error))),
+                };
                 let events = self.events.clone();
                 // When there is no thread to be had, the reply is dropped, which says as much.
                 let _ = threads::named("folder").spawn(move || {
                     let found = accounts::writable_folder(&user, &folder);
+                    drop(place);
                     // Fails when the daemon has ended meanwhile.
                     drop(events.blocking_send(Event::Folder(asked, found)));
                 });
@@ -361,13 +375,20 @@ impl Daemon {
             }
             Request::TaskSet { ref name, .. } | Request::TaskRemove { ref name } => {
                 // Its state may be removed: nobody must be using it.
-                if let Ok(task) = self.task_named(name) {
-                    task.close();
-                    if task.is_running() {
+                let is_full = self.deferred.len() >= MOST_DEFERRED;
+                match self.task_named(name) {
+                    Ok(task) if task.is_running() && is_full => {
+                        Err(busy(format!("task {name}"), "too many wait for work to end"))
+                    }
+                    Ok(task) if task.is_running() => {
+                        task.close();
                         return self.deferred.push(Asked { caller, request, reply });
                     }
+                    found => {
+                        found.into_iter().for_each(TaskRun::close);
+                        self.perform(&caller, request, now)
+                    }
                 }
-                self.perform(&caller, request, now)
             }
             request => self.perform(&caller, request, now),
         };
@@ -416,7 +437,28 @@ impl Daemon {
         }
     }
 
-    fn perform_aside(&self, caller: Caller, request: Request, reply: Reply) {
+    /// A place for a request that is answered aside, which is held until that is dropped.
+    ///
+    /// # Errors
+    /// `Busy` when its sender, or all together, have enough of them.
+    fn place_aside(&mut self, caller: &Caller) -> Result<Arc<()>> {
+        self.aside.retain(|(_, place)| place.strong_count() > 0);
+        let owner = caller.owner();
+        let of_owner = self.aside.iter().filter(|(each, _)| each.as_deref() == owner).count();
+        if self.aside.len() >= MOST_ASIDE || owner.is_some() && of_owner >= MOST_ASIDE_EACH {
+            return Err(busy("the request", "too many wait for services to answer"));
+        }
+        let place = Arc::new(());
+        self.aside.push((owner.map(str::to_owned), Arc::downgrade(&place)));
+        Ok(place)
+    }
+
+    fn perform_aside(&mut self, caller: Caller, request: Request, reply: Reply) {
+        let place = match self.place_aside(&caller) {
+            Ok(place) => place,
+            // Who asked may have left.
+            Err(error) => return drop(reply.send(Err(error))),
+        };
         let (book, state) = (self.book.clone(), self.state.clone());
         let events = self.events.clone();
         // When there is no thread to be had, the reply is dropped, which says as much.
@@ -426,6 +468,7 @@ impl Daemon {
                 _ => None,
             };
             let answer = admin::perform(&book, &state, &caller, request);
+            drop(place);
             match signs_in.filter(|_| answer.is_ok()) {
                 // Fails when the daemon has ended meanwhile.
                 Some(name) => drop(events.blocking_send(Event::SignedIn(name, answer, reply))),
@@ -444,7 +487,7 @@ impl Daemon {
     fn task_to_work(&mut self, name: &str) -> Result<&mut TaskRun> {
         let waiting: usize = self.tasks.values().map(TaskRun::waiting).sum();
         if waiting >= MOST_WAITING {
-            return Err(Error::new(Kind::Busy, format!("task {name}"), "too many wait for syncs"));
+            return Err(busy(format!("task {name}"), "too many wait for syncs"));
         }
         self.task_named(name)
     }
@@ -481,6 +524,7 @@ impl Daemon {
                 transfers: globals.transfers as usize,
                 history: globals.history.into(),
                 watches: self.watches.clone(),
+                reach: Reach::of(&connection, &globals),
                 task,
             };
             let id = place.task.id;
@@ -508,6 +552,10 @@ impl Daemon {
             task.suspend(rest, now);
         }
     }
+}
+
+fn busy(what: impl Into<String>, cause: &str) -> Error {
+    Error::new(Kind::Busy, what, cause).remedy("try again in a minute")
 }
 
 /// Whether a scope includes a task.

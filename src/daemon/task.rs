@@ -53,6 +53,8 @@ pub struct TaskRun {
     trouble: Option<Error>,
     pace: Pace,
     next_full: Slot,
+    /// Whether it is opened anew before the next look, for the permission of its owner.
+    is_stale: bool,
     patrol: Option<Patrol>,
     /// Tells whether a patrol has anything to find.
     writes: Option<Writes>,
@@ -117,6 +119,7 @@ impl TaskRun {
             backoff: Backoff::default(),
             trouble: None,
             next_full: next_full_look(now),
+            is_stale: false,
             patrol: None,
             writes: None,
             last: None,
@@ -150,6 +153,7 @@ impl TaskRun {
     pub fn set(&mut self, place: Workplace, paused: bool, now: Instant) {
         self.pace.set(period(&place), now);
         let same = place.task == self.place.task
+            && place.reach == self.place.reach
             && place.values == self.place.values
             && place.transfers == self.place.transfers
             && place.history == self.place.history;
@@ -216,6 +220,10 @@ impl TaskRun {
             seen: self.place.disk().identity().ok(),
             check: Slot::within(now, ROOT_CHECK),
         });
+        for reply in self.syncs.drain(..) {
+            // Who asked may have left.
+            let _ = reply.send(Err(reason.clone()));
+        }
         self.hold = Some(Hold { reason, root });
         self.close();
         self.watch = None;
@@ -272,7 +280,7 @@ impl TaskRun {
         let slots = if self.paused || self.rest.is_some() {
             [None; 5]
         } else if self.hold.is_some() {
-            [root, None, None, None, None]
+            [root, full.filter(|_| self.is_denied()), None, None, None]
         } else {
             [self.poll(), full, self.backoff.slot(), patrol, self.listening.slot()]
         };
@@ -302,6 +310,10 @@ impl TaskRun {
                 self.begin_anew(now);
             }
         }
+        if self.is_denied() && window.takes(self.next_full) {
+            self.next_full = next_full_look(now);
+            self.begin_anew(now);
+        }
         if self.hold.is_some() {
             return;
         }
@@ -310,6 +322,7 @@ impl TaskRun {
         self.listening.tick(window);
         if window.takes(self.next_full) {
             self.next_full = next_full_look(now);
+            self.is_stale = self.place.reach.is_bounded();
             self.want(Look { remote: false, ..full_look() }, now);
         }
         if let Some(patrol) = self.patrol.as_mut().filter(|patrol| window.takes(patrol.slot)) {
@@ -373,6 +386,11 @@ impl TaskRun {
         self.want(Look { remote: true, ..no_look() }, now);
     }
 
+    /// Whether it is on hold because its owner may not have its folder, as far as was known then.
+    fn is_denied(&self) -> bool {
+        self.hold.as_ref().is_some_and(|hold| hold.reason.kind() == Kind::Denied)
+    }
+
     /// Since when it could work; `None` when it can't or needn't.
     pub fn ready_since(&self, now: Instant) -> Option<Instant> {
         if self.running.is_some() {
@@ -413,6 +431,9 @@ impl TaskRun {
                 }
             }
         };
+        if look.is_some() && std::mem::take(&mut self.is_stale) {
+            (self.engine, self.ear) = (None, None);
+        }
         let watch = self.is_active()
             && self.watch.is_none()
             && look.as_ref().is_some_and(|look| matches!(look.local, LocalLook::All));
@@ -466,7 +487,7 @@ impl TaskRun {
 
     /// A worker has ended.
     pub fn ended(&mut self, left: Option<Box<Left>>, result: Result<Done>, now: Instant) {
-        let Some(Running { look, replies, cancel, .. }) = self.running.take() else { return };
+        let Some(Running { look, replies, cancel, opened }) = self.running.take() else { return };
         // An engine that was told to stop doesn't start again.
         let was_stopped = cancel.is_cancelled();
         if let Some(left) = left {
@@ -482,7 +503,13 @@ impl TaskRun {
             (Err(_), Some(_)) if was_stopped => self.want(full_look(), now),
             (Err(error), Some(_)) => {
                 self.want(full_look(), now);
-                self.failed(error.clone(), now);
+                // While it is opened, only its owner can lack a permission for long.
+                let is_denied = opened.is_none() && error.kind() == Kind::Denied;
+                if is_denied && self.place.reach.is_bounded() {
+                    self.hold(error.clone(), now);
+                } else {
+                    self.failed(error.clone(), now);
+                }
             }
             _ => {}
         }

@@ -1,5 +1,6 @@
 //! The threads that do a task's work, one for each piece of it: an idle task has none.
 
+use crate::admin::Reach;
 use crate::admin::view::Overview;
 use crate::engine::{Ear, Engine, Finding, Intent, Look, Report, Scrutiny, Setup, Verified};
 use crate::error::{Error, Kind, Result};
@@ -24,6 +25,8 @@ const VERIFY_BIT: (Duration, u64) = (Duration::from_secs(5), 500);
 pub struct Workplace {
     /// The task.
     pub task: Task,
+    /// Which folders it may have.
+    pub reach: Reach,
     /// The service of its connection.
     pub service: &'static dyn Service,
     /// The values of its connection, secrets unsealed.
@@ -46,7 +49,7 @@ pub struct Job {
     pub engine: Option<Box<Engine>>,
     /// What stops it, and the engine.
     pub cancel: Cancel,
-    /// Whether to set up a watch first.
+    /// Whether to set up a watch before anything is looked at.
     pub watch: bool,
     /// What to do.
     pub work: Work,
@@ -102,15 +105,16 @@ impl Job {
     }
 
     fn run(self, tell: &dyn Fn(News)) {
-        if self.watch {
-            tell(News::Watching(self.place.watch(&self.cancel).map(Box::new)));
-        }
         let engine = match self.engine {
             Some(engine) => Ok(engine),
-            None => self.place.open(self.cancel).map(Box::new),
+            None => self.place.open(self.cancel.clone()).map(Box::new),
         };
         match engine {
             Ok(mut engine) => {
+                if self.watch {
+                    let watch = self.place.watch(engine.disk().anew(), &self.cancel);
+                    tell(News::Watching(watch.map(Box::new)));
+                }
                 tell(News::Opened(engine.progress(), engine.trees().clone()));
                 let result = self.work.run(&mut engine);
                 let trees = engine.trees();
@@ -127,14 +131,14 @@ impl Job {
 }
 
 impl Workplace {
-    /// The task's folder.
+    /// The task's folder, whoever may have it.
     pub fn disk(&self) -> Disk {
         Disk::new(&self.task.local)
     }
 
-    fn watch(&self, cancel: &Cancel) -> Result<Watch> {
+    fn watch(&self, disk: Disk, cancel: &Cancel) -> Result<Watch> {
         let names = self.task.names(self.service.descriptor());
-        let mut watch = Watch::new(self.disk(), names, &self.watches)?;
+        let mut watch = Watch::new(disk, names, &self.watches)?;
         watch.add_tree(cancel)?;
         Ok(watch)
     }
@@ -142,6 +146,7 @@ impl Workplace {
     fn open(&self, cancel: Cancel) -> Result<Engine> {
         Engine::open(Setup {
             task: &self.task,
+            disk: self.reach.disk(&self.task)?,
             service: self.service,
             values: &self.values,
             state: &self.state,

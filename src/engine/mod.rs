@@ -150,6 +150,8 @@ pub enum LocalLook {
 pub struct Setup<'a> {
     /// The task.
     pub task: &'a Task,
+    /// Its local folder.
+    pub disk: Disk,
     /// The service of its connection.
     pub service: &'static dyn Service,
     /// The values of its connection, secrets unsealed.
@@ -211,7 +213,7 @@ impl Engine {
     }
 
     fn open_on(trees: Trees, setup: Setup<'_>) -> Result<Engine> {
-        let Setup { task, service, values, state, transfers, history, cancel } = setup;
+        let Setup { task, disk, service, values, state, transfers, history, cancel } = setup;
         let descriptor = service.descriptor();
         let http = Http::new(&values.http_options(descriptor, transfers), cancel.clone())?;
         let counters = http.counters().clone();
@@ -220,7 +222,7 @@ impl Engine {
         let parts = Parts {
             remote: service.open(&values, http, &task.remote)?,
             trees,
-            disk: Disk::new(&task.local),
+            disk,
             descriptor,
             counters,
             workers: Workers::Threads(transfers.clamp(1, 20)),
@@ -570,7 +572,8 @@ impl Engine {
         }
     }
 
-    fn disk(&self) -> &Disk {
+    /// The local side.
+    pub fn disk(&self) -> &Disk {
         self.ways.disk()
     }
 

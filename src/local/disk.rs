@@ -1,7 +1,9 @@
 //! Looking at the local folder.
 
-use super::kernel::Kernel;
+use super::confined::Confined;
+use super::kernel::{Kernel, KernelFolder};
 use super::volume::{Folder, OpenFile, Space, Volume};
+use crate::accounts::Opened;
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, LocalPrint, split_path};
@@ -80,6 +82,24 @@ impl Disk {
         Disk { volume, root: root.into(), held: Arc::default(), unsynced: Arc::default() }
     }
 
+    /// The folder at `root` that was opened for a user, and nothing of it that they may not have. It
+    /// stays that one: another in its place is none.
+    ///
+    /// # Errors
+    /// `RootLost` when it can't be told from others.
+    pub(crate) fn confined(root: &Path, opened: Opened) -> Result<Disk> {
+        let Opened { folder, account, is_listed } = opened;
+        let account = Some(account).filter(|_| !is_listed);
+        let identity = KernelFolder::from(folder).identity();
+        let volume = |id| Arc::new(Confined { root: id, account });
+        identity.map(|id| Disk::on(volume(id), root)).map_err(|errno| lost(root, errno))
+    }
+
+    /// The same folder, of which nothing is held yet.
+    pub fn anew(&self) -> Disk {
+        Disk::on(self.volume.clone(), &self.root)
+    }
+
     /// Where the folder is.
     pub fn root(&self) -> &Path {
         &self.root
@@ -109,8 +129,7 @@ impl Disk {
     }
 
     fn lost(&self, errno: nix::Error) -> Error {
-        let what = format!("local folder {}", self.root.display());
-        Error::new(Kind::RootLost, what, std::io::Error::from(errno))
+        lost(&self.root, errno)
     }
 
     /// What makes this folder the one it is.
@@ -292,6 +311,14 @@ impl Content for LocalFile {
             let what = format!("reading {}", self.path);
             Err(Error::new(Kind::Changed, what, "it changed meanwhile"))
         }
+    }
+}
+
+fn lost(root: &Path, errno: nix::Error) -> Error {
+    let what = format!("local folder {}", root.display());
+    match errno {
+        nix::Error::ESTALE => Error::new(Kind::RootLost, what, "another folder is in its place"),
+        errno => Error::new(Kind::RootLost, what, std::io::Error::from(errno)),
     }
 }
 

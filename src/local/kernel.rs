@@ -1,10 +1,12 @@
 //! The disk as the kernel has it.
 
+use super::confined::ConfinedFolder;
 use super::lease::is_being_written;
 use super::volume::{Folder, OpenFile, Space, Volume};
 use super::{DiskEntry, Found, RootId};
 use crate::error::Result;
 use crate::model::{LocalPrint, Nanos};
+use crate::rules;
 use nix::Result as Answer;
 use nix::dir::Dir;
 use nix::fcntl::{AtFlags, OFlag, PosixFadviseAdvice, open, openat, posix_fadvise, renameat};
@@ -38,27 +40,64 @@ const FILE_FLAGS: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_CLOEXEC);
 pub(super) struct Kernel;
 
 #[derive(Debug)]
-struct KernelFolder(OwnedFd);
+pub(super) struct KernelFolder(OwnedFd);
 
-struct KernelFile(File);
+pub(super) struct KernelFile(File);
 
 impl Volume for Kernel {
     fn open(&self, path: &Path) -> Answer<Arc<dyn Folder>> {
-        Ok(Arc::new(KernelFolder(open(path, FOLDER_FLAGS, Mode::empty())?)))
+        Ok(Arc::new(self.open_folder(path)?))
+    }
+}
+
+impl Kernel {
+    /// Opens the folder at this absolute path.
+    pub fn open_folder(&self, path: &Path) -> Answer<KernelFolder> {
+        Ok(KernelFolder(open(path, FOLDER_FLAGS, Mode::empty())?))
+    }
+}
+
+impl From<File> for KernelFolder {
+    fn from(folder: File) -> Self {
+        KernelFolder(folder.into())
     }
 }
 
 impl KernelFolder {
-    fn open(&self, name: &str, flags: OFlag) -> Answer<Box<dyn OpenFile>> {
+    /// Opens a folder in this one.
+    pub fn enter(&self, name: &str) -> Answer<KernelFolder> {
+        let flags = FOLDER_FLAGS.union(OFlag::O_NOFOLLOW);
+        Ok(KernelFolder(openat(&self.0, name, flags, Mode::empty())?))
+    }
+
+    /// Opens a file to read it.
+    pub fn read(&self, name: &str) -> Answer<KernelFile> {
+        // O_NONBLOCK: a pipe put in the file's place must not make us wait for a writer.
+        self.open(name, OFlag::O_RDONLY.union(OFlag::O_NONBLOCK))
+    }
+
+    /// Whose it is, and what its mode says.
+    pub fn mode(&self) -> Answer<rules::Mode> {
+        Ok(mode(&fstat(&self.0)?))
+    }
+
+    /// The same of what has this name.
+    pub fn mode_of(&self, name: &OsStr) -> Answer<rules::Mode> {
+        Ok(mode(&fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW)?))
+    }
+
+    fn open(&self, name: &str, flags: OFlag) -> Answer<KernelFile> {
         let file = openat(&self.0, name, flags.union(FILE_FLAGS), FILE_MODE)?;
-        Ok(Box::new(KernelFile(File::from(file))))
+        Ok(KernelFile(File::from(file)))
     }
 }
 
 /// The kernel's side of another folder.
 fn of_kernel(folder: &dyn Folder) -> Answer<&OwnedFd> {
     let folder: &dyn Any = folder;
-    folder.downcast_ref().map(|KernelFolder(fd)| fd).ok_or(nix::Error::EXDEV)
+    let confined = || folder.downcast_ref().map(|ConfinedFolder { folder, .. }| folder);
+    let folder: Option<&KernelFolder> = folder.downcast_ref().or_else(confined);
+    folder.map(|KernelFolder(fd)| fd).ok_or(nix::Error::EXDEV)
 }
 
 impl Folder for KernelFolder {
@@ -80,8 +119,7 @@ impl Folder for KernelFolder {
     }
 
     fn open_folder(&self, name: &str) -> Answer<Arc<dyn Folder>> {
-        let flags = FOLDER_FLAGS.union(OFlag::O_NOFOLLOW);
-        Ok(Arc::new(KernelFolder(openat(&self.0, name, flags, Mode::empty())?)))
+        Ok(Arc::new(self.enter(name)?))
     }
 
     fn look(&self, name: &OsStr) -> Answer<Found> {
@@ -123,12 +161,11 @@ impl Folder for KernelFolder {
     }
 
     fn open_file(&self, name: &str) -> Answer<Box<dyn OpenFile>> {
-        // O_NONBLOCK: a pipe put in the file's place must not make us wait for a writer.
-        self.open(name, OFlag::O_RDONLY.union(OFlag::O_NONBLOCK))
+        Ok(Box::new(self.read(name)?))
     }
 
     fn create_file(&self, name: &str) -> Answer<Box<dyn OpenFile>> {
-        self.open(name, OFlag::O_RDWR.union(OFlag::O_CREAT))
+        Ok(Box::new(self.open(name, OFlag::O_RDWR.union(OFlag::O_CREAT))?))
     }
 
     fn make_folder(&self, name: &str, private: bool) -> Answer<()> {
@@ -157,6 +194,13 @@ impl Folder for KernelFolder {
             Err(nix::Error::EINVAL) => Ok(()),
             other => other,
         }
+    }
+}
+
+impl KernelFile {
+    /// Whose it is, and what its mode says.
+    pub fn mode(&self) -> Answer<rules::Mode> {
+        Ok(mode(&fstat(&self.0)?))
     }
 }
 
@@ -221,6 +265,10 @@ impl OpenFile for KernelFile {
     fn sync(&self) -> io::Result<()> {
         self.0.sync_all()
     }
+}
+
+fn mode(stat: &FileStat) -> rules::Mode {
+    rules::Mode { user: stat.st_uid, group: stat.st_gid, bits: stat.st_mode }
 }
 
 fn found(stat: &FileStat) -> Found {

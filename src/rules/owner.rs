@@ -7,11 +7,13 @@ const READ: u32 = 4;
 const WRITE: u32 = 2;
 const PASS: u32 = 1;
 
-/// What a user wants of a folder.
+/// What a user wants of a folder, or to read of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// To get to what is in it.
     Pass,
+    /// To read it.
+    Read,
     /// To read and to change what is in it.
     Write,
 }
@@ -25,7 +27,7 @@ pub struct Account {
     pub groups: Vec<u32>,
 }
 
-/// What a folder without an access control list says about who may do what.
+/// What a folder or file without an access control list says about who may do what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode {
     /// The user it belongs to.
@@ -70,17 +72,18 @@ impl Caller {
 }
 
 impl Account {
-    /// Whether a folder without an access control list lets this user in so.
-    pub fn may(&self, access: Access, folder: Mode) -> bool {
-        let class = if self.user == folder.user {
-            folder.bits >> 6
-        } else if self.groups.contains(&folder.group) {
-            folder.bits >> 3
+    /// Whether a folder or file without an access control list lets this user in so.
+    pub fn may(&self, access: Access, item: Mode) -> bool {
+        let class = if self.user == item.user {
+            item.bits >> 6
+        } else if self.groups.contains(&item.group) {
+            item.bits >> 3
         } else {
-            folder.bits
+            item.bits
         };
         let wanted = match access {
             Access::Pass => PASS,
+            Access::Read => READ,
             Access::Write => READ | WRITE | PASS,
         };
         class & wanted == wanted
@@ -92,6 +95,7 @@ impl Account {
 pub fn list_lets(access: Access, permissions: &str) -> bool {
     let wanted = match access {
         Access::Pass => "x",
+        Access::Read => "r",
         Access::Write => "rwxp",
     };
     wanted.chars().all(|each| permissions.contains(each))
@@ -137,25 +141,27 @@ mod tests {
     #[test]
     fn one_class_of_a_mode_counts() {
         let alice = Account { user: 1026, groups: vec![100, 65536] };
-        for (user, group, bits, pass, write) in [
-            (1026, 1, 0o700, true, true),
-            (1026, 1, 0o100, true, false),
-            (1026, 1, 0o500, true, false),
-            (1026, 1, 0o300, true, false),
+        for (user, group, bits, pass, read, write) in [
+            (1026, 1, 0o700, true, true, true),
+            (1026, 1, 0o100, true, false, false),
+            (1026, 1, 0o500, true, true, false),
+            (1026, 1, 0o300, true, false, false),
             // The owner's class counts though another would let them in.
-            (1026, 100, 0o077, false, false),
-            (0, 65536, 0o070, true, true),
-            (0, 65536, 0o010, true, false),
-            (0, 65536, 0o707, false, false),
-            (0, 0, 0o007, true, true),
-            (0, 0, 0o1777, true, true),
-            (0, 0, 0o755, true, false),
-            (0, 0, 0o770, false, false),
-            (0, 0, 0, false, false),
+            (1026, 100, 0o077, false, false, false),
+            (0, 65536, 0o070, true, true, true),
+            (0, 65536, 0o010, true, false, false),
+            (0, 65536, 0o707, false, false, false),
+            (0, 0, 0o007, true, true, true),
+            (0, 0, 0o1777, true, true, true),
+            (0, 0, 0o755, true, true, false),
+            (0, 0, 0o744, false, true, false),
+            (0, 0, 0o770, false, false, false),
+            (0, 0, 0, false, false, false),
         ] {
-            let folder = Mode { user, group, bits };
-            let may = [Access::Pass, Access::Write].map(|access| alice.may(access, folder));
-            assert_eq!(may, [pass, write], "{folder:?}");
+            let item = Mode { user, group, bits };
+            let may =
+                [Access::Pass, Access::Read, Access::Write].map(|access| alice.may(access, item));
+            assert_eq!(may, [pass, read, write], "{item:?}");
         }
     }
 

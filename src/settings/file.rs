@@ -122,7 +122,8 @@ impl File {
                 values.insert(key.clone(), secret.reveal());
             }
         }
-        Ok(values.into())
+        // What listens on a NAS for itself is nothing for its users.
+        Ok(Settings::from(values).with_bounds(connection.owner.is_some()))
     }
 
     /// Makes a change durable as a whole, or not at all.

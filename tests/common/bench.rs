@@ -111,6 +111,7 @@ impl Bench {
         let service = Box::leak(Box::new(MemoryService(self.memory.clone())));
         open(Setup {
             task: &self.task,
+            disk: Disk::new(&self.task.local),
             service,
             values: &Settings::default(),
             state: &self.state,

@@ -27,7 +27,7 @@ pub struct Login {
     sessions: Mutex<Deque<Session, MOST_SESSIONS>>,
     /// Wrong passwords since the last right one. Held while one is checked, and in the pause after.
     wrong: sync::Mutex<u32>,
-    waiting: Semaphore,
+    waiting: Arc<Semaphore>,
 }
 
 /// Somebody who gave the password.
@@ -42,7 +42,7 @@ impl Default for Login {
         Login {
             sessions: Mutex::default(),
             wrong: sync::Mutex::default(),
-            waiting: Semaphore::new(MOST_WAITING),
+            waiting: Arc::new(Semaphore::new(MOST_WAITING)),
         }
     }
 }
@@ -52,15 +52,29 @@ impl Login {
     ///
     /// # Errors
     /// `SignIn` when it is the wrong password or none was set, `Busy` when too many are tried.
-    pub async fn begin(&self, book: &Arc<Book>, attempt: String) -> Result<String> {
-        let Ok(_place) = self.waiting.try_acquire() else {
+    pub async fn begin(self: &Arc<Self>, book: &Arc<Book>, attempt: String) -> Result<String> {
+        let Ok(place) = self.waiting.clone().try_acquire_owned() else {
             return Err(Error::new(Kind::Busy, "the login", "too many passwords are tried")
                 .remedy("try again in a minute"));
         };
+        let (tell, told) = oneshot::channel();
+        let (login, book) = (self.clone(), book.clone());
+        // By itself: who hangs up would have the next guess without a pause.
+        tokio::spawn(async move {
+            let checked = login.check(book, attempt).await;
+            drop(place);
+            // Who asked may have left.
+            let _ = tell.send(checked);
+        });
+        told.await.map_err(|_| Error::cancelled())??;
+        self.open()
+    }
+
+    async fn check(&self, book: Arc<Book>, attempt: String) -> Result<()> {
         let mut wrong = self.wrong.lock().await;
-        if is_right(book.clone(), attempt).await? {
+        if is_right(book, attempt).await? {
             *wrong = 0;
-            return self.open();
+            return Ok(());
         }
         *wrong = wrong.saturating_add(1);
         sleep(pause(*wrong)).await;

@@ -110,9 +110,13 @@ async fn answer(
     request: http::Request<Incoming>,
     ask: Ask,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    let is_call = request.uri().path().starts_with(CALLS);
     let mut response = match site.refusal(request.headers()) {
-        Some(refusal) => document(StatusCode::FORBIDDEN, &Err(refusal)),
-        None if request.uri().path().starts_with(CALLS) => site.call(request, ask).await,
+        Some(refusal) if is_call => document(&Err(refusal)),
+        Some(refusal) => {
+            respond(StatusCode::FORBIDDEN, "text/plain", "no-store", refusal.to_string())
+        }
+        None if is_call => site.call(request, ask).await,
         None => site.file(&request),
     };
     for (name, value) in FIELDS {
@@ -144,8 +148,8 @@ impl Site {
         }
     }
 
-    /// The web server of a NAS may replace what comes with a status of its own making, and the page
-    /// is the same here: the answer to a `GET` always has 200.
+    /// The web server of a NAS may replace what comes with a status that isn't a good one, and the page
+    /// is the same here: every answer has 200.
     async fn call(&self, request: http::Request<Incoming>, ask: Ask) -> Response<Full<Bytes>> {
         let is_change = request.method() != Method::GET;
         let name = request.uri().path().strip_prefix(CALLS).unwrap_or_default().to_owned();
@@ -162,8 +166,7 @@ impl Site {
             (true, "request") => self.change(request, ask).await,
             _ => Err(Error::new(Kind::NotFound, name, "no such call").remedy("open the page anew")),
         };
-        let status = result.as_ref().map_or_else(status_of, |_| StatusCode::OK);
-        document(if is_change { status } else { StatusCode::OK }, &result)
+        document(&result)
     }
 
     async fn change(&self, request: http::Request<Incoming>, ask: Ask) -> Result<Value> {
@@ -195,13 +198,13 @@ impl Site {
         };
         match begun.await {
             Ok(token) => with_cookie(true, &format!("{COOKIE}={token}; Path=/")),
-            Err(error) => document(status_of(&error), &Err(error)),
+            Err(error) => document(&Err(error)),
         }
     }
 
     fn end(&self, request: http::Request<Incoming>) -> Response<Full<Bytes>> {
         if let Err(error) = of_the_page(&request) {
-            return document(status_of(&error), &Err(error));
+            return document(&Err(error));
         }
         if let Some(token) = token(request.headers()) {
             self.login.end(token);
@@ -256,23 +259,16 @@ fn is_ours(host: &Authority, listening: IpAddr) -> bool {
     }
 }
 
-fn status_of(error: &Error) -> StatusCode {
-    match error.kind() {
-        Kind::SignIn => StatusCode::UNAUTHORIZED,
-        _ => api::status_of(error),
-    }
-}
-
-fn document(status: StatusCode, result: &Result<Value>) -> Response<Full<Bytes>> {
+fn document(result: &Result<Value>) -> Response<Full<Bytes>> {
     let document = match result {
         Ok(document) => document.to_string(),
         Err(error) => json!({ "error": error.document() }).to_string(),
     };
-    respond(status, "application/json", "no-store", document)
+    respond(StatusCode::OK, "application/json", "no-store", document)
 }
 
 fn with_cookie(logged_in: bool, cookie: &str) -> Response<Full<Bytes>> {
-    let mut response = document(StatusCode::OK, &Ok(json!(LoginView { logged_in })));
+    let mut response = document(&Ok(json!(LoginView { logged_in })));
     // It is made of what may be in a field.
     if let Ok(cookie) = HeaderValue::from_str(&format!("{cookie}; HttpOnly; SameSite=Strict")) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
