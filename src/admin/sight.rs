@@ -30,6 +30,7 @@ impl<'a> Sight<'a> {
             | Request::ServiceShow { .. }
             | Request::ConnectionList
             | Request::ConnectionAdd { .. }
+            | Request::ConnectionTry { name: None, .. }
             | Request::TaskList
             | Request::Log { task: None, .. }
             | Request::Settings
@@ -40,7 +41,8 @@ impl<'a> Sight<'a> {
             | Request::ConnectionAuthorize { name, .. }
             | Request::ConnectionAuthorized { name, .. }
             | Request::ConnectionRemove { name } => self.connection(name),
-            Request::TaskAdd { task } => self.connection(&task.connection),
+            Request::ConnectionTry { name: Some(name), .. } => self.connection(name),
+            Request::TaskAdd { task, .. } => self.connection(&task.connection),
             Request::TaskShow { name }
             | Request::TaskSet { name, .. }
             | Request::TaskRemove { name }
@@ -68,7 +70,7 @@ impl<'a> Sight<'a> {
     /// it.
     pub fn confined<'b>(&'b self, request: &'b mut Request) -> Option<(&'b str, &'b mut PathBuf)> {
         let folder = match request {
-            Request::TaskAdd { task } => &mut task.local,
+            Request::TaskAdd { task, .. } => &mut task.local,
             Request::TaskSet { change, .. } => change.local.as_mut()?,
             _ => return None,
         };

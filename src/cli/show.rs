@@ -28,7 +28,9 @@ pub fn printer(request: &Request) -> Printer {
         Request::ConnectionShow { .. }
         | Request::ConnectionAdd { .. }
         | Request::ConnectionSet { .. } => |out, answer| show(out, answer, connection),
-        Request::ConnectionTest { .. } => |out, answer| show(out, answer, tested),
+        Request::ConnectionTest { .. } | Request::ConnectionTry { .. } => {
+            |out, answer| show(out, answer, tested)
+        }
         Request::ConnectionAuthorize { .. } => |out, answer| show(out, answer, authorization),
         Request::ConnectionAuthorized { .. } => |out, answer| show(out, answer, signed_in),
         Request::ConnectionRemove { .. } | Request::TaskRemove { .. } => {

@@ -28,6 +28,8 @@ use crate::services;
 use crate::settings::{Book, Connection, Scope, Task};
 use crate::threads;
 pub use api::{ADMINISTRATOR, USER, socket_path};
+#[cfg(test)]
+pub(crate) use status::status_types;
 use api::{Asked, Reply, Socket};
 use hours::{Local, Rest};
 pub use panel::Place;
@@ -356,7 +358,9 @@ impl Daemon {
                 Err(error) => Err(error),
             },
             // These talk to the service, which takes its time.
-            Request::ConnectionTest { .. } | Request::ConnectionAuthorized { .. } => {
+            Request::ConnectionTest { .. }
+            | Request::ConnectionTry { .. }
+            | Request::ConnectionAuthorized { .. } => {
                 return self.perform_aside(caller, request, reply);
             }
             Request::TaskSet { ref name, .. } | Request::TaskRemove { ref name } => {
