@@ -28,13 +28,13 @@ use crate::services;
 use crate::settings::{Book, Connection, Scope, Task};
 use crate::threads;
 pub use api::{ADMINISTRATOR, USER, socket_path};
-#[cfg(test)]
-pub(crate) use status::status_types;
 use api::{Asked, Reply, Socket};
 use hours::{Local, Rest};
 pub use panel::Place;
 use panel::{Login, Panel};
 use schedule::Window;
+#[cfg(test)]
+pub(crate) use status::status_types;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
