@@ -57,6 +57,19 @@ pub fn writable_folder(user: &str, folder: &Path) -> Result<PathBuf> {
     Nas { id: Path::new(ID), lists: Path::new(LISTS) }.writable_folder(user, folder)
 }
 
+/// The one true path of a folder that this user may look into, and which of the folders in it, as
+/// they are found there, this user may look into as well.
+///
+/// # Errors
+/// `Denied` when it isn't one, whatever else it may be, and those of `found`.
+pub fn readable_folders(
+    user: &str,
+    folder: &Path,
+    found: impl FnOnce(&Path) -> Result<Vec<String>>,
+) -> Result<(PathBuf, Vec<String>)> {
+    Nas { id: Path::new(ID), lists: Path::new(LISTS) }.readable_folders(user, folder, found)
+}
+
 /// The programs of the NAS that are asked about users and folders.
 struct Nas<'a> {
     id: &'a Path,
@@ -65,17 +78,43 @@ struct Nas<'a> {
 
 impl Nas<'_> {
     fn writable_folder(&self, user: &str, folder: &Path) -> Result<PathBuf> {
+        self.open_folder(user, &self.account(user)?, Access::Write, folder)
+    }
+
+    fn readable_folders(
+        &self,
+        user: &str,
+        folder: &Path,
+        found: impl FnOnce(&Path) -> Result<Vec<String>>,
+    ) -> Result<(PathBuf, Vec<String>)> {
         let account = self.account(user)?;
+        let path = self.open_folder(user, &account, Access::Read, folder)?;
+        let mut folders = found(&path)?;
+        folders.retain(|name| {
+            self.lets(user, &account, Access::Read, &path.join(name)).unwrap_or(false)
+        });
+        Ok((path, folders))
+    }
+
+    /// The one true path of a folder that lets this user in so.
+    fn open_folder(
+        &self,
+        user: &str,
+        account: &Account,
+        wanted: Access,
+        folder: &Path,
+    ) -> Result<PathBuf> {
         // Nothing more, so that nobody learns which folders of others there are.
         let denied = || {
-            let cause = format!("{user} may not read and change it");
+            let what = if wanted == Access::Write { "read and change" } else { "read" };
+            let cause = format!("{user} may not {what} it");
             Error::new(Kind::Denied, format!("local folder {}", folder.display()), cause)
                 .remedy("choose a folder of yours, or ask an administrator for permission")
         };
         let path = folder.canonicalize().map_err(|_| denied())?;
         for (above, each) in path.ancestors().enumerate() {
-            let access = if above == 0 { Access::Write } else { Access::Pass };
-            if !self.lets(user, &account, access, each).unwrap_or(false) {
+            let access = if above == 0 { wanted } else { Access::Pass };
+            if !self.lets(user, account, access, each).unwrap_or(false) {
                 return Err(denied());
             }
         }

@@ -9,7 +9,37 @@ use std::path::{Path, PathBuf};
 const LANGUAGES: [&str; 10] =
     ["chs", "cht", "enu", "fre", "ger", "ita", "jpn", "krn", "nld", "spn"];
 /// The words that the daemon tells, by the section of their texts.
-const WORDS: [(&str, &[&str]); 5] = [
+const WORDS: [(&str, &[&str]); 7] = [
+    (
+        "task",
+        &[
+            "both",
+            "both_help",
+            "upload",
+            "upload_help",
+            "download",
+            "download_help",
+            "keep_upload",
+            "keep_download",
+            "conflict_local",
+            "conflict_remote",
+            "conflict_newer",
+            "conflict_both",
+        ],
+    ),
+    (
+        "first",
+        &[
+            "upload",
+            "download",
+            "move",
+            "compare",
+            "delete_local",
+            "delete_remote",
+            "make_folder_local",
+            "make_folder_remote",
+        ],
+    ),
     ("state", &["idle", "syncing", "waiting", "held", "failed", "skipped", "paused", "suspended"]),
     ("phase", &["observing", "planning", "transferring", "removing"]),
     ("direction", &["both", "upload", "download"]),
@@ -41,11 +71,17 @@ const WORDS: [(&str, &[&str]); 5] = [
     ),
 ];
 /// The sections of the texts, and those whose texts are asked for by words of the program.
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 19] = [
     "app",
     "page",
     "do",
     "connect",
+    "task",
+    "folders",
+    "first",
+    "history",
+    "settings",
+    "schedule",
     "lines",
     "service",
     "guide",

@@ -4,6 +4,7 @@
 //! does the same thing, whoever asks and whether or not a daemon runs. The answers are the
 //! documents of [`view`]. No secret is ever in one.
 
+mod folders;
 mod sight;
 #[cfg(test)]
 mod types;
@@ -21,7 +22,7 @@ use crate::settings::{Book, Entered, NewTask, Scope, Secret, Task, TaskChange};
 use crate::store::Trees;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use view::{
     Authorization, ConnectionView, ItemsPage, LogLine, Overview, PasswordView, Paused, Removed,
     ServiceName, ServiceView, SettingsView, SignedIn, StatusView, TaskDetails, TaskItems,
@@ -132,6 +133,33 @@ pub enum Request {
         /// Its name.
         name: String,
     },
+    /// The folders in a folder of the NAS, to choose from: a [`FoldersView`]. A NAS user is told of
+    /// those that this user may look into.
+    LocalFolders {
+        /// The folder; an empty path stands for where to begin.
+        path: PathBuf,
+    },
+    /// Makes a folder on the NAS and tells what is in it: a [`FoldersView`].
+    LocalFolderMake {
+        /// The folder, in one that is there.
+        path: PathBuf,
+    },
+    /// The folders in a folder of a service, to choose from: a [`FoldersView`]. Takes as long as
+    /// the network does.
+    RemoteFolders {
+        /// Name of the connection.
+        connection: String,
+        /// The folder; a `/` at either end means nothing.
+        path: String,
+    },
+    /// Makes a folder on a service and tells what is in it: a [`FoldersView`]. Takes as long as
+    /// the network does.
+    RemoteFolderMake {
+        /// Name of the connection.
+        connection: String,
+        /// The folder; a `/` at either end means nothing.
+        path: String,
+    },
     /// Pauses: [`Paused`].
     Pause {
         /// What.
@@ -177,7 +205,7 @@ pub enum Request {
         /// At most so many items, up to 1,000.
         limit: usize,
     },
-    /// What a sync would do: `intents` and a `report`.
+    /// What a sync would do: a [`Preview`].
     Preview {
         /// The task.
         task: String,
@@ -275,6 +303,16 @@ pub fn perform(book: &Book, state: &Path, caller: &Caller, request: Request) -> 
         Request::TaskRemove { name } => {
             book.remove_task(&name)?;
             document(&Removed { removed: name })
+        }
+        Request::LocalFolders { path } => document(&folders::local(sight.confined_to(), &path)?),
+        Request::LocalFolderMake { path } => {
+            document(&folders::make_local(sight.confined_to(), &path)?)
+        }
+        Request::RemoteFolders { connection, path } => {
+            document(&folders::remote(book, &connection, &path)?)
+        }
+        Request::RemoteFolderMake { connection, path } => {
+            document(&folders::make_remote(book, &connection, &path)?)
         }
         Request::Pause { scope } => {
             book.pause(&scope, true)?;

@@ -32,6 +32,8 @@ impl<'a> Sight<'a> {
             | Request::ConnectionAdd { .. }
             | Request::ConnectionTry { name: None, .. }
             | Request::TaskList
+            | Request::LocalFolders { .. }
+            | Request::LocalFolderMake { .. }
             | Request::Log { task: None, .. }
             | Request::Settings
             | Request::Status => Ok(()),
@@ -40,7 +42,9 @@ impl<'a> Sight<'a> {
             | Request::ConnectionTest { name }
             | Request::ConnectionAuthorize { name, .. }
             | Request::ConnectionAuthorized { name, .. }
-            | Request::ConnectionRemove { name } => self.connection(name),
+            | Request::ConnectionRemove { name }
+            | Request::RemoteFolders { connection: name, .. }
+            | Request::RemoteFolderMake { connection: name, .. } => self.connection(name),
             Request::ConnectionTry { name: Some(name), .. } => self.connection(name),
             Request::TaskAdd { task, .. } => self.connection(&task.connection),
             Request::TaskShow { name }
@@ -66,6 +70,11 @@ impl<'a> Sight<'a> {
         }
     }
 
+    /// The NAS user whose permissions count on the disk; none where any folder may be taken.
+    pub fn confined_to(&self) -> Option<&str> {
+        self.caller.confined(self.admin_mode)
+    }
+
     /// The local folder that a request names anew, and the NAS user who must be allowed to write
     /// it.
     pub fn confined<'b>(&'b self, request: &'b mut Request) -> Option<(&'b str, &'b mut PathBuf)> {
@@ -74,7 +83,7 @@ impl<'a> Sight<'a> {
             Request::TaskSet { change, .. } => change.local.as_mut()?,
             _ => return None,
         };
-        Some((self.caller.confined(self.admin_mode)?, folder))
+        Some((self.confined_to()?, folder))
     }
 
     /// All connections that are there for the caller, by name.

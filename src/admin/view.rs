@@ -4,7 +4,7 @@
 
 use super::Sight;
 use crate::caller::Caller;
-use crate::engine::has_looked;
+use crate::engine::{Intent, Report, has_looked};
 use crate::error::{Error, Kind, Result};
 use crate::hash::HashKind;
 use crate::model::{ConflictPolicy, Direction, ItemKind, Nanos, Side, from_hex, to_hex};
@@ -308,6 +308,42 @@ pub struct SignedIn {
 pub struct Removed {
     /// Its name.
     pub removed: String,
+}
+
+/// Folders in a folder, to choose from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct FoldersView {
+    /// The folder they are in, beginning with `/`.
+    pub path: String,
+    /// Their names, sorted.
+    pub folders: Vec<String>,
+    /// Whether there are more than are told.
+    pub more: bool,
+}
+
+/// What a sync would do.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Preview {
+    /// The first intents.
+    pub intents: Vec<Intent>,
+    /// All of them counted, by action.
+    pub totals: Vec<PreviewTotal>,
+    /// What is left out or waits.
+    pub report: Report,
+}
+
+/// How much a sync would do of one kind.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct PreviewTotal {
+    /// As in an intent.
+    pub action: String,
+    /// How many items.
+    pub items: u64,
+    /// Bytes to transfer.
+    pub bytes: u64,
 }
 
 /// A task.

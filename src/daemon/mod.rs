@@ -357,10 +357,14 @@ impl Daemon {
                 Ok(task) => return task.verify(Scrutiny { after, quick, most: None }, reply),
                 Err(error) => Err(error),
             },
-            // These talk to the service, which takes its time.
+            // These talk to the service, or look about on the disk, which takes its time.
             Request::ConnectionTest { .. }
             | Request::ConnectionTry { .. }
-            | Request::ConnectionAuthorized { .. } => {
+            | Request::ConnectionAuthorized { .. }
+            | Request::LocalFolders { .. }
+            | Request::LocalFolderMake { .. }
+            | Request::RemoteFolders { .. }
+            | Request::RemoteFolderMake { .. } => {
                 return self.perform_aside(caller, request, reply);
             }
             Request::TaskSet { ref name, .. } | Request::TaskRemove { ref name } => {

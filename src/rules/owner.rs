@@ -12,6 +12,8 @@ const PASS: u32 = 1;
 pub enum Access {
     /// To get to what is in it.
     Pass,
+    /// To read what is in it.
+    Read,
     /// To read and to change what is in it.
     Write,
 }
@@ -81,6 +83,7 @@ impl Account {
         };
         let wanted = match access {
             Access::Pass => PASS,
+            Access::Read => READ | PASS,
             Access::Write => READ | WRITE | PASS,
         };
         class & wanted == wanted
@@ -92,6 +95,7 @@ impl Account {
 pub fn list_lets(access: Access, permissions: &str) -> bool {
     let wanted = match access {
         Access::Pass => "x",
+        Access::Read => "rx",
         Access::Write => "rwxp",
     };
     wanted.chars().all(|each| permissions.contains(each))

@@ -14,6 +14,7 @@ mod sign_in;
 
 pub use book::Book;
 pub(crate) use book::unknown;
+pub(crate) use check::remote_folder;
 pub use filter::FilterChange;
 pub use password::Password;
 pub use seal::Secret;

@@ -180,6 +180,20 @@ include: Array<string>,
  */
 max_size: number | null, };
 
+export type FoldersView = { 
+/**
+ * The folder they are in, beginning with `/`.
+ */
+path: string, 
+/**
+ * Their names, sorted.
+ */
+folders: Array<string>, 
+/**
+ * Whether there are more than are told.
+ */
+more: boolean, };
+
 export type HoldLine = { 
 /**
  * Why, in a word that doesn't change: mass-removal, mass-overwrite, disk-full, quota-full,
@@ -431,6 +445,34 @@ connections: Array<string>,
  */
 tasks: Array<string>, };
 
+export type Preview = { 
+/**
+ * The first intents.
+ */
+intents: Array<Intent>, 
+/**
+ * All of them counted, by action.
+ */
+totals: Array<PreviewTotal>, 
+/**
+ * What is left out or waits.
+ */
+report: Report, };
+
+export type PreviewTotal = { 
+/**
+ * As in an intent.
+ */
+action: string, 
+/**
+ * How many items.
+ */
+items: number, 
+/**
+ * Bytes to transfer.
+ */
+bytes: number, };
+
 export type ProgressView = { 
 /**
  * observing, planning, transferring, removing; empty when nothing runs.
@@ -627,7 +669,31 @@ change: TaskChange, } | { "request": "task_remove",
 /**
  * Its name.
  */
-name: string, } | { "request": "pause", 
+name: string, } | { "request": "local_folders", 
+/**
+ * The folder; an empty path stands for where to begin.
+ */
+path: string, } | { "request": "local_folder_make", 
+/**
+ * The folder, in one that is there.
+ */
+path: string, } | { "request": "remote_folders", 
+/**
+ * Name of the connection.
+ */
+connection: string, 
+/**
+ * The folder; a `/` at either end means nothing.
+ */
+path: string, } | { "request": "remote_folder_make", 
+/**
+ * Name of the connection.
+ */
+connection: string, 
+/**
+ * The folder; a `/` at either end means nothing.
+ */
+path: string, } | { "request": "pause", 
 /**
  * What.
  */

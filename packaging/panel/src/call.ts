@@ -36,7 +36,11 @@ interface Answers {
   password_set: api.PasswordView;
   status: api.Status;
   task_status: api.TaskItems;
-  preview: { intents: api.Intent[]; report: api.Report };
+  local_folders: api.FoldersView;
+  local_folder_make: api.FoldersView;
+  remote_folders: api.FoldersView;
+  remote_folder_make: api.FoldersView;
+  preview: api.Preview;
   sync: api.Report;
   verify: unknown;
 }

@@ -6,6 +6,7 @@ import { ask, type Problem } from "./call";
 import { live, refresh } from "./live";
 import { State, Toggle } from "./overview";
 import { Act, Button, Failure, go, Icon, Labelled, Link, part, question, useWork } from "./parts";
+import { Schedule } from "./schedule";
 import { has, t, time, word } from "./texts";
 
 /** What a service tells instead of a secret. */
@@ -97,7 +98,7 @@ function ConnectionCard({ connection }: { connection: api.ConnectionView }) {
 
 // The form
 
-function FieldInput({ field, value, isSealed }: { field: api.FieldView; value: string; isSealed: boolean }) {
+export function FieldInput({ field, value, isSealed }: { field: api.FieldView; value: string; isSealed: boolean }) {
   const { key, kind, choices, range } = field;
   const label = word("field", key, field.label);
   const told = has(`field:${wordOf(key)}_help`) ? t(`field:${wordOf(key)}_help`) : <span lang="en">{field.help}</span>;
@@ -178,7 +179,7 @@ function enteredIn(form: HTMLFormElement, service: api.ServiceView, settings: Re
   return entered;
 }
 
-function isValid(form: HTMLFormElement): boolean {
+export function isValid(form: HTMLFormElement): boolean {
   const wrong = form.querySelector<HTMLElement>(":invalid");
   // What is wrong has to be seen.
   for (let at = wrong?.closest("details"); at; at = at.parentElement?.closest("details")) at.open = true;
@@ -186,8 +187,8 @@ function isValid(form: HTMLFormElement): boolean {
 }
 
 /** A name that nothing has yet. */
-export function freeName(wanted: string, taken: string[]): string {
-  const bare = wanted.replace(/[^\p{L}\p{N} ._-]/gu, " ").replace(/ +/g, " ").trim() || "Cloud";
+export function freeName(wanted: string, otherwise: string, taken: string[]): string {
+  const bare = wanted.replace(/[^\p{L}\p{N} ._-]/gu, " ").replace(/ +/g, " ").trim() || otherwise;
   for (let count = 1; ; count++) {
     const name = count === 1 ? bare : `${bare} ${count}`;
     if (!taken.includes(name)) return name;
@@ -236,7 +237,7 @@ function NewForm({ service, back, done }: NewFormProps) {
   const { busy, problem, run, fail } = useWork();
   const [tested, setTested] = useState(false);
   const [canForce, setForce] = useState(false);
-  const name = freeName(service.label, live.connections.map((each) => each.name));
+  const name = freeName(service.label, "Cloud", live.connections.map((each) => each.name));
   const check = async (entered: api.Entered) => {
     // Where a person signs in, there is nothing to try out before.
     if (!service.sign_in) await ask({ request: "connection_try", service: service.name, entered });
@@ -310,7 +311,8 @@ function Connected({ connection: { name, service, signed_in } }: { connection: a
         <h1>{t("connect:done", name)}</h1>
         <p>{t("connect:next")}</p>
         <div class="buttons">
-          <Link class="button main" to="">{t("do:done")}</Link>
+          <Link class="button" to="connections">{t("do:later")}</Link>
+          <Link class="button main" to={`new/${part(name)}`}>{t("do:new_task")}</Link>
         </div>
       </section>
     );
@@ -431,6 +433,7 @@ function EditForm({ connection, service }: { connection: api.ConnectionView; ser
           <Button type="submit" class="main" disabled={busy}>{busy ? t("connect:trying") : t("do:save")}</Button>
         </div>
       </form>
+      <Schedule connection={connection} />
       <section class="card narrow row">
         <p>{tasks.length ? t("page:used_by", tasks.join(", ")) : t("connect:unused")}</p>
         <Button class="grave-line" disabled={busy} onClick={() => run(remove)}>{t("do:remove")}</Button>

@@ -127,9 +127,9 @@ function Progress({ name, progress }: { name: string; progress: api.ProgressView
 export function Route({ task: { local, direction, connection, remote } }: { task: api.TaskView }) {
   return (
     <p class="route">
-      <Icon shape="folder" /><bdi>{local}</bdi>
+      <span><Icon shape="folder" /> <bdi>{local}</bdi></span>
       <span class="arrow" role="img" aria-label={word("direction", direction)}><Icon shape={direction} /></span>
-      <Icon shape="cloud" /><bdi>{connection}: {remote}</bdi>
+      <span><Icon shape="cloud" /> <bdi>{connection}: {remote}</bdi></span>
     </p>
   );
 }
@@ -165,6 +165,7 @@ function TaskCard({ task }: { task: api.LiveTask }) {
       {!isTold && message && <p lang="en">{message}</p>}
       {counts && counts.problems + counts.skipped > 0 && <NotInSync name={name} counts={counts} />}
       <div class="buttons">
+        <Link class="button" to={`task/${part(name)}`} aria-label={`${t("do:edit")}: ${name}`}><Icon shape="gear" />{t("do:edit")}</Link>
         <Toggle scope="task" name={name} paused={set?.paused ?? false} />
         <Act
           icon="sync"
@@ -241,6 +242,24 @@ function Summary({ status }: { status: api.Status }) {
   );
 }
 
+/** How fast it was in the last minutes. */
+function Rates() {
+  const most = Math.max(...live.rates.map((rate) => rate.up));
+  const [first, last] = [live.rates[0], live.rates.at(-1)];
+  if (!first || !last || !(most > 0) || last.at === first.at) return null;
+  const points = live.rates.map(({ at, up }) =>
+    `${((at - first.at) / (last.at - first.at) * 600).toFixed(1)},${(59 - up / most * 56).toFixed(1)}`);
+  return (
+    <figure class="card rates">
+      <figcaption class="soft">{t("page:rates", bytes(most))}</figcaption>
+      <svg viewBox="0 0 600 60" preserveAspectRatio="none" role="img" aria-label={t("page:rates", bytes(most))}>
+        <polygon points={`0,60 ${points.join(" ")} 600,60`} />
+        <polyline points={points.join(" ")} />
+      </svg>
+    </figure>
+  );
+}
+
 function Welcome() {
   return (
     <section class="card welcome">
@@ -248,7 +267,8 @@ function Welcome() {
       <h1>{t("page:welcome")}</h1>
       <p>{live.connections.length ? t("page:welcome_task") : t("page:welcome_connect")}</p>
       <div class="buttons">
-        <Link class="button main" to="connect"><Icon shape="plus" />{t("do:connect")}</Link>
+        {live.connections.length > 0 && <Link class="button main" to="new"><Icon shape="plus" />{t("do:new_task")}</Link>}
+        <Link class={`button ${live.connections.length ? "" : "main"}`} to="connect"><Icon shape="plus" />{t("do:connect")}</Link>
       </div>
     </section>
   );
@@ -262,6 +282,7 @@ export function Overview() {
     <>
       <h1 class="hidden">{t("page:overview")}</h1>
       <Summary status={status} />
+      <Rates />
       {status.tasks.some((task) => holdsOf(task).length) && (
         <>
           <h2>{t("page:attention")}</h2>
@@ -271,12 +292,16 @@ export function Overview() {
           </ul>
         </>
       )}
-      <h2>{t("page:tasks")}</h2>
+      <div class="head part">
+        <h2>{t("page:tasks")}</h2>
+        <Link class="button" to="new"><Icon shape="plus" />{t("do:new_task")}</Link>
+      </div>
       <ul class="cards">{status.tasks.map((task) => <TaskCard key={task.name} task={task} />)}</ul>
       {live.recent.length > 0 && (
         <>
           <h2>{t("page:history")}</h2>
           <Lines lines={live.recent} />
+          <p><Link to="history">{t("page:all_history")}</Link></p>
         </>
       )}
     </>

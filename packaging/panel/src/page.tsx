@@ -4,9 +4,12 @@ import { render } from "preact";
 import { useEffect, useReducer, useRef, useState } from "preact/hooks";
 import { asProblem, isOnDsm, login, setToken, type Problem } from "./call";
 import { ConnectionPage, Connections, NewConnection } from "./connections";
+import { History } from "./history";
 import { live, needsLogin, onNews, tick, watch } from "./live";
 import { Overview } from "./overview";
 import { Button, Failure, Labelled, Link, onProblem, Questions, Told } from "./parts";
+import { Settings } from "./settings";
+import { FirstSync, NewTask, TaskPage } from "./tasks";
 import { loadTexts, t } from "./texts";
 import "./page.css";
 
@@ -28,6 +31,16 @@ function Body({ route: [place = "", name = ""] }: { route: string[] }) {
       return <NewConnection />;
     case "connection":
       return <ConnectionPage name={name} key={name} />;
+    case "new":
+      return <NewTask connection={name} />;
+    case "task":
+      return <TaskPage name={name} key={name} />;
+    case "first":
+      return <FirstSync name={name} key={name} />;
+    case "history":
+      return <History />;
+    case "settings":
+      return <Settings />;
     case "connections":
       return <Connections />;
     default:
@@ -36,18 +49,22 @@ function Body({ route: [place = "", name = ""] }: { route: string[] }) {
 }
 
 /** Where something is entered, which mustn't get lost while there is no answer. */
-const FORMS = ["connect", "connection"];
+const FORMS = ["connect", "connection", "new", "task", "settings"];
 
 const PLACES: [string, string[]][] = [
-  ["", [""]],
+  ["", ["", "new", "task", "first"]],
   ["connections", ["connections", "connection", "connect"]],
+  ["history", ["history"]],
+  ["settings", ["settings"]],
 ];
 
 function Navigation({ place }: { place: string }) {
-  const names = [t("page:overview"), t("page:connections")];
+  const names = [t("page:overview"), t("page:connections"), t("page:history"), t("page:settings")];
+  // The last is for administrators.
+  const shown = PLACES.slice(0, live.session?.administrator ? PLACES.length : -1);
   return (
     <nav aria-label={t("page:places")}>
-      {PLACES.map(([to, places], at) => (
+      {shown.map(([to, places], at) => (
         <a key={to} href={`#/${to}`} aria-current={places.includes(place) ? "page" : undefined}>{names[at]}</a>
       ))}
     </nav>
