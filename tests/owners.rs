@@ -321,3 +321,38 @@ fn the_command_line_shows_and_sets_it() {
     assert!(run(&["connection", "show", "alice"]).contains(ALICE));
     assert!(!run(&["connection", "show", "ours"]).contains("owner"));
 }
+
+#[test]
+fn folders_are_told_to_whom_they_are_open() {
+    let nas = Nas::new("told-folders");
+    nas.add_connection(User(ALICE), "hers");
+    let entered = json!({ "values": [], "secrets": [] });
+    for request in [
+        json!({ "request": "remote_folders", "connection": "hers", "path": "/" }),
+        json!({ "request": "remote_folder_make", "connection": "hers", "path": "/new" }),
+        json!({ "request": "connection_try", "name": "hers", "service": "webdav", "entered": entered }),
+    ] {
+        let answer = nas.ask(User(BOB), request.clone());
+        assert_eq!(answer.body["error"]["kind"], "usage", "{request}: {}", answer.text);
+        // Nobody listens there.
+        let answer = nas.ask(User(ALICE), request.clone());
+        assert_eq!(answer.body["error"]["kind"], "offline", "{request}: {}", answer.text);
+        assert!(!answer.text.contains("secret"), "{}", answer.text);
+    }
+    let (open, closed, common) =
+        (nas.folder("open", 0o755), nas.folder("closed", 0o700), nas.folder("common", 0o777));
+    let look = |path: &Path| json!({ "request": "local_folders", "path": path });
+    let make = |path: PathBuf| json!({ "request": "local_folder_make", "path": path });
+    let told = |who| nas.done(who, look(&nas.bridge.folder))["folders"].to_string();
+    for who in [Host, User(ALICE)] {
+        assert!(told(who).contains(r#""open""#) && told(who).contains(r#""common""#));
+    }
+    assert!(told(Host).contains(r#""closed""#) && !told(User(ALICE)).contains(r#""closed""#));
+    assert_eq!(nas.ask(User(ALICE), look(&closed)).status, 403);
+    assert_eq!(nas.ask(User(ALICE), make(open.join("new"))).status, 403);
+    // What Mooring makes is Mooring's own, which this user couldn't write.
+    assert_eq!(nas.ask(User(ALICE), make(common.join("new"))).status, 403);
+    assert!(!open.join("new").exists() && !common.join("new").exists());
+    let made = nas.done(Host, make(common.join("new")));
+    assert!(made["folders"] == json!([]) && common.join("new").is_dir());
+}

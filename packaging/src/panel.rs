@@ -91,7 +91,7 @@ fn build(data: &Data) -> Result<PathBuf> {
     let lock = md5(&fs::read(&lock).map_err(at(&lock))?);
     let fetched = copy.join(FETCHED);
     if fs::read_to_string(&fetched).ok().as_ref() != Some(&lock) {
-        npm(&copy, &["ci", "--omit=dev", "--ignore-scripts"])?;
+        npm(&copy, &["ci", "--ignore-scripts"])?;
         fs::write(&fetched, lock).map_err(at(&fetched))?;
     }
     let new = work.join("new");

@@ -5,7 +5,7 @@ import type * as api from "./api";
 import { ask, type Problem } from "./call";
 import { live, refresh } from "./live";
 import { State, Toggle } from "./overview";
-import { Act, Button, Failure, go, Icon, Labelled, Link, part, question, useWork } from "./parts";
+import { Act, Button, Check, Failure, go, Icon, Labelled, Link, part, question, useWork } from "./parts";
 import { Schedule } from "./schedule";
 import { has, t, time, word } from "./texts";
 
@@ -132,13 +132,9 @@ export function FieldInput({ field, value, isSealed }: { field: api.FieldView; v
   const optional = !field.needed && <span class="soft"> · {t("connect:optional")}</span>;
   return (
     <>
-      <label class="field">
-        <span class="label">{label}{optional}</span>
-        {input}
-        <small>{told}</small>
-      </label>
+      <Labelled label={<>{label}{optional}</>} help={told}>{input}</Labelled>
       {kind === "secret" && isSealed && !field.needed && (
-        <label class="check"><input type="checkbox" name={`forget ${key}`} />{t("connect:forget")}</label>
+        <Check label={t("connect:forget")}><input type="checkbox" name={`forget ${key}`} /></Check>
       )}
     </>
   );
@@ -262,7 +258,7 @@ function NewForm({ service, back, done }: NewFormProps) {
       ref={form}
       class="card narrow"
       noValidate
-      onChange={() => {
+      onInput={() => {
         setTested(false);
         fail(null);
       }}
@@ -413,7 +409,7 @@ function EditForm({ connection, service }: { connection: api.ConnectionView; ser
         key={JSON.stringify(shown)}
         class="card narrow"
         noValidate
-        onChange={() => {
+        onInput={() => {
           say("");
           fail(null);
         }}

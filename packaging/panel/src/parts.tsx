@@ -1,7 +1,7 @@
 // What several pages are made of.
 
-import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { cloneElement, type ComponentChildren, type VNode } from "preact";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { asProblem, type Problem } from "./call";
 import { refresh } from "./live";
 import { t } from "./texts";
@@ -188,12 +188,35 @@ export function Way({ direction }: { direction: "both" | "upload" | "download" }
   );
 }
 
-export function Labelled({ label, help, children }: { label: string; help?: ComponentChildren; children: ComponentChildren }) {
+interface LabelledProps {
+  label: ComponentChildren;
+  help?: ComponentChildren;
+  /** What is entered into. */
+  children: VNode<{ id?: string; "aria-describedby"?: string }>;
+}
+
+/** An input with its name, and what to enter, which isn't part of the name. */
+export function Labelled({ label, help, children }: LabelledProps) {
+  const id = useId();
   return (
-    <label class="field">
-      <span class="label">{label}</span>
-      {children}
-      {help && <small>{help}</small>}
-    </label>
+    <div class="field">
+      <label class="label" for={id}>{label}</label>
+      {cloneElement(children, { id, "aria-describedby": help ? `${id}-help` : undefined })}
+      {help && <small id={`${id}-help`}>{help}</small>}
+    </div>
+  );
+}
+
+/** Something to tick, likewise. */
+export function Check({ label, help, children }: LabelledProps) {
+  const id = useId();
+  return (
+    <div class="check">
+      {cloneElement(children, { id, "aria-describedby": help ? `${id}-help` : undefined })}
+      <span>
+        <label for={id}>{label}</label>
+        {help && <small id={`${id}-help`}>{help}</small>}
+      </span>
+    </div>
   );
 }

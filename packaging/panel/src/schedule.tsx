@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type * as api from "./api";
 import { ask } from "./call";
 import { refresh } from "./live";
-import { Button, Failure, Icon, useWork } from "./parts";
+import { Button, Check, Failure, Icon, useWork } from "./parts";
 import { t, weekdays } from "./texts";
 
 const HOURS = 24, DAYS = 7;
@@ -24,7 +24,7 @@ export function Schedule({ connection }: { connection: api.ConnectionView }) {
   return (
     <section class="card narrow">
       <h2>{t("schedule:title")}</h2>
-      <label class="check">
+      <Check label={t("schedule:enabled")} help={t("schedule:enabled_help")}>
         <input
           type="checkbox"
           checked={enabled}
@@ -33,8 +33,7 @@ export function Schedule({ connection }: { connection: api.ConnectionView }) {
             setSaved(false);
           }}
         />
-        <span>{t("schedule:enabled")}<small>{t("schedule:enabled_help")}</small></span>
-      </label>
+      </Check>
       {enabled && (
         <Grid
           grid={grid}
@@ -111,7 +110,7 @@ function Grid({ grid, change }: { grid: string[]; change: (grid: string[]) => vo
           <tbody>
             {Array.from({ length: DAYS }, (_, d) => (
               <tr key={d}>
-                <th scope="row"><button type="button" aria-label={days[d]} onClick={() => wholeDay(d)}>{short[d]}</button></th>
+                <th scope="row"><button type="button" title={days[d]} onClick={() => wholeDay(d)}>{short[d]}</button></th>
                 {Array.from({ length: HOURS }, (_, h) => (
                   <td
                     key={h}

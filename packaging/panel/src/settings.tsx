@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import type * as api from "./api";
 import { ask } from "./call";
 import { live } from "./live";
-import { Button, Failure, Icon, Labelled, useWork } from "./parts";
+import { Button, Check, Failure, Icon, Labelled, useWork } from "./parts";
 import { t } from "./texts";
 
 export function Settings() {
@@ -25,7 +25,7 @@ export function Settings() {
   return (
     <form
       class="card narrow"
-      onChange={() => setSaved(false)}
+      onInput={() => setSaved(false)}
       onSubmit={(event) => {
         event.preventDefault();
         save(new FormData(event.currentTarget));
@@ -40,10 +40,9 @@ export function Settings() {
           <Labelled label={t("settings:history")} help={t("settings:history_help")}>
             <input type="number" name="history" min={5} max={100_000} required defaultValue={settings.history} />
           </Labelled>
-          <label class="check">
+          <Check label={t("settings:admin_mode")} help={t("settings:admin_mode_help")}>
             <input type="checkbox" name="admin-mode" defaultChecked={settings.admin_mode} />
-            <span>{t("settings:admin_mode")}<small>{t("settings:admin_mode_help")}</small></span>
-          </label>
+          </Check>
         </>
       )}
       <Failure problem={problem} />

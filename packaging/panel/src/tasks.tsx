@@ -7,7 +7,7 @@ import { FieldInput, freeName, isValid, NAME_PATTERN } from "./connections";
 import { Folder, FolderList } from "./folders";
 import { live, refresh } from "./live";
 import { Route } from "./overview";
-import { Button, Failure, go, Icon, Labelled, Link, part, question, useWork, Way, type Shape } from "./parts";
+import { Button, Check, Failure, go, Icon, Labelled, Link, part, question, useWork, Way, type Shape } from "./parts";
 import { bytes, number, t, word } from "./texts";
 
 const MB = 1 << 20;
@@ -37,15 +37,6 @@ const NEW: Omit<Entered, "connection"> = {
 };
 
 const nameOf = (path: string) => path.split("/").filter(Boolean).at(-1) ?? "";
-
-function Check({ label, help, value, change }: { label: string; help: string; value: boolean; change: (value: boolean) => void }) {
-  return (
-    <label class="check">
-      <input type="checkbox" checked={value} onChange={(event) => change(event.currentTarget.checked)} />
-      <span>{label}<small>{help}</small></span>
-    </label>
-  );
-}
 
 function Direction({ value, change }: { value: api.Direction; change: (value: api.Direction) => void }) {
   return (
@@ -78,23 +69,17 @@ function TaskFields({ entered, set, service, settings }: FieldsProps) {
     <>
       <Direction value={direction} change={(direction) => set({ direction })} />
       {direction !== "both" && (
-        <Check
-          label={t(`task:keep_${direction}`)}
-          help={t("task:keep_help")}
-          value={entered.keep_removed}
-          change={(keep_removed) => set({ keep_removed })}
-        />
+        <Check label={t(`task:keep_${direction}`)} help={t("task:keep_help")}>
+          <input type="checkbox" checked={entered.keep_removed} onChange={(event) => set({ keep_removed: event.currentTarget.checked })} />
+        </Check>
       )}
       <details class="more">
         <summary>{t("connect:more")}</summary>
         {direction === "both" && (
           <>
-            <Check
-              label={t("task:keep_both")}
-              help={t("task:keep_help")}
-              value={entered.keep_removed}
-              change={(keep_removed) => set({ keep_removed })}
-            />
+            <Check label={t("task:keep_both")} help={t("task:keep_help")}>
+              <input type="checkbox" checked={entered.keep_removed} onChange={(event) => set({ keep_removed: event.currentTarget.checked })} />
+            </Check>
             <Labelled label={t("task:conflict")} help={t("task:conflict_help")}>
               <select value={entered.conflict} onChange={(event) => set({ conflict: event.currentTarget.value as api.ConflictPolicy })}>
                 {POLICIES.map((each) => <option key={each} value={each} selected={each === entered.conflict}>{t(`task:conflict_${each}`)}</option>)}
@@ -120,12 +105,9 @@ function TaskFields({ entered, set, service, settings }: FieldsProps) {
         <Labelled label={t("task:max_size")} help={t("task:max_size_help")}>
           <input type="number" min={0} max={1_000_000_000} required value={entered.max_size} onInput={(event) => set({ max_size: Number(event.currentTarget.value) })} />
         </Labelled>
-        <Check
-          label={t("task:check")}
-          help={t("task:check_help")}
-          value={entered.consistency_check}
-          change={(consistency_check) => set({ consistency_check })}
-        />
+        <Check label={t("task:check")} help={t("task:check_help")}>
+          <input type="checkbox" checked={entered.consistency_check} onChange={(event) => set({ consistency_check: event.currentTarget.checked })} />
+        </Check>
         {service?.task_fields.map((field) => <FieldInput key={field.key} field={field} value={settings[field.key] ?? ""} isSealed={false} />)}
       </details>
     </>
@@ -169,7 +151,10 @@ export function NewTask({ connection }: { connection: string }) {
     const { folders, patterns, max_size, ...rest } = entered;
     const filter = { exclude_folders: folders, include_folders: [], exclude: patterns, include: [], max_size: max_size * MB };
     const settings = settingsIn(at, service, {});
+    // What only downloads changes nothing in the cloud, and some services have no folders with nothing in them.
+    const isMade = entered.direction !== "download" && service?.folders_implied === false && remote !== "/";
     run(async () => {
+      if (isMade) await ask({ request: "remote_folder_make", connection: entered.connection, path: remote });
       await ask({ request: "task_add", task: { ...rest, name: name.trim(), remote, filter, settings }, paused: true });
       await refresh();
       go(`first/${part(name.trim())}`);
@@ -200,7 +185,7 @@ export function NewTask({ connection }: { connection: string }) {
       <Folder
         where={{ connection: entered.connection }}
         label={t("task:remote", entered.connection)}
-        help={t("task:remote_help")}
+        help={entered.direction === "download" ? undefined : t("task:remote_help")}
         value={remote}
         from={isRemoteChosen ? remote : "/"}
         change={(remote) => {
