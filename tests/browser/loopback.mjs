@@ -185,6 +185,7 @@ await step("the hours of a connection, by mouse and keyboard", async () => {
   await page.getByRole("link", { name: "Change: WebDAV" }).click();
   await label("Only at certain hours").check();
   const cell = (at) => page.locator(`[data-at="${at}"]`);
+  await cell("6 23").scrollIntoViewIfNeeded();
   const [from, to] = [await cell("5 0").boundingBox(), await cell("5 5").boundingBox()];
   await page.mouse.move(from.x + 4, from.y + 4);
   await page.mouse.down();
@@ -208,7 +209,7 @@ await step("changing a connection keeps its secret", async () => {
   await page.getByText("More settings").click();
   await page.locator("input[name=max-upload]").fill("2048");
   await click("Save");
-  await page.getByText("Saved.").waitFor();
+  await page.locator("form").getByText("Saved.").waitFor();
   await page.locator("input[name=password]").fill("wrong");
   await click("Save");
   await told("doesn't accept");
