@@ -83,6 +83,19 @@ pub struct Opened {
     pub is_listed: bool,
 }
 
+/// The one true path of a folder that this user may look into, and which of the folders in it, as
+/// they are found there, this user may look into as well.
+///
+/// # Errors
+/// `Denied` when it isn't one, whatever else it may be, and those of `found`.
+pub fn readable_folders(
+    user: &str,
+    folder: &Path,
+    found: impl FnOnce(&Path) -> Result<Vec<String>>,
+) -> Result<(PathBuf, Vec<String>)> {
+    Nas::default().readable_folders(user, folder, found)
+}
+
 /// The programs of the NAS that are asked about users and folders.
 struct Nas<'a> {
     id: &'a Path,
@@ -114,12 +127,44 @@ impl Default for Nas<'_> {
 impl Nas<'_> {
     fn writable_folder(&self, user: &str, folder: &Path) -> Result<PathBuf> {
         let account = self.account(user)?;
+        self.true_path(user, &account, Access::Write, folder)
+    }
+
+    fn readable_folders(
+        &self,
+        user: &str,
+        folder: &Path,
+        found: impl FnOnce(&Path) -> Result<Vec<String>>,
+    ) -> Result<(PathBuf, Vec<String>)> {
+        let account = self.account(user)?;
+        let path = self.true_path(user, &account, Access::Read, folder)?;
+        let mut folders = found(&path)?;
+        folders.retain(|name| self.lets_into(user, &account, &path.join(name)).unwrap_or(false));
+        Ok((path, folders))
+    }
+
+    /// Whether this user may look into a folder, if they may get there.
+    fn lets_into(&self, user: &str, account: &Account, path: &Path) -> io::Result<bool> {
+        let steps = steps(&open(path)?, path)?;
+        let last = steps.last().map(std::slice::from_ref).unwrap_or_default();
+        Ok(self.way(user, account, Access::Read, last)?.is_some())
+    }
+
+    /// The one true path of a folder that lets this user in so.
+    fn true_path(
+        &self,
+        user: &str,
+        account: &Account,
+        wanted: Access,
+        folder: &Path,
+    ) -> Result<PathBuf> {
         // Nothing more, so that nobody learns which folders of others there are.
-        let path = folder.canonicalize().map_err(|_| denied(user, folder))?;
-        match self.open(user, account, &path) {
-            Ok(_) => Ok(path),
+        let denied = || denied(user, wanted, folder);
+        let path = folder.canonicalize().map_err(|_| denied())?;
+        match self.open(user, account, wanted, &path) {
+            Ok(Some(_)) => Ok(path),
             Err(error) if error.kind() == Kind::Busy => Err(error),
-            Err(_) => Err(denied(user, folder)),
+            _ => Err(denied()),
         }
     }
 
@@ -133,28 +178,41 @@ impl Nas<'_> {
         if administrators.is_some_and(|group| account.groups.contains(&group)) {
             return Ok(None);
         }
-        self.open(user, account, folder).map(Some)
+        match self.open(user, &account, Access::Write, folder)? {
+            Some((folder, is_listed)) => Ok(Some(Opened { folder, account, is_listed })),
+            None => Err(denied(user, Access::Write, folder)),
+        }
     }
 
+    /// A folder that lets a user in so, and whether by its list; `None` if it doesn't.
+    ///
     /// What is asked about is what is open, whatever is put in its place meanwhile: by its mode it is
     /// asked itself. Lists are asked for by path, so nothing on the way may have been renamed then.
-    fn open(&self, user: &str, account: Account, path: &Path) -> Result<Opened> {
+    fn open(
+        &self,
+        user: &str,
+        account: &Account,
+        wanted: Access,
+        path: &Path,
+    ) -> Result<Option<(File, bool)>> {
         for _ in 0..TRIES {
-            let folder = open(path).map_err(|error| {
+            let folder = match open(path) {
+                Ok(folder) => folder,
                 // A link may lead to where nobody may know what is there.
-                if path.ancestors().any(Path::is_symlink) {
-                    return denied(user, path);
+                Err(_) if path.ancestors().any(Path::is_symlink) => return Ok(None),
+                Err(error) => {
+                    let what = format!("local folder {}", path.display());
+                    return Err(Error::new(Kind::RootLost, what, error));
                 }
-                Error::new(Kind::RootLost, format!("local folder {}", path.display()), error)
-            })?;
+            };
             let before = steps(&folder, path).ok().filter(|_| is_at(&folder, path));
-            let way = before.as_ref().and_then(|steps| self.way(user, &account, steps).ok()?);
+            let way = before.as_ref().and_then(|it| self.way(user, account, wanted, it).ok()?);
             let (Some(before), Some(Way { is_listed, movable })) = (before, way) else {
-                return Err(denied(user, path));
+                return Ok(None);
             };
             let after = steps(&folder, path).unwrap_or_default();
             if before.get(movable..) == after.get(movable..) && is_at(&folder, path) {
-                return Ok(Opened { folder, account, is_listed });
+                return Ok(Some((folder, is_listed)));
             }
         }
         let what = format!("local folder {}", path.display());
@@ -170,8 +228,14 @@ impl Nas<'_> {
         }
     }
 
-    /// How these steps let a user in; `None` if they don't.
-    fn way(&self, name: &str, user: &Account, steps: &[Step<'_>]) -> io::Result<Option<Way>> {
+    /// How these steps let a user in, to do this with the last of them; `None` if they don't.
+    fn way(
+        &self,
+        name: &str,
+        user: &Account,
+        wanted: Access,
+        steps: &[Step<'_>],
+    ) -> io::Result<Option<Way>> {
         let has_lists = self.lists.exists();
         let (mut is_listed, mut movable) = (false, None);
         for (number, step) in steps.iter().enumerate() {
@@ -181,7 +245,7 @@ impl Nas<'_> {
                 None => user.may(access, step.mode),
             };
             let is_last = number + 1 == steps.len();
-            if !lets(if is_last { Access::Write } else { Access::Pass }) {
+            if !lets(Access::Pass) || is_last && !lets(wanted) {
                 return Ok(None);
             }
             if has_lists && lets(Access::Write) {
@@ -235,9 +299,10 @@ fn steps<'p>(folder: &File, path: &'p Path) -> io::Result<Vec<Step<'p>>> {
     Ok(steps)
 }
 
-fn denied(user: &str, folder: &Path) -> Error {
+fn denied(user: &str, wanted: Access, folder: &Path) -> Error {
     let what = format!("local folder {}", folder.display());
-    Error::new(Kind::Denied, what, format!("{user} may not read and change it")).remedy(
+    let verb = if wanted == Access::Write { "read and change" } else { "read" };
+    Error::new(Kind::Denied, what, format!("{user} may not {verb} it")).remedy(
         "choose a folder of yours, or ask an administrator for permission, also for the user that \
          Mooring runs as",
     )

@@ -34,7 +34,7 @@
 //! | [`settings`] | connections, tasks, sealed secrets, sign-ins | values, http, remote, services |
 //! | [`observe`], `execute` | the steps of a cycle | all above |
 //! | [`engine`] | one task's cycle | all above |
-//! | [`admin`] | requests about settings and state, and their answers; which folders tasks may have | settings, engine, accounts, local |
+//! | [`admin`] | requests about settings and state, and their answers; which folders tasks may have, and those to choose from | accounts, local, settings, engine |
 //! | [`daemon`] | when cycles run; the socket and the panel; one thread for all of it | admin, accounts, engine, local's watch |
 //! | [`cgi`] | one call of the panel: who sent it, and whether the panel did | values, accounts, the daemon's socket |
 //! | [`memory`] | the program in memory, where a sleeping disk isn't needed to run it | values |
@@ -49,6 +49,9 @@
 //! last listing of a service, digests of some 2,000 ranges or 65,536 folders at most; verifying
 //! looks at both sides at once, and knows at most about 4,096 changes that a feed told. Nothing
 //! grows with the number of files.
+//!
+//! The panel is no room of the program: it is made in `packaging/panel`, and knows [`admin`]'s
+//! requests and answers by types that a test makes of them.
 //!
 //! # Adding a service
 //!

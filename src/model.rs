@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A file or a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum ItemKind {
     /// A regular file.
     File,
@@ -17,6 +18,7 @@ pub enum ItemKind {
 /// Which way a task's changes flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Direction {
     /// Changes of each side reach the other.
     Both,
@@ -30,6 +32,7 @@ pub enum Direction {
 /// is kept as well, whatever this says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum ConflictPolicy {
     /// The local one. The remote one becomes a conflict copy, or stays on the service as a version
     /// where the service proves that it keeps versions.
@@ -48,6 +51,7 @@ pub enum ConflictPolicy {
 /// One of the two sides of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Side {
     /// The folder on the NAS.
     Local,

@@ -29,6 +29,7 @@ struct Current {
 
 /// [`Progress`] at one moment.
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ProgressView {
     /// observing, planning, transferring, removing; empty when nothing runs.
     pub phase: &'static str,

@@ -22,6 +22,7 @@ mod kills;
 mod loopback;
 mod losses;
 mod owners;
+mod panel;
 mod peers_daemon;
 mod peers_sync;
 mod promises;

@@ -605,22 +605,36 @@ fn who_waits_for_services_keeps_nobody_from_being_answered() {
 }
 
 #[test]
-fn services_of_the_nas_itself_are_nothing_for_its_users() {
-    let nas = Nas::new("itself");
-    let inner = TcpListener::bind("127.0.0.1:0").unwrap();
-    inner.set_nonblocking(true).unwrap();
-    let port = inner.local_addr().unwrap().port();
-    for (number, host) in
-        ["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]"].iter().enumerate()
-    {
-        let name = format!("c{number}");
-        let entered = json!({ "values": [["url", format!("http://{host}:{port}/")]] });
-        let request = json!({ "request": "connection_add", "name": name, "service": "webdav", "entered": entered });
-        nas.done(User(ALICE), request);
-        let test = json!({ "request": "connection_test", "name": name });
-        let answer = nas.ask(User(ALICE), test);
-        let reason = answer.body["error"]["reason"].as_str().unwrap_or_default();
-        assert!(reason.ends_with("it leads to this machine itself"), "{host}: {}", answer.text);
+fn folders_are_told_to_whom_they_are_open() {
+    let nas = Nas::new("told-folders");
+    nas.add_connection(User(ALICE), "hers");
+    let entered = json!({ "values": [], "secrets": [] });
+    for request in [
+        json!({ "request": "remote_folders", "connection": "hers", "path": "/" }),
+        json!({ "request": "remote_folder_make", "connection": "hers", "path": "/new" }),
+        json!({ "request": "connection_try", "name": "hers", "service": "webdav", "entered": entered }),
+    ] {
+        let answer = nas.ask(User(BOB), request.clone());
+        assert_eq!(answer.body["error"]["kind"], "usage", "{request}: {}", answer.text);
+        // Nobody listens there.
+        let answer = nas.ask(User(ALICE), request.clone());
+        assert_eq!(answer.body["error"]["kind"], "offline", "{request}: {}", answer.text);
+        assert!(!answer.text.contains("secret"), "{}", answer.text);
     }
-    assert!(inner.accept().is_err(), "it was asked");
+    let (open, closed, common) =
+        (nas.folder("open", 0o755), nas.folder("closed", 0o700), nas.folder("common", 0o777));
+    let look = |path: &Path| json!({ "request": "local_folders", "path": path });
+    let make = |path: PathBuf| json!({ "request": "local_folder_make", "path": path });
+    let told = |who| nas.done(who, look(&nas.bridge.folder))["folders"].to_string();
+    for who in [Host, User(ALICE)] {
+        assert!(told(who).contains(r#""open""#) && told(who).contains(r#""common""#));
+    }
+    assert!(told(Host).contains(r#""closed""#) && !told(User(ALICE)).contains(r#""closed""#));
+    assert_eq!(nas.ask(User(ALICE), look(&closed)).status, 403);
+    assert_eq!(nas.ask(User(ALICE), make(open.join("new"))).status, 403);
+    // What Mooring makes is Mooring's own, which this user couldn't write.
+    assert_eq!(nas.ask(User(ALICE), make(common.join("new"))).status, 403);
+    assert!(!open.join("new").exists() && !common.join("new").exists());
+    let made = nas.done(Host, make(common.join("new")));
+    assert!(made["folders"] == json!([]) && common.join("new").is_dir());
 }

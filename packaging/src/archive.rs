@@ -32,6 +32,11 @@ impl Archive {
         self.files.insert(path.into(), (FILE, bytes.into()));
     }
 
+    /// All files by their paths.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.files.iter().map(|(path, (_, bytes))| (path.as_str(), bytes.as_slice()))
+    }
+
     /// Bytes of all files.
     pub fn size(&self) -> usize {
         self.files.values().map(|(_, bytes)| bytes.len()).sum()

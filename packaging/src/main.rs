@@ -10,6 +10,7 @@ mod data;
 mod files;
 mod icon;
 mod info;
+mod panel;
 mod program;
 mod serve;
 mod source;
@@ -46,6 +47,11 @@ fn run() -> Result<()> {
     match args::parse()? {
         Command::Help => print!("{}", args::HELP),
         Command::Pack(packing) => pack(root, &packing)?,
+        Command::Panel { out } => {
+            let data = Data::read(root)?;
+            let icon = Icon::read(&data.spk_folder().join("icon.svg"))?;
+            panel::write(&data, &icon, &out)?;
+        }
         Command::Source { folder, url, listen } => {
             let source = source::write(&Data::read(root)?, &folder, &url)?;
             if let Some(address) = listen {

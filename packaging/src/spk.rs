@@ -4,13 +4,11 @@ use crate::archive::Archive;
 use crate::data::{Data, ENGLISH};
 use crate::icon::Icon;
 use crate::info::{self, Payload};
-use crate::{Result, at, files, texts};
+use crate::{Result, at, files, panel, texts};
 use md5::{Digest, Md5};
 use serde_json::Value;
 use std::fs;
 
-/// Sides in pixels of the icons that the desktop asks for.
-const ICON_SIZES: [u32; 7] = [16, 24, 32, 48, 64, 72, 256];
 /// What else is in the package's folder and in the package; all of it is wanted.
 const PROGRAMS: [&str; 1] = ["cli/mooring"];
 /// What an entry of the desktop is that can be opened.
@@ -66,37 +64,14 @@ fn target(data: &Data, dsm: &str, program: &[u8], icon: &Icon) -> Result<(Archiv
         let file = folder.join(path);
         target.program(path, fs::read(&file).map_err(at(&file))?);
     }
-    put_page(data, icon, "ui", &mut target)?;
+    panel::put(data, icon, "ui", &mut target)?;
     let api = folder.join("ui/api.cgi");
     target.program("ui/api.cgi", fs::read(&api).map_err(at(&api))?);
     let config = folder.join(format!("ui/config-{dsm}.json"));
     let text = fs::read_to_string(&config).map_err(at(&config))?;
     let apps = apps(&serde_json::from_str(&text).map_err(at(&config))?);
-    target.file("ui/config", stamped(data, text.into()));
+    target.file("ui/config", panel::stamped(data, text.into()));
     Ok((target, apps))
-}
-
-/// Puts in what a browser loads: all but what only DSM knows what to do with.
-pub fn put_page(data: &Data, icon: &Icon, folder: &str, archive: &mut Archive) -> Result<()> {
-    for (name, bytes) in files::below(&data.spk_folder().join("ui"))? {
-        let is_for_dsm = name == "api.cgi" || name.starts_with("config-");
-        if !is_for_dsm {
-            archive.file(format!("{folder}/{name}"), stamped(data, bytes));
-        }
-    }
-    for side in ICON_SIZES {
-        archive.file(format!("{folder}/images/mooring-{side}.png"), icon.png(side)?);
-    }
-    Ok(())
-}
-
-/// A file of the page in which the addresses of others tell their version: all files have one time, so that a browser
-/// would take a new one of the same size for the one it knows.
-fn stamped(data: &Data, bytes: Vec<u8>) -> Vec<u8> {
-    match String::from_utf8(bytes) {
-        Ok(text) => text.replace("?VERSION", &format!("?{}", data.package_version())).into(),
-        Err(error) => error.into_bytes(),
-    }
 }
 
 fn apps(config: &Value) -> Vec<String> {

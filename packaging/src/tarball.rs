@@ -3,7 +3,7 @@
 use crate::archive::Archive;
 use crate::data::Data;
 use crate::icon::Icon;
-use crate::{Result, at, spk};
+use crate::{Result, at, panel};
 use std::fs;
 
 /// Its name and its bytes.
@@ -11,7 +11,7 @@ pub fn pack(data: &Data, cpu: &str, program: &[u8], icon: &Icon) -> Result<(Stri
     let name = format!("{}-{}-{cpu}", data.package.id, data.version);
     let mut tarball = Archive::default();
     tarball.program(format!("{name}/bin/mooring"), program);
-    spk::put_page(data, icon, &format!("{name}/ui"), &mut tarball)?;
+    panel::put(data, icon, &format!("{name}/ui"), &mut tarball)?;
     for file in ["LICENSE", "packaging/mooring.service"] {
         let path = data.root.join(file);
         let bytes = fs::read(&path).map_err(at(&path))?;

@@ -9,7 +9,37 @@ use std::path::{Path, PathBuf};
 const LANGUAGES: [&str; 10] =
     ["chs", "cht", "enu", "fre", "ger", "ita", "jpn", "krn", "nld", "spn"];
 /// The words that the daemon tells, by the section of their texts.
-const WORDS: [(&str, &[&str]); 5] = [
+const WORDS: [(&str, &[&str]); 7] = [
+    (
+        "task",
+        &[
+            "both",
+            "both_help",
+            "upload",
+            "upload_help",
+            "download",
+            "download_help",
+            "keep_upload",
+            "keep_download",
+            "conflict_local",
+            "conflict_remote",
+            "conflict_newer",
+            "conflict_both",
+        ],
+    ),
+    (
+        "first",
+        &[
+            "upload",
+            "download",
+            "move",
+            "compare",
+            "delete_local",
+            "delete_remote",
+            "make_folder_local",
+            "make_folder_remote",
+        ],
+    ),
     ("state", &["idle", "syncing", "waiting", "held", "failed", "skipped", "paused", "suspended"]),
     ("phase", &["observing", "planning", "transferring", "removing"]),
     ("direction", &["both", "upload", "download"]),
@@ -40,19 +70,57 @@ const WORDS: [(&str, &[&str]); 5] = [
         ],
     ),
 ];
+/// The sections of the texts, and those whose texts are asked for by words of the program.
+const SECTIONS: [&str; 19] = [
+    "app",
+    "page",
+    "do",
+    "connect",
+    "task",
+    "folders",
+    "first",
+    "history",
+    "settings",
+    "schedule",
+    "lines",
+    "service",
+    "guide",
+    "field",
+    "state",
+    "phase",
+    "direction",
+    "hold",
+    "action",
+];
+const BY_CODE: [&str; 6] = ["hold:", "page:sign_in_", "lines:", "service:", "guide:", "field:"];
 /// What could turn a file's name into a part of the page or a program.
-const UNSAFE: [&str; 7] = [
+const UNSAFE: [&str; 9] = [
     "innerHTML",
     "outerHTML",
     "insertAdjacentHTML",
     "document.write",
     "eval(",
     "Function(",
+    "dangerously",
+    " style=",
     ".style",
 ];
 
+fn here() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 fn ui() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("spk/ui")
+    here().join("spk/ui")
+}
+
+/// The sources of the script, one after the other.
+fn script() -> String {
+    let sources = fs::read_dir(here().join("panel/src")).unwrap().map(|it| it.unwrap().path());
+    let is_script = |path: &PathBuf| {
+        path.extension().is_some_and(|it| it == "ts" || it == "tsx") && !path.ends_with("api.ts")
+    };
+    sources.filter(is_script).map(|path| fs::read_to_string(path).unwrap()).collect()
 }
 
 fn read(name: &str) -> String {
@@ -83,16 +151,15 @@ fn places(text: &str) -> BTreeSet<&str> {
 }
 
 /// Every `section:key` that is written out in a file.
-fn asked(file: &str) -> BTreeSet<String> {
+fn asked(text: &str) -> BTreeSet<String> {
     let is_key = |text: &&str| {
-        let sections = ["app", "page", "do", "state", "phase", "direction", "hold", "action"];
         text.split_once(':').is_some_and(|(section, key)| {
-            sections.contains(&section)
+            SECTIONS.contains(&section)
                 && !key.is_empty()
                 && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
         })
     };
-    read(file).split('"').filter(is_key).map(str::to_owned).collect()
+    text.split('"').filter(is_key).map(str::to_owned).collect()
 }
 
 #[test]
@@ -101,15 +168,18 @@ fn every_text_that_is_asked_for_is_there() {
     let words = WORDS
         .iter()
         .flat_map(|(section, words)| words.iter().map(move |word| format!("{section}:{word}")));
-    let files = ["page.js", "config-6.json", "config-7.json"].into_iter().flat_map(asked);
-    let asked: BTreeSet<_> = files.chain(words).collect();
+    let sources = [script(), read("config-6.json"), read("config-7.json")];
+    let written = sources.iter().flat_map(|text| asked(text));
+    let asked: BTreeSet<_> = written.chain(words).collect();
     for key in &asked {
         assert!(english.contains_key(key), "{key}");
     }
     // The rest is asked for by a code that only the daemon knows.
-    let by_code = |key: &&String| !key.starts_with("hold:") && !key.starts_with("page:sign_in_");
+    let by_code = |key: &String| BY_CODE.iter().any(|section| key.starts_with(section));
     let unasked: Vec<_> =
-        english.keys().filter(by_code).filter(|key| !asked.contains(*key)).collect();
+        english.keys().filter(|key| !by_code(key) && !asked.contains(*key)).collect();
+    let sections: Vec<_> = english.keys().filter_map(|key| key.split(':').next()).collect();
+    assert!(sections.iter().all(|each| SECTIONS.contains(each)), "{sections:?}");
     assert!(unasked.is_empty(), "{unasked:?}");
 }
 
@@ -121,7 +191,7 @@ fn all_languages_say_the_same() {
         .collect();
     found.sort();
     assert_eq!(found, LANGUAGES);
-    let script = read("page.js");
+    let script = script();
     let english = texts("enu");
     for language in LANGUAGES {
         assert!(script.contains(&format!("{language}: \"")), "{language} isn't known to the page");
@@ -145,7 +215,7 @@ fn the_page_runs_nothing_but_its_own_script() {
         assert!(!page.contains(inline), "{inline}");
     }
     assert_eq!(page.matches("<script").count(), page.matches("<script src=\"").count());
-    let script = read("page.js");
+    let script = script();
     for way in UNSAFE {
         assert!(!script.contains(way), "{way}");
     }

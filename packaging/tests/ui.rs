@@ -1,7 +1,10 @@
 //! What is shown on the desktop.
 
 use crate::common::{Spk, packages};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Map, Value};
+use std::io::Write;
 
 const ICON_SIZES: [u32; 7] = [16, 24, 32, 48, 64, 72, 256];
 /// Endings of what nobody but the package may see: all of the folder can be read by anybody.
@@ -98,5 +101,26 @@ fn another_version_is_loaded_anew() {
             let text = str::from_utf8(spk.target_file(&format!("ui/{name}"))).unwrap();
             assert!(text.contains(&format!("{what}{version}")), "{}: {name}", spk.name());
         }
+    }
+}
+
+/// Most bytes of what browsers load, all languages together, as web servers send it.
+const PANEL_BYTES: usize = 80 << 10;
+
+#[test]
+fn the_panel_is_small_and_whole() {
+    for spk in packages() {
+        let is_told = |path: &str| path.starts_with("ui/") && !path.starts_with("ui/images/");
+        let files = spk.target.iter().filter(|it| it.kind.is_file() && is_told(&it.path));
+        let sizes = files.map(|member| {
+            let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+            gzip.write_all(&member.bytes).unwrap();
+            gzip.finish().unwrap().len()
+        });
+        let size: usize = sizes.sum();
+        assert!(size <= PANEL_BYTES, "{}: {size}", spk.name());
+        let page = str::from_utf8(spk.target_file("ui/page.js")).unwrap();
+        // Nothing of it comes from elsewhere, and what it is made of is packed into it.
+        assert!(!page.contains("import ") && !page.contains("sourceMappingURL"));
     }
 }

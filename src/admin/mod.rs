@@ -4,8 +4,11 @@
 //! does the same thing, whoever asks and whether or not a daemon runs. The answers are the
 //! documents of [`view`]. No secret is ever in one.
 
+mod folders;
 mod reach;
 mod sight;
+#[cfg(test)]
+mod types;
 pub mod view;
 
 pub use reach::Reach;
@@ -15,12 +18,13 @@ use crate::caller::Caller;
 use crate::engine::{Engine, Setup};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http};
+use crate::remote::Settings as Values;
 use crate::services;
 use crate::settings::{Book, Entered, NewTask, Scope, Secret, Task, TaskChange};
 use crate::store::Trees;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use view::{
     Authorization, ConnectionView, ItemsPage, LogLine, Overview, PasswordView, Paused, Removed,
     ServiceName, ServiceView, SettingsView, SignedIn, StatusView, TaskDetails, TaskItems,
@@ -33,6 +37,7 @@ pub const MOST_BYTES: usize = 64 << 10;
 /// Something asked of Mooring. Each variant is named like the command that asks it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Request {
     /// Which services there are: [`ServiceName`]s.
     ServiceList,
@@ -70,6 +75,17 @@ pub enum Request {
         /// Its name.
         name: String,
     },
+    /// Tries out what a person entered before anything of it is saved, as
+    /// [`Request::ConnectionTest`] does: [`Tested`].
+    ConnectionTry {
+        /// The connection that it changes; none where it is a new one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// Name of its service.
+        service: String,
+        /// Its settings; what isn't entered is as it was.
+        entered: Entered,
+    },
     /// Begins to sign in to a service: an [`Authorization`] that says what a person does next.
     ConnectionAuthorize {
         /// Its name.
@@ -84,6 +100,7 @@ pub enum Request {
         /// Its name.
         name: String,
         /// What the person brought back: the address that the browser ended at, or the code.
+        #[cfg_attr(test, ts(type = "string"))]
         answer: Secret,
     },
     /// Removes a connection: [`Removed`].
@@ -102,6 +119,9 @@ pub enum Request {
     TaskAdd {
         /// The task.
         task: NewTask,
+        /// Whether it waits to be resumed, to be previewed first.
+        #[serde(default, skip_serializing_if = "is_false")]
+        paused: bool,
     },
     /// Changes a task, answering with its [`TaskView`].
     TaskSet {
@@ -114,6 +134,33 @@ pub enum Request {
     TaskRemove {
         /// Its name.
         name: String,
+    },
+    /// The folders in a folder of the NAS, to choose from: a [`FoldersView`]. A NAS user is told of
+    /// those that this user may look into.
+    LocalFolders {
+        /// The folder; an empty path stands for where to begin.
+        path: PathBuf,
+    },
+    /// Makes a folder on the NAS and tells what is in it: a [`FoldersView`].
+    LocalFolderMake {
+        /// The folder, in one that is there.
+        path: PathBuf,
+    },
+    /// The folders in a folder of a service, to choose from: a [`FoldersView`]. Takes as long as
+    /// the network does.
+    RemoteFolders {
+        /// Name of the connection.
+        connection: String,
+        /// The folder; a `/` at either end means nothing.
+        path: String,
+    },
+    /// Makes a folder on a service and tells what is in it: a [`FoldersView`]. Takes as long as
+    /// the network does.
+    RemoteFolderMake {
+        /// Name of the connection.
+        connection: String,
+        /// The folder; a `/` at either end means nothing.
+        path: String,
     },
     /// Pauses: [`Paused`].
     Pause {
@@ -145,6 +192,7 @@ pub enum Request {
     /// sessions there.
     PasswordSet {
         /// The password; an empty one takes it back.
+        #[cfg_attr(test, ts(type = "string"))]
         password: Secret,
     },
     /// How all tasks are: a [`StatusView`].
@@ -159,7 +207,7 @@ pub enum Request {
         /// At most so many items, up to 1,000.
         limit: usize,
     },
-    /// What a sync would do: `intents` and a `report`.
+    /// What a sync would do: a [`Preview`].
     Preview {
         /// The task.
         task: String,
@@ -216,7 +264,16 @@ pub fn perform(book: &Book, state: &Path, caller: &Caller, request: Request) -> 
             let changed = book.change_connection(&name, entered)?;
             document(&ConnectionView::of(book, &changed)?)
         }
-        Request::ConnectionTest { name } => document(&test(book, &name)?),
+        Request::ConnectionTest { name } => {
+            let connection = book.connection(&name)?;
+            test(&connection.service, &book.values(&connection)?)?;
+            document(&Tested { connection: connection.name, ok: true })
+        }
+        Request::ConnectionTry { name, service, entered } => {
+            let values = book.values_entered(name.as_deref(), &service, entered)?;
+            test(&service, &values)?;
+            document(&Tested { connection: name.unwrap_or_default(), ok: true })
+        }
         Request::ConnectionAuthorize { name, redirect } => {
             let begun = book.begin_sign_in(&name, redirect)?;
             document(&Authorization::of(name, begun))
@@ -235,13 +292,29 @@ pub fn perform(book: &Book, state: &Path, caller: &Caller, request: Request) -> 
             let details = with_trees(state, &task, TaskDetails::of)?;
             document(&TaskView { details, ..TaskView::of(&task) })
         }
-        Request::TaskAdd { task } => document(&TaskView::of(&book.add_task(task)?)),
+        Request::TaskAdd { task, paused } => {
+            let added = book.add_task(task)?;
+            if paused {
+                book.pause(&Scope::Task(added.name.clone()), true)?;
+            }
+            document(&TaskView::of(&book.task(&added.name)?))
+        }
         Request::TaskSet { name, change } => {
             document(&TaskView::of(&book.change_task(&name, change)?))
         }
         Request::TaskRemove { name } => {
             book.remove_task(&name)?;
             document(&Removed { removed: name })
+        }
+        Request::LocalFolders { path } => document(&folders::local(sight.confined_to(), &path)?),
+        Request::LocalFolderMake { path } => {
+            document(&folders::make_local(sight.confined_to(), &path)?)
+        }
+        Request::RemoteFolders { connection, path } => {
+            document(&folders::remote(book, &connection, &path)?)
+        }
+        Request::RemoteFolderMake { connection, path } => {
+            document(&folders::make_remote(book, &connection, &path)?)
         }
         Request::Pause { scope } => {
             book.pause(&scope, true)?;
@@ -348,13 +421,11 @@ pub fn refuse_paused(book: &Book, task: &Task) -> Result<()> {
     Err(Error::new(Kind::Approval, format!("task {}", task.name), "it is paused").remedy(remedy))
 }
 
-fn test(book: &Book, name: &str) -> Result<Tested> {
-    let connection = book.connection(name)?;
-    let service = services::find(&connection.service)?;
-    let values = book.values(&connection)?;
+/// Tries out a service with these values.
+fn test(service: &str, values: &Values) -> Result<()> {
+    let service = services::find(service)?;
     let options = values.http_options(service.descriptor(), 1);
-    service.open(&values, Http::new(&options, Cancel::default())?, "")?.test()?;
-    Ok(Tested { connection: connection.name, ok: true })
+    service.open(values, Http::new(&options, Cancel::default())?, "")?.test()
 }
 
 fn log(
@@ -427,6 +498,11 @@ fn with_trees<T>(
     if file.exists() { read(&Trees::open(&file)?).map(Some) } else { Ok(None) }
 }
 
+/// What is left out of a request when it doesn't hold.
+fn is_false(holds: &bool) -> bool {
+    !holds
+}
+
 fn document<T: Serialize>(view: &T) -> Result<Value> {
     serde_json::to_value(view).map_err(|error| Error::new(Kind::State, "the answer", error))
 }
@@ -449,6 +525,7 @@ mod tests {
             r#"{"request":"verify","task":"docs","after":"a/b","quick":false}"#,
             r#"{"request":"connection_authorize","name":"cloud"}"#,
             r#"{"request":"connection_authorized","name":"cloud","answer":"code"}"#,
+            r#"{"request":"connection_try","service":"s3","entered":{"values":[["bucket","b"]],"secrets":[]}}"#,
             r#"{"request":"connection_set","name":"cloud","entered":{"values":[["poll","9"]],"secrets":[["secret-key","s"]]}}"#,
             r#"{"request":"connection_set","name":"cloud","entered":{"values":[],"secrets":[],"schedule":{"enabled":false}}}"#,
         ] {

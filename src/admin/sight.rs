@@ -30,7 +30,10 @@ impl<'a> Sight<'a> {
             | Request::ServiceShow { .. }
             | Request::ConnectionList
             | Request::ConnectionAdd { .. }
+            | Request::ConnectionTry { name: None, .. }
             | Request::TaskList
+            | Request::LocalFolders { .. }
+            | Request::LocalFolderMake { .. }
             | Request::Log { task: None, .. }
             | Request::Settings
             | Request::Status => Ok(()),
@@ -39,8 +42,11 @@ impl<'a> Sight<'a> {
             | Request::ConnectionTest { name }
             | Request::ConnectionAuthorize { name, .. }
             | Request::ConnectionAuthorized { name, .. }
-            | Request::ConnectionRemove { name } => self.connection(name),
-            Request::TaskAdd { task } => self.connection(&task.connection),
+            | Request::ConnectionRemove { name }
+            | Request::RemoteFolders { connection: name, .. }
+            | Request::RemoteFolderMake { connection: name, .. } => self.connection(name),
+            Request::ConnectionTry { name: Some(name), .. } => self.connection(name),
+            Request::TaskAdd { task, .. } => self.connection(&task.connection),
             Request::TaskShow { name }
             | Request::TaskSet { name, .. }
             | Request::TaskRemove { name }
@@ -64,15 +70,20 @@ impl<'a> Sight<'a> {
         }
     }
 
+    /// The NAS user whose permissions count on the disk; none where any folder may be taken.
+    pub fn confined_to(&self) -> Option<&str> {
+        self.caller.confined(self.admin_mode)
+    }
+
     /// The local folder that a request names anew, and the NAS user who must be allowed to write
     /// it.
     pub fn confined<'b>(&'b self, request: &'b mut Request) -> Option<(&'b str, &'b mut PathBuf)> {
         let folder = match request {
-            Request::TaskAdd { task } => &mut task.local,
+            Request::TaskAdd { task, .. } => &mut task.local,
             Request::TaskSet { change, .. } => change.local.as_mut()?,
             _ => return None,
         };
-        Some((self.caller.confined(self.admin_mode)?, folder))
+        Some((self.confined_to()?, folder))
     }
 
     /// All connections that are there for the caller, by name.

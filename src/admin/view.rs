@@ -4,7 +4,7 @@
 
 use super::Sight;
 use crate::caller::Caller;
-use crate::engine::has_looked;
+use crate::engine::{Intent, Report, has_looked};
 use crate::error::{Error, Kind, Result};
 use crate::hash::HashKind;
 use crate::model::{ConflictPolicy, Direction, ItemKind, Nanos, Side, from_hex, to_hex};
@@ -26,6 +26,7 @@ const SEALED: &str = "(sealed)";
 
 /// Who asks, as the panel shows it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct SessionView {
     /// Name of the NAS user; empty where they gave the panel's own password.
     pub user: String,
@@ -48,6 +49,7 @@ impl SessionView {
 
 /// A service in a list.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ServiceName {
     /// The word for it in commands.
     pub name: String,
@@ -64,6 +66,7 @@ impl ServiceName {
 
 /// A service: what a connection to it has to be told, and its limits and rules.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ServiceView {
     /// The word for it in commands.
     pub name: String,
@@ -134,6 +137,7 @@ impl ServiceView {
 
 /// Rule of a service's bucket names.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct BucketView {
     /// Fewest characters.
     pub min: usize,
@@ -145,6 +149,7 @@ pub struct BucketView {
 
 /// A setting of a connection.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct FieldView {
     /// The word for it in commands.
     pub key: String,
@@ -195,6 +200,7 @@ impl FieldView {
 
 /// A connection.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ConnectionView {
     /// What a person calls it.
     pub name: String,
@@ -237,6 +243,7 @@ impl ConnectionView {
 
 /// A connection that was tried out and is good.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Tested {
     /// Its name.
     pub connection: String,
@@ -246,6 +253,7 @@ pub struct Tested {
 
 /// How to sign in to a service.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Authorization {
     /// Name of the connection.
     pub connection: String,
@@ -253,11 +261,13 @@ pub struct Authorization {
     pub needed: bool,
     /// What a person does next, where it is needed; its fields stand beside these.
     #[serde(flatten)]
+    #[cfg_attr(test, ts(skip))]
     pub page: Option<SignInPage>,
 }
 
 /// A sign-in that was begun and waits for a person.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct SignInPage {
     /// The address to open in a browser, on any machine.
     pub url: String,
@@ -284,6 +294,7 @@ impl Authorization {
 
 /// A connection that a person has signed in to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct SignedIn {
     /// Its name.
     pub connection: String,
@@ -293,13 +304,51 @@ pub struct SignedIn {
 
 /// Something that is gone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Removed {
     /// Its name.
     pub removed: String,
 }
 
+/// Folders in a folder, to choose from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct FoldersView {
+    /// The folder they are in, beginning with `/`.
+    pub path: String,
+    /// Their names, sorted.
+    pub folders: Vec<String>,
+    /// Whether there are more than are told.
+    pub more: bool,
+}
+
+/// What a sync would do.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Preview {
+    /// The first intents.
+    pub intents: Vec<Intent>,
+    /// All of them counted, by action.
+    pub totals: Vec<PreviewTotal>,
+    /// What is left out or waits.
+    pub report: Report,
+}
+
+/// How much a sync would do of one kind.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct PreviewTotal {
+    /// As in an intent.
+    pub action: String,
+    /// How many items.
+    pub items: u64,
+    /// Bytes to transfer.
+    pub bytes: u64,
+}
+
 /// A task.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct TaskView {
     /// What a person calls it.
     pub name: String,
@@ -356,6 +405,7 @@ impl TaskView {
 
 /// What a task's state tells.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct TaskDetails {
     /// How many of what.
     pub counts: Counts,
@@ -385,6 +435,7 @@ impl TaskDetails {
 
 /// How many items of a task are in which state.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Counts {
     /// Files known on the disk.
     pub local_files: u64,
@@ -424,6 +475,7 @@ impl Counts {
 
 /// What holds up a task, or one side of it, as a whole.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct HoldLine {
     /// Why, in a word that doesn't change: mass-removal, mass-overwrite, disk-full, quota-full,
     /// sign-in, root-lost, offline or another error's word.
@@ -454,6 +506,7 @@ impl HoldLine {
 
 /// An item that isn't in sync, and the one reason for it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ItemLine {
     /// The item.
     pub path: String,
@@ -505,6 +558,7 @@ impl ItemLine {
 /// A page of the items that aren't in sync: first those that failed or wait for a person, then
 /// those that a rule leaves out.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ItemsPage {
     /// The items, each once.
     pub items: Vec<ItemLine>,
@@ -592,6 +646,7 @@ fn wrong_place(after: &str) -> Error {
 
 /// What is paused after pausing or resuming.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Paused {
     /// Whether everything is.
     pub everything: bool,
@@ -616,6 +671,7 @@ impl Paused {
 
 /// A line of the history.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct LogLine {
     /// When it happened: RFC 3339, UTC.
     pub time: String,
@@ -661,6 +717,7 @@ impl LogLine {
 
 /// The settings of the program as a whole.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct SettingsView {
     /// Transfers of a task at the same time.
     pub transfers: u32,
@@ -683,6 +740,7 @@ impl SettingsView {
 
 /// The password of the panel.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct PasswordView {
     /// Whether there is one.
     pub set: bool,
@@ -690,6 +748,7 @@ pub struct PasswordView {
 
 /// What became of logging in to the panel, or out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct LoginView {
     /// Whether one is logged in; what is wrong is told as an error.
     pub logged_in: bool,
@@ -708,6 +767,7 @@ pub struct StatusView {
 
 /// How a task is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct TaskStatus {
     /// Its name.
     pub name: String,
@@ -717,6 +777,7 @@ pub struct TaskStatus {
     pub state: String,
     /// What its state tells; its fields stand beside these, and are absent before the first sync.
     #[serde(flatten)]
+    #[cfg_attr(test, ts(skip))]
     pub overview: Option<Overview>,
     /// What a person should know first: an error or a hold, and what to do.
     pub message: Option<String>,
@@ -725,6 +786,7 @@ pub struct TaskStatus {
 /// What a task keeps of the files that it removed from the disk, as far as nobody else has put
 /// something there or taken it out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct RecycledView {
     /// How many files.
     pub files: u64,
@@ -743,6 +805,7 @@ impl RecycledView {
 
 /// What a task's state tells of it as a whole.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Overview {
     /// Both sides were the same when they were last looked at, apart from what is skipped, held or
     /// failed and counted as such.
@@ -795,6 +858,7 @@ impl TaskStatus {
 
 /// How a task is, and which of its items aren't in sync.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct TaskItems {
     /// How it is; its fields stand beside these.
     #[serde(flatten)]

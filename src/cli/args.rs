@@ -269,7 +269,9 @@ impl Given {
             }
             ["task", "list"] => ask(Request::TaskList),
             ["task", "show", name] => ask(Request::TaskShow { name: name.to_string() }),
-            ["task", "add", name] => ask(Request::TaskAdd { task: self.new_task(name)? }),
+            ["task", "add", name] => {
+                ask(Request::TaskAdd { task: self.new_task(name)?, paused: false })
+            }
             ["task", "set", name] => {
                 ask(Request::TaskSet { name: name.to_string(), change: self.task_change()? })
             }

@@ -28,7 +28,9 @@ pub fn printer(request: &Request) -> Printer {
         Request::ConnectionShow { .. }
         | Request::ConnectionAdd { .. }
         | Request::ConnectionSet { .. } => |out, answer| show(out, answer, connection),
-        Request::ConnectionTest { .. } => |out, answer| show(out, answer, tested),
+        Request::ConnectionTest { .. } | Request::ConnectionTry { .. } => {
+            |out, answer| show(out, answer, tested)
+        }
         Request::ConnectionAuthorize { .. } => |out, answer| show(out, answer, authorization),
         Request::ConnectionAuthorized { .. } => |out, answer| show(out, answer, signed_in),
         Request::ConnectionRemove { .. } | Request::TaskRemove { .. } => {
@@ -46,10 +48,14 @@ pub fn printer(request: &Request) -> Printer {
         Request::PasswordSet { .. } => |out, answer| show(out, answer, password),
         Request::Status => |out, answer| show(out, answer, status),
         Request::TaskStatus { .. } => |out, answer| show(out, answer, task_items),
-        // Their commands print as they go; what a daemon answers is a document.
-        Request::Preview { .. } | Request::Sync { .. } | Request::Verify { .. } => {
-            |out, answer| writeln!(out, "{answer:#}").map_err(unprinted)
-        }
+        // Their commands print as they go, or there is none; what a daemon answers is a document.
+        Request::LocalFolders { .. }
+        | Request::LocalFolderMake { .. }
+        | Request::RemoteFolders { .. }
+        | Request::RemoteFolderMake { .. }
+        | Request::Preview { .. }
+        | Request::Sync { .. }
+        | Request::Verify { .. } => |out, answer| writeln!(out, "{answer:#}").map_err(unprinted),
     }
 }
 

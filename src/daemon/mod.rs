@@ -33,6 +33,8 @@ use hours::{Local, Rest};
 pub use panel::Place;
 use panel::{Login, Panel};
 use schedule::Window;
+#[cfg(test)]
+pub(crate) use status::status_types;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -369,8 +371,14 @@ impl Daemon {
                 Ok(task) => return task.verify(Scrutiny { after, quick, most: None }, reply),
                 Err(error) => Err(error),
             },
-            // These talk to the service, which takes its time.
-            Request::ConnectionTest { .. } | Request::ConnectionAuthorized { .. } => {
+            // These talk to the service, or look about on the disk, which takes its time.
+            Request::ConnectionTest { .. }
+            | Request::ConnectionTry { .. }
+            | Request::ConnectionAuthorized { .. }
+            | Request::LocalFolders { .. }
+            | Request::LocalFolderMake { .. }
+            | Request::RemoteFolders { .. }
+            | Request::RemoteFolderMake { .. } => {
                 return self.perform_aside(caller, request, reply);
             }
             Request::TaskSet { ref name, .. } | Request::TaskRemove { ref name } => {

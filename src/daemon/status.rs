@@ -17,6 +17,7 @@ use std::time::{Instant, SystemTime};
 
 /// How everything is.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 struct Status {
     daemon: bool,
     paused: bool,
@@ -25,6 +26,7 @@ struct Status {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 struct ConnectionStatus {
     name: String,
     service: String,
@@ -36,6 +38,7 @@ struct ConnectionStatus {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 struct LiveTask {
     #[serde(flatten)]
     task: TaskStatus,
@@ -52,6 +55,7 @@ struct LiveTask {
 
 /// The last cycle that came to its end.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 struct LastCycle {
     /// When it did: RFC 3339, UTC.
     time: String,
@@ -184,4 +188,16 @@ fn document<T: Serialize>(view: &T) -> Result<Value> {
 
 fn broken(error: serde_json::Error) -> Error {
     Error::new(Kind::State, "the answer", error)
+}
+
+/// These documents as the panel's own language has them.
+#[cfg(test)]
+pub(crate) fn status_types(config: &ts_rs::Config) -> Vec<String> {
+    use ts_rs::TS;
+    vec![
+        Status::decl(config),
+        ConnectionStatus::decl(config),
+        LiveTask::decl(config),
+        LastCycle::decl(config),
+    ]
 }

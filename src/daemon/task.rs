@@ -515,9 +515,7 @@ impl TaskRun {
         }
         let answer = result.and_then(|done| match done {
             Done::Cycle(report) => document(&report),
-            Done::Preview(intents, report) => {
-                Ok(json!({ "intents": document(&intents)?, "report": document(&report)? }))
-            }
+            Done::Preview(preview) => document(&preview),
             Done::Verified(findings, verified) => {
                 Ok(json!({ "findings": document(&findings)?, "verified": document(&verified)? }))
             }

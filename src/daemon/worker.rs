@@ -1,8 +1,8 @@
 //! The threads that do a task's work, one for each piece of it: an idle task has none.
 
 use crate::admin::Reach;
-use crate::admin::view::Overview;
-use crate::engine::{Ear, Engine, Finding, Intent, Look, Report, Scrutiny, Setup, Verified};
+use crate::admin::view::{Overview, Preview, PreviewTotal};
+use crate::engine::{Ear, Engine, Finding, Look, Report, Scrutiny, Setup, Verified};
 use crate::error::{Error, Kind, Result};
 use crate::http::Cancel;
 use crate::local::{Disk, Watch, WatchBudget};
@@ -11,6 +11,7 @@ use crate::remote::{self, Service};
 use crate::settings::Task;
 use crate::store::Trees;
 use crate::threads;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,8 +91,8 @@ pub struct Left {
 pub enum Done {
     /// A cycle.
     Cycle(Report),
-    /// A preview: the first intents, and the whole of it counted.
-    Preview(Vec<Intent>, Report),
+    /// A preview.
+    Preview(Preview),
     /// A bit of verifying.
     Verified(Vec<Finding>, Verified),
 }
@@ -163,13 +164,22 @@ impl Work {
             Work::Cycle(look) => engine.cycle(&look).map(Done::Cycle),
             Work::Preview => {
                 let mut intents = Vec::new();
+                let mut totals = BTreeMap::new();
                 let report = engine.preview(&mut |intent| {
+                    let (items, bytes): &mut (u64, u64) = totals.entry(intent.action).or_default();
+                    *items += 1;
+                    *bytes += intent.bytes;
                     if intents.len() < MOST_INTENTS {
                         intents.push(intent);
                     }
                     Ok(())
                 })?;
-                Ok(Done::Preview(intents, report))
+                let totals = totals.into_iter().map(|(action, (items, bytes))| PreviewTotal {
+                    action: action.to_owned(),
+                    items,
+                    bytes,
+                });
+                Ok(Done::Preview(Preview { intents, totals: totals.collect(), report }))
             }
             Work::Verify(scrutiny) => {
                 let mut findings = Vec::new();

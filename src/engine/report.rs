@@ -10,6 +10,7 @@ const MOST_TROUBLES: usize = 100;
 
 /// What a cycle did.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Report {
     /// Files sent.
     pub uploaded: u64,
@@ -49,6 +50,7 @@ pub struct Report {
 
 /// An item that failed or waits, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Trouble {
     /// The item; empty for the task as a whole.
     pub path: String,
@@ -74,6 +76,7 @@ impl Trouble {
 
 /// What a sync would do about an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Intent {
     /// upload, download, move, compare, delete-local, delete-remote, make-folder-local,
     /// make-folder-remote.

@@ -4,6 +4,7 @@
 //! task's direction lets it write locally. Paths are walked folder by folder without following
 //! symbolic links, so a link put in a folder's place leads nobody astray.
 
+pub(crate) mod browse;
 mod confined;
 mod disk;
 mod kernel;

@@ -179,6 +179,17 @@ pub trait Remote: Send + Sync {
         each: &mut dyn FnMut(&str, Entry) -> Result<()>,
     ) -> Result<()>;
 
+    /// Tells the folders in the root by their names, for a person to choose from.
+    ///
+    /// # Errors
+    /// As [`Remote::list`], and what `each` says: nothing more is told then.
+    fn folders(&self, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+        self.list(Place::default(), &mut |name, entry| match entry.kind {
+            ItemKind::Folder => each(name),
+            ItemKind::File => Ok(()),
+        })
+    }
+
     /// What the service knows of one item; `None` when it isn't there.
     ///
     /// For the root (an empty path) this is always asked first, and a missing root is `None`.

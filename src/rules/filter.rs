@@ -9,6 +9,7 @@ pub const MB: u64 = 1 << 20;
 /// What a person leaves out of a task, on both sides alike. Upper and lower case differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Filter {
     /// Folders, with everything in them: paths from the task's root on, with `/` between the parts.
     pub folders: BTreeSet<String>,

@@ -149,10 +149,12 @@ impl TryFrom<Vec<String>> for Grid {
 
 /// When a connection's tasks run by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Schedule {
     /// Whether the grid counts.
     pub enabled: bool,
     /// The hours to run in; kept while it doesn't count.
+    #[cfg_attr(test, ts(type = "string[]"))]
     pub grid: Grid,
 }
 
@@ -181,12 +183,14 @@ impl Schedule {
 /// What a person changes about a schedule; `None` leaves it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ScheduleChange {
     /// Whether the grid counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
     /// The hours to run in.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(type = "string[] | null"))]
     pub grid: Option<Grid>,
 }
 

@@ -1385,6 +1385,35 @@ impl Remote for Store {
         }
     }
 
+    /// What is in a folder is skipped as soon as the folder is known.
+    fn folders(&self, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+        let (what, prefix) = ("listing folders", self.folder_key(""));
+        let (mut after, mut token, mut last) = (String::new(), String::new(), String::new());
+        loop {
+            let page = self.page(what, &prefix, &after, &token, MAX_KEYS)?;
+            let mut ends_in_folder = false;
+            for item in &page.items {
+                let path = item.key.strip_prefix(&prefix).unwrap_or_default();
+                let folder = path.split_once('/').map_or("", |(folder, _)| folder);
+                ends_in_folder = !folder.is_empty();
+                if !matches!(folder, "" | "." | "..") && folder != last {
+                    each(folder)?;
+                    last = folder.to_owned();
+                }
+            }
+            if page.truncated != Some(true) {
+                return Ok(());
+            }
+            // A service that doesn't skip tells the folder again, which is told no further.
+            let skipped = format!("{prefix}{last}/{}", char::MAX);
+            if ends_in_folder && !last.is_empty() && skipped != after {
+                (after, token) = (skipped, String::new());
+            } else {
+                token = page.token;
+            }
+        }
+    }
+
     /// A folder is there when its marker, or anything below it, is. The root is when the bucket is.
     fn stat(&self, place: Place<'_>, kind: ItemKind) -> Result<Option<Entry>> {
         let path = place.path;

@@ -186,6 +186,35 @@ impl Book {
         Ok(connection)
     }
 
+    /// The values that a connection would have with what a person entered, secrets unsealed, to
+    /// try it out: one of these settings, or a new one. Nothing of it is saved.
+    ///
+    /// # Errors
+    /// `Usage` when anything entered breaks a rule, and those of [`Book::values`].
+    pub fn values_entered(
+        &self,
+        name: Option<&str>,
+        service: &str,
+        entered: Entered,
+    ) -> Result<remote::Settings> {
+        let descriptor = services::find(service)?.descriptor();
+        let connection = name.map(|name| self.connection(name)).transpose()?;
+        let mut all = match &connection {
+            Some(connection) => self.values(connection)?,
+            None => remote::Settings::default(),
+        };
+        for (key, value) in entered.values {
+            expect_secret(descriptor, &key, false)?;
+            all.extend([(key, value)]);
+        }
+        for (key, secret) in entered.secrets {
+            expect_secret(descriptor, &key, true)?;
+            all.extend([(key, secret.reveal())]);
+        }
+        check::values(descriptor, &all)?;
+        Ok(all)
+    }
+
     /// Removes a connection and its secrets.
     ///
     /// # Errors

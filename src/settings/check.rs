@@ -54,7 +54,7 @@ pub(super) fn has_odd_part(bare: &str) -> bool {
 }
 
 /// A remote folder as it is kept: without `/` at either end.
-pub(super) fn remote_folder(path: &str) -> Result<String> {
+pub(crate) fn remote_folder(path: &str) -> Result<String> {
     let bare = path.trim_matches('/');
     if !bare.is_empty() && has_odd_part(bare) {
         let what = format!("remote folder {path:?}");

@@ -14,6 +14,7 @@ const PATTERN_LENGTH: usize = 255;
 /// What a person changes about a task's filter. What is taken back comes first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct FilterChange {
     /// Folders to leave out with everything in them: paths from the task's root on. A `/` at either
     /// end means nothing.

@@ -14,6 +14,7 @@ mod sign_in;
 
 pub use book::Book;
 pub(crate) use book::unknown;
+pub(crate) use check::remote_folder;
 pub use filter::FilterChange;
 pub use password::Password;
 pub use seal::Secret;
@@ -92,10 +93,12 @@ impl Task {
 /// What a person entered for a connection. An empty value takes a setting back.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Entered {
     /// Settings by key, secrets apart.
     pub values: Vec<(String, String)>,
     /// Secrets by key.
+    #[cfg_attr(test, ts(type = "Array<[string, string]>"))]
     pub secrets: Vec<(String, Secret)>,
     /// When its tasks run by themselves; what is left out stays.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,6 +107,7 @@ pub struct Entered {
 
 /// What a person entered for a new task.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct NewTask {
     /// What a person calls it.
     pub name: String,
@@ -140,6 +144,7 @@ fn recycle_days() -> u32 {
 
 /// What a person changes about a task; `None` leaves it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct TaskChange {
     /// The local folder, absolute.
     pub local: Option<PathBuf>,
@@ -166,6 +171,7 @@ pub struct TaskChange {
 /// What is paused or resumed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Scope {
     /// All tasks, whatever is paused of its own.
     Everything,

@@ -344,6 +344,11 @@ impl Running {
     pub fn of(child: Child) -> Running {
         Running(child)
     }
+
+    /// What the system knows it by.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
 }
 
 impl Drop for Running {

@@ -1,0 +1,440 @@
+// Connections: the list, the wizard for a new one, and changing one.
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import type * as api from "./api";
+import { ask, type Problem } from "./call";
+import { live, refresh } from "./live";
+import { State, Toggle } from "./overview";
+import { Act, Button, Check, Failure, go, Icon, Labelled, Link, part, question, useWork } from "./parts";
+import { Schedule } from "./schedule";
+import { has, t, time, word } from "./texts";
+
+/** What a service tells instead of a secret. */
+const SEALED = "(sealed)";
+/** What signing in sets, not a person. */
+const BY_SIGN_IN = ["refresh-token"];
+/** What most people have to enter beside what is needed. */
+const USUAL = ["region", "user", "password", "client-secret", "drive", "space"];
+/** Texts of several lines. */
+const LONG = ["ca"];
+
+const labelOf = (service: string) => live.services.find((each) => each.name === service)?.label ?? service;
+
+function wordOf(key: string): string {
+  return key.replaceAll("-", "_");
+}
+
+function isUsual(field: api.FieldView, service: api.ServiceView): boolean {
+  // Where a person signs in, the address of the service is known.
+  return field.needed || USUAL.includes(field.key) || (field.key === "endpoint" && !service.sign_in);
+}
+
+// Signing in
+
+/** Has a person sign in, if they go through with it. */
+export async function signIn(name: string): Promise<boolean> {
+  const begun = await ask({ request: "connection_authorize", name });
+  if (!begun.needed || !/^https?:/.test(begun.url ?? "")) {
+    throw { reason: t("page:no_sign_in"), remedy: t("page:no_sign_in_remedy") } satisfies Problem;
+  }
+  const form = await question(t("page:sign_in_title", name), <SignInSteps page={begun} />, t("do:finish"));
+  if (!form) return false;
+  await ask({ request: "connection_authorized", name, answer: String(form.get("answer")).trim() });
+  return true;
+}
+
+function SignInSteps({ page }: { page: api.Authorization }) {
+  return (
+    <ol class="steps">
+      <li><a href={page.url} target="_blank" rel="noreferrer">{t("page:sign_in_open")}</a></li>
+      <li>
+        <label>
+          {t(`page:sign_in_${page.answer}`)}
+          <textarea name="answer" rows={3} required spellcheck={false} />
+        </label>
+      </li>
+    </ol>
+  );
+}
+
+// The list
+
+export function Connections() {
+  return (
+    <>
+      <div class="head">
+        <h1>{t("page:connections")}</h1>
+        <Link class="button main" to="connect"><Icon shape="plus" />{t("do:connect")}</Link>
+      </div>
+      {live.connections.length === 0 && <p class="soft">{t("page:welcome_connect")}</p>}
+      <ul class="cards">{live.connections.map((each) => <ConnectionCard key={each.name} connection={each} />)}</ul>
+    </>
+  );
+}
+
+function ConnectionCard({ connection }: { connection: api.ConnectionView }) {
+  const { name, service, paused, tasks, owner } = connection;
+  const now = live.status?.connections.find((each) => each.name === name);
+  const isSignedOut = connection.signed_in === false;
+  const state = isSignedOut ? "held" : paused ? "paused" : now?.suspended ? "suspended" : "";
+  return (
+    <li class="card">
+      <h3><span class="named"><Icon shape="cloud" />{name}</span>{state && <State state={state} />}</h3>
+      <p class="facts">
+        <span>{labelOf(service)}</span>
+        {owner && owner !== live.session?.user && <span>{t("page:belongs_to", owner)}</span>}
+        {tasks.length > 0 && <span>{t("page:used_by", tasks.join(", "))}</span>}
+      </p>
+      {isSignedOut && <p>{t("page:signed_out")}</p>}
+      {now?.runs_again && <p>{t("page:runs_again", time(now.runs_again))}</p>}
+      <div class="buttons">
+        {isSignedOut && <Act class="main" about={name} work={() => signIn(name)}>{t("do:sign_in")}</Act>}
+        <Toggle scope="connection" name={name} paused={paused} />
+        <Link class="button" to={`connection/${part(name)}`} aria-label={`${t("do:edit")}: ${name}`}><Icon shape="gear" />{t("do:edit")}</Link>
+      </div>
+    </li>
+  );
+}
+
+// The form
+
+export function FieldInput({ field, value, isSealed }: { field: api.FieldView; value: string; isSealed: boolean }) {
+  const { key, kind, choices, range } = field;
+  const label = word("field", key, field.label);
+  const told = has(`field:${wordOf(key)}_help`) ? t(`field:${wordOf(key)}_help`) : <span lang="en">{field.help}</span>;
+  const common = {
+    name: key,
+    required: field.needed && !isSealed,
+    placeholder: isSealed ? t("connect:unchanged") : (field.default ?? ""),
+    autocomplete: kind === "secret" ? "new-password" : "off",
+    spellcheck: false,
+  };
+  let input;
+  if (kind === "choice") {
+    input = (
+      <select name={key}>
+        {choices.map((each) => <option key={each} selected={each === (value || field.default)}>{each}</option>)}
+      </select>
+    );
+  } else if (LONG.includes(key)) {
+    input = <textarea {...common} rows={4} defaultValue={value} />;
+  } else if (kind === "number" && range) {
+    input = <input type="number" inputMode="numeric" min={range[0]} max={range[1]} step={1} {...common} defaultValue={value} />;
+  } else {
+    input = kind === "secret" ? (
+      <input type="password" {...common} defaultValue={value} />
+    ) : kind === "url" ? (
+      <input type="url" pattern="https?://.+" {...common} defaultValue={value} />
+    ) : (
+      <input {...common} defaultValue={value} />
+    );
+  }
+  const optional = !field.needed && <span class="soft"> · {t("connect:optional")}</span>;
+  return (
+    <>
+      <Labelled label={<>{label}{optional}</>} help={told}>{input}</Labelled>
+      {kind === "secret" && isSealed && !field.needed && (
+        <Check label={t("connect:forget")}><input type="checkbox" name={`forget ${key}`} /></Check>
+      )}
+    </>
+  );
+}
+
+function Fields({ service, settings }: { service: api.ServiceView; settings: Record<string, string | undefined> }) {
+  const fields = service.fields.filter((field) => !BY_SIGN_IN.includes(field.key));
+  const input = (field: api.FieldView) => {
+    const value = settings[field.key] ?? "";
+    const isSealed = value === SEALED;
+    return <FieldInput key={field.key} field={field} value={isSealed ? "" : value} isSealed={isSealed} />;
+  };
+  return (
+    <>
+      {fields.filter((field) => isUsual(field, service)).map(input)}
+      <details class="more">
+        <summary>{t("connect:more")}</summary>
+        {fields.filter((field) => !isUsual(field, service)).map(input)}
+      </details>
+    </>
+  );
+}
+
+/** What was entered, as far as it isn't as it was. */
+function enteredIn(form: HTMLFormElement, service: api.ServiceView, settings: Record<string, string | undefined>): api.Entered {
+  const data = new FormData(form);
+  const entered: api.Entered = { values: [], secrets: [], schedule: null };
+  for (const { key, kind, default: usual } of service.fields) {
+    if (!data.has(key)) continue;
+    const value = String(data.get(key)).trim();
+    if (kind === "secret") {
+      if (value) entered.secrets.push([key, value]);
+      else if (data.has(`forget ${key}`)) entered.secrets.push([key, ""]);
+    } else if (value !== (settings[key] ?? "") && !(value === usual && !settings[key])) {
+      entered.values.push([key, value]);
+    }
+  }
+  return entered;
+}
+
+export function isValid(form: HTMLFormElement): boolean {
+  const wrong = form.querySelector<HTMLElement>(":invalid");
+  // What is wrong has to be seen.
+  for (let at = wrong?.closest("details"); at; at = at.parentElement?.closest("details")) at.open = true;
+  return form.reportValidity();
+}
+
+/** A name that nothing has yet. */
+export function freeName(wanted: string, otherwise: string, taken: string[]): string {
+  const bare = wanted.replace(/[^\p{L}\p{N} ._-]/gu, " ").replace(/ +/g, " ").trim() || otherwise;
+  for (let count = 1; ; count++) {
+    const name = count === 1 ? bare : `${bare} ${count}`;
+    if (!taken.includes(name)) return name;
+  }
+}
+
+/** What names of connections and tasks may be. */
+export const NAME_PATTERN = "[\\p{L}\\p{N}._]([\\p{L}\\p{N} ._\\-]{0,62}[\\p{L}\\p{N}._\\-])?";
+
+// The wizard
+
+export function NewConnection() {
+  const [service, choose] = useState<api.ServiceView | null>(null);
+  const [added, setAdded] = useState<api.ConnectionView | null>(null);
+  const { busy, problem, run } = useWork();
+  const pick = (name: string) => run(async () => choose(await ask({ request: "service_show", name })));
+  if (added) return <Connected connection={added} />;
+  if (service) return <NewForm service={service} back={() => choose(null)} done={setAdded} />;
+  return (
+    <>
+      <h1>{t("connect:which")}</h1>
+      <Failure problem={problem} />
+      <ul class="choices">
+        {live.services.map(({ name, label }) => (
+          <li key={name}>
+            <button type="button" class="choice" disabled={busy} onClick={() => pick(name)}>
+              <Icon shape="cloud" />
+              <span><strong>{label}</strong><small>{word("service", name, "")}</small></span>
+            </button>
+          </li>
+        ))}
+      </ul>
+      <p><Link to="connections">{t("do:cancel")}</Link></p>
+    </>
+  );
+}
+
+interface NewFormProps {
+  service: api.ServiceView;
+  back: () => void;
+  done: (added: api.ConnectionView) => void;
+}
+
+function NewForm({ service, back, done }: NewFormProps) {
+  const form = useRef<HTMLFormElement>(null);
+  const { busy, problem, run, fail } = useWork();
+  const [tested, setTested] = useState(false);
+  const [canForce, setForce] = useState(false);
+  const name = freeName(service.label, "Cloud", live.connections.map((each) => each.name));
+  const check = async (entered: api.Entered) => {
+    // Where a person signs in, there is nothing to try out before.
+    if (!service.sign_in) await ask({ request: "connection_try", service: service.name, entered });
+  };
+  const submit = (isTried: boolean, isSaved: boolean) => {
+    const at = form.current;
+    if (!at || !isValid(at)) return;
+    const entered = enteredIn(at, service, {});
+    setTested(false);
+    run(async () => {
+      setForce(true);
+      if (isTried) await check(entered);
+      if (!isSaved) return setTested(true);
+      setForce(false);
+      const wanted = String(new FormData(at).get("(name)")).trim();
+      done(await ask({ request: "connection_add", name: wanted, service: service.name, entered }));
+      await refresh();
+    });
+  };
+  return (
+    <form
+      ref={form}
+      class="card narrow"
+      noValidate
+      onInput={() => {
+        setTested(false);
+        fail(null);
+      }}
+      onSubmit={(event) => {
+        event.preventDefault();
+        submit(true, true);
+      }}
+    >
+      <h1>{t("connect:to", service.label)}</h1>
+      {has(`guide:${wordOf(service.name)}`) && <p class="guide">{t(`guide:${wordOf(service.name)}`)}</p>}
+      <Labelled label={t("connect:name")} help={t("connect:name_help")}>
+        <input name="(name)" defaultValue={name} required maxLength={64} pattern={NAME_PATTERN} autocomplete="off" />
+      </Labelled>
+      <Fields service={service} settings={{}} />
+      <Failure problem={problem} />
+      <p role="status" class="good">{tested && <><Icon shape="check" />{t("connect:tested")}</>}</p>
+      <div class="buttons">
+        <Button icon="back" onClick={back} disabled={busy}>{t("do:back")}</Button>
+        {problem && canForce && <Button onClick={() => submit(false, true)} disabled={busy}>{t("do:save_untested")}</Button>}
+        {!service.sign_in && <Button onClick={() => submit(true, false)} disabled={busy}>{t("do:test")}</Button>}
+        <Button type="submit" class="main" disabled={busy}>{busy ? t("connect:trying") : t("do:connect_now")}</Button>
+      </div>
+    </form>
+  );
+}
+
+/** The end of the wizard: signing in where a person does, and what comes next. */
+function Connected({ connection: { name, service, signed_in } }: { connection: api.ConnectionView }) {
+  const [isIn, setIn] = useState(signed_in !== false);
+  const [page, setPage] = useState<api.Authorization | null>(null);
+  const { busy, problem, run } = useWork();
+  useEffect(() => {
+    if (!isIn) run(async () => setPage(await ask({ request: "connection_authorize", name })));
+  }, []);
+  const finish = (answer: string) =>
+    run(async () => {
+      await ask({ request: "connection_authorized", name, answer });
+      await ask({ request: "connection_test", name });
+      setIn(true);
+      await refresh();
+    });
+  if (isIn) {
+    return (
+      <section class="card narrow welcome">
+        <span class="good large"><Icon shape="check" /></span>
+        <h1>{t("connect:done", name)}</h1>
+        <p>{t("connect:next")}</p>
+        <div class="buttons">
+          <Link class="button" to="connections">{t("do:later")}</Link>
+          <Link class="button main" to={`new/${part(name)}`}>{t("do:new_task")}</Link>
+        </div>
+      </section>
+    );
+  }
+  return (
+    <form
+      class="card narrow"
+      onSubmit={(event) => {
+        event.preventDefault();
+        finish(String(new FormData(event.currentTarget).get("answer")).trim());
+      }}
+    >
+      <h1>{t("page:sign_in_title", labelOf(service))}</h1>
+      {page?.needed && <SignInSteps page={page} />}
+      <Failure problem={problem} />
+      <div class="buttons">
+        <Link class="button" to={`connection/${part(name)}`}>{t("do:edit")}</Link>
+        <Button type="submit" class="main" disabled={busy || !page}>{t("do:finish")}</Button>
+      </div>
+    </form>
+  );
+}
+
+// Changing one
+
+export function ConnectionPage({ name }: { name: string }) {
+  const connection = live.connections.find((each) => each.name === name);
+  const [service, setService] = useState<api.ServiceView | null>(null);
+  const { problem, run } = useWork();
+  useEffect(() => {
+    if (connection) run(async () => setService(await ask({ request: "service_show", name: connection.service })));
+  }, [connection?.service]);
+  if (!connection) return <p>{t("page:gone")} <Link to="connections">{t("page:connections")}</Link></p>;
+  return (
+    <>
+      <div class="narrow">
+        <h1><Icon shape="cloud" /> {name}</h1>
+        <Failure problem={problem} />
+      </div>
+      {service && <EditForm connection={connection} service={service} />}
+    </>
+  );
+}
+
+function EditForm({ connection, service }: { connection: api.ConnectionView; service: api.ServiceView }) {
+  const { name, settings, tasks } = connection;
+  const form = useRef<HTMLFormElement>(null);
+  const { busy, problem, run, fail } = useWork();
+  const [said, say] = useState("");
+  const [canForce, setForce] = useState(false);
+  // Saved settings are shown anew; what is being entered isn't touched.
+  const [shown, show] = useState(settings);
+  const submit = (isTried: boolean, isSaved: boolean) => {
+    const at = form.current;
+    if (!at || !isValid(at)) return;
+    const entered = enteredIn(at, service, shown);
+    say("");
+    run(async () => {
+      setForce(isTried && isSaved);
+      // Nobody's sign-in can be tried out before there is one.
+      if (isTried && connection.signed_in !== false) {
+        await ask({ request: "connection_try", name, service: service.name, entered });
+      }
+      if (!isSaved) return say(t("connect:tested"));
+      setForce(false);
+      show((await ask({ request: "connection_set", name, entered })).settings);
+      say(t("connect:saved"));
+      await refresh();
+    });
+  };
+  const remove = async () => {
+    if (tasks.length) throw { reason: t("connect:used", tasks.join(", ")), remedy: t("connect:used_remedy") } satisfies Problem;
+    const body = <p>{t("connect:remove_loss", name)}</p>;
+    if (!(await question(t("connect:remove_title", name), body, t("do:remove"), true))) return;
+    await ask({ request: "connection_remove", name });
+    go("connections");
+    await refresh();
+  };
+  return (
+    <>
+      {connection.signed_in != null && (
+        <section class="card narrow row">
+          <p>{connection.signed_in ? t("connect:signed_in") : t("page:signed_out")}</p>
+          <Button
+            disabled={busy}
+            class={connection.signed_in ? "" : "main"}
+            onClick={() => run(async () => {
+              if (await signIn(name)) say(t("connect:saved"));
+              await refresh();
+            })}
+          >
+            {connection.signed_in ? t("do:sign_in_again") : t("do:sign_in")}
+          </Button>
+        </section>
+      )}
+      <form
+        ref={form}
+        key={JSON.stringify(shown)}
+        class="card narrow"
+        noValidate
+        onInput={() => {
+          say("");
+          fail(null);
+        }}
+        onSubmit={(event) => {
+          event.preventDefault();
+          submit(true, true);
+        }}
+      >
+        <h2>{service.label}</h2>
+        <Fields service={service} settings={shown} />
+        <Failure problem={problem} />
+        <p role="status" class="good">{said && <><Icon shape="check" />{said}</>}</p>
+        <div class="buttons">
+          <Link class="button" to="connections">{t("do:back")}</Link>
+          {problem && canForce && <Button onClick={() => submit(false, true)} disabled={busy}>{t("do:save_untested")}</Button>}
+          <Button onClick={() => submit(true, false)} disabled={busy}>{t("do:test")}</Button>
+          <Button type="submit" class="main" disabled={busy}>{busy ? t("connect:trying") : t("do:save")}</Button>
+        </div>
+      </form>
+      <Schedule connection={connection} />
+      <section class="card narrow row">
+        <p>{tasks.length ? t("page:used_by", tasks.join(", ")) : t("connect:unused")}</p>
+        <Button class="grave-line" disabled={busy} onClick={() => run(remove)}>{t("do:remove")}</Button>
+      </section>
+    </>
+  );
+}
+

@@ -1,0 +1,309 @@
+// How everything is, what goes on, and what waits for a person.
+
+import type * as api from "./api";
+import { ask, begin, readStatus, type Problem } from "./call";
+import { signIn } from "./connections";
+import { Lines } from "./lines";
+import { live, loadItems, news, type Items } from "./live";
+import { Act, Button, Icon, Link, part, question, Told, Way, type Shape } from "./parts";
+import { bytes, duration, has, number, t, time, word } from "./texts";
+
+interface Held {
+  code: string;
+  side?: api.Side | null;
+  reason: string;
+  remedy?: string;
+  since?: string;
+  items: number;
+  known: number;
+  sample: string[];
+}
+
+const isSweep = (hold: Held) => hold.code.startsWith("mass-");
+const isPassing = (hold: Held) => ["offline", "busy"].includes(hold.code);
+
+// What waits for a person. What the daemon has in mind only for now is in the message alone.
+function holdsOf({ state, message, holds = [] }: api.LiveTask): Held[] {
+  const isTold = holds.some((hold) => message === `${hold.reason}; ${hold.remedy}`);
+  const live = state === "held" && message && !isTold ? [{ code: "", reason: message, items: 0, known: 0, sample: [] }] : [];
+  return [...live, ...holds.filter((hold) => !isPassing(hold))];
+}
+
+function Title({ hold }: { hold: Held }) {
+  const key = `hold:${hold.code.replaceAll("-", "_")}${isSweep(hold) ? `_${hold.side}` : ""}`;
+  return has(key) ? <p><strong>{t(key, number(hold.items), number(hold.known))}</strong></p> : null;
+}
+
+function Sample({ hold }: { hold: Held }) {
+  const more = hold.items - hold.sample.length;
+  return (
+    <ul class="paths">
+      {hold.sample.map((path) => <li key={path}>{path}</li>)}
+      {hold.sample.length > 0 && more > 0 && <li>{t("page:and_more", number(more))}</li>}
+    </ul>
+  );
+}
+
+function lossOf({ code, side }: Held, name: string): string {
+  const days = live.tasks.find((task) => task.name === name)?.recycle_days;
+  if (side !== "local" || code !== "mass-removal" || !days) return t(`hold:loss_${side}`);
+  return t("hold:loss_kept", number(days), live.status?.tasks.find((task) => task.name === name)?.recycled?.folder ?? "");
+}
+
+async function approve(name: string): Promise<void> {
+  const sweepsOf = (status?: api.Status) =>
+    status?.tasks.find((task) => task.name === name)?.holds?.filter(isSweep) ?? [];
+  const sweeps = sweepsOf(live.status);
+  const body = sweeps.map((hold) => (
+    <div key={`${hold.code}/${hold.side}`}>
+      <Title hold={hold} />
+      <Sample hold={hold} />
+      <p>{lossOf(hold, name)}</p>
+    </div>
+  ));
+  if (!(await question(t("page:approve_title", name), body, t("do:approve"), true))) return;
+  // What a person approves is what they saw.
+  const now = sweepsOf(await readStatus());
+  if (JSON.stringify(now) !== JSON.stringify(sweeps)) throw { reason: t("page:changed") } satisfies Problem;
+  await begin({ request: "sync", task: name, approve: true });
+}
+
+function HoldCard({ task: { name, connection }, hold }: { task: api.LiveTask; hold: Held }) {
+  // Only where a person signs in is it told whether one has.
+  const hasSignIn = live.connections.find((each) => each.name === connection)?.signed_in != null;
+  const { code, since, reason } = hold;
+  return (
+    <li class="card warn">
+      <h3>{name}{since && <small>{t("page:since", time(since))}</small>}</h3>
+      <Title hold={hold} />
+      {isSweep(hold) ? (
+        <>
+          {/* What is about to happen is in the title; what brought it about, behind the colon. */}
+          <p lang="en">{reason.replace(/^.*?: /, "")}</p>
+          <Sample hold={hold} />
+          <p>{t("hold:mass_remedy")}</p>
+          <div class="buttons"><Act work={() => approve(name)} about={name}>{t("do:approve")}</Act></div>
+        </>
+      ) : (
+        <Told problem={code === "sign-in" ? { reason } : hold} />
+      )}
+      {code === "sign-in" && (
+        <div class="buttons">
+          {hasSignIn ? (
+            <Act class="main" work={() => signIn(connection)} about={connection}>{t("do:sign_in")}</Act>
+          ) : (
+            <Link class="button main" to={`connection/${part(connection)}`}>{t("do:edit_connection")}</Link>
+          )}
+        </div>
+      )}
+    </li>
+  );
+}
+
+function Progress({ name, progress }: { name: string; progress: api.ProgressView }) {
+  const { phase, seen, files, files_done, bytes: all, bytes_done, current } = progress;
+  const text = files
+    ? t("page:progress", number(files_done), number(files), bytes(bytes_done), bytes(all))
+    : t("page:seen", number(seen));
+  const [max, value] = all ? [all, bytes_done] : [files || 1, files ? files_done : undefined];
+  const speed = live.speeds[name];
+  return (
+    <>
+      <p>{phase && `${word("phase", phase)} · `}{text}</p>
+      <progress max={max} value={value} aria-label={text} />
+      {speed && (
+        <p class="facts">
+          <span>{t("page:rate", bytes(speed))}</span>
+          {all > bytes_done && <span>{t("page:left", duration((all - bytes_done) / speed))}</span>}
+        </p>
+      )}
+      <ul class="paths">
+        {current.map(([path, done, size]) => <li key={path}>{path} · {bytes(done)} / {bytes(size)}</li>)}
+      </ul>
+    </>
+  );
+}
+
+export function Route({ task: { local, direction, connection, remote } }: { task: api.TaskView }) {
+  return (
+    <p class="route">
+      <span><Icon shape="folder" /> <bdi>{local}</bdi></span>
+      <span class="arrow" role="img" aria-label={word("direction", direction)}><Icon shape={direction} /></span>
+      <span><Icon shape="cloud" /> <bdi>{connection}: {remote}</bdi></span>
+    </p>
+  );
+}
+
+const STATE_SHAPES: Record<string, Shape> = {
+  idle: "check", syncing: "sync", waiting: "clock", held: "warn", failed: "warn", paused: "pause", suspended: "clock",
+};
+
+export function State({ state }: { state: string }) {
+  const shape = STATE_SHAPES[state];
+  return <span class={`state ${state}`}>{shape && <Icon shape={shape} />}{word("state", state)}</span>;
+}
+
+function TaskCard({ task }: { task: api.LiveTask }) {
+  const { name, state, message, holds, counts, recycled, last, progress } = task;
+  const set = live.tasks.find((each) => each.name === name);
+  const facts = [
+    counts && t("page:files", number(counts.local_files), number(counts.remote_files)),
+    counts && counts.pending > 0 && t("page:pending", number(counts.pending)),
+    last && t("page:last", time(last.time)),
+    task.runs_again && t("page:runs_again", time(task.runs_again)),
+    recycled && recycled.files > 0 && t("page:kept", number(recycled.files), bytes(recycled.bytes), recycled.folder),
+  ];
+  const passing = holds?.find(isPassing);
+  const isTold = ["paused", "suspended"].includes(state) || holdsOf(task).length > 0;
+  return (
+    <li class="card">
+      <h3>{name}<State state={state} /></h3>
+      {set && <Route task={set} />}
+      {progress && <Progress name={name} progress={progress} />}
+      <p class="facts">{facts.filter(Boolean).map((fact) => <span key={fact}>{fact}</span>)}</p>
+      {passing && <Title hold={passing} />}
+      {!isTold && message && <p lang="en">{message}</p>}
+      {counts && counts.problems + counts.skipped > 0 && <NotInSync name={name} counts={counts} />}
+      <div class="buttons">
+        <Link class="button" to={`task/${part(name)}`} aria-label={`${t("do:edit")}: ${name}`}><Icon shape="gear" />{t("do:edit")}</Link>
+        <Toggle scope="task" name={name} paused={set?.paused ?? false} />
+        <Act
+          icon="sync"
+          about={name}
+          disabled={["paused", "syncing"].includes(state)}
+          work={() => begin({ request: "sync", task: name, approve: false })}
+        >
+          {t("do:sync")}
+        </Act>
+      </div>
+    </li>
+  );
+}
+
+function NotInSync({ name, counts }: { name: string; counts: api.Counts }) {
+  const page: Items | undefined = live.items[name];
+  const opened = async (isOpen: boolean) => {
+    if (isOpen) await loadItems(name).catch(() => {});
+    else delete live.items[name];
+    news();
+  };
+  return (
+    <details onToggle={(event) => opened(event.currentTarget.open)}>
+      <summary>{t("page:not_in_sync", number(counts.problems), number(counts.skipped))}</summary>
+      <ul>
+        {page?.items.map((item) => (
+          <li key={item.path}>
+            <bdi>{item.path}</bdi> <State state={item.state} />
+            <Told problem={item} />
+          </li>
+        ))}
+      </ul>
+      {page?.next && <Button onClick={() => loadItems(name, page.next).then(news)}>{t("do:more")}</Button>}
+    </details>
+  );
+}
+
+export function Toggle({ scope, name, paused }: { scope: "task" | "connection"; name: string; paused: boolean }) {
+  const what = scope === "task" ? { task: name } : { connection: name };
+  return paused ? (
+    <Act icon="play" about={name} work={() => ask({ request: "resume", scope: what })}>{t("do:resume")}</Act>
+  ) : (
+    <Act icon="pause" about={name} work={() => ask({ request: "pause", scope: what })}>{t("do:pause")}</Act>
+  );
+}
+
+function summary({ tasks, paused }: api.Status): [string, Shape, string] {
+  const held = tasks.flatMap(holdsOf).length;
+  const problems = tasks.reduce((sum, task) => sum + (task.counts?.problems ?? 0), 0);
+  const some = (state: string) => tasks.some((task) => task.state === state);
+  if (held) return ["warn", "warn", t("page:waits", number(held))];
+  if (paused) return ["", "pause", t("page:all_paused")];
+  if (some("syncing")) return ["busy", "sync", t("page:syncing")];
+  if (some("waiting")) return ["busy", "clock", t("page:waiting")];
+  if (problems) return ["warn", "warn", t("page:except", number(problems))];
+  if (some("paused") || some("suspended")) return ["", "pause", t("page:resting")];
+  return ["good", "check", t("page:in_sync")];
+}
+
+function Summary({ status }: { status: api.Status }) {
+  const [kind, shape, text] = summary(status);
+  const everything = "everything" as const;
+  return (
+    <div class={`banner ${kind}`}>
+      <Icon shape={shape} />
+      <strong role="status">{text}</strong>
+      {live.session?.administrator &&
+        (status.paused ? (
+          <Act icon="play" work={() => ask({ request: "resume", scope: everything })}>{t("do:resume_all")}</Act>
+        ) : (
+          <Act icon="pause" work={() => ask({ request: "pause", scope: everything })}>{t("do:pause_all")}</Act>
+        ))}
+    </div>
+  );
+}
+
+/** How fast it was in the last minutes. */
+function Rates() {
+  const most = Math.max(...live.rates.map((rate) => rate.up));
+  const [first, last] = [live.rates[0], live.rates.at(-1)];
+  if (!first || !last || !(most > 0) || last.at === first.at) return null;
+  const points = live.rates.map(({ at, up }) =>
+    `${((at - first.at) / (last.at - first.at) * 600).toFixed(1)},${(59 - up / most * 56).toFixed(1)}`);
+  return (
+    <figure class="card rates">
+      <figcaption class="soft">{t("page:rates", bytes(most))}</figcaption>
+      <svg viewBox="0 0 600 60" preserveAspectRatio="none" role="img" aria-label={t("page:rates", bytes(most))}>
+        <polygon points={`0,60 ${points.join(" ")} 600,60`} />
+        <polyline points={points.join(" ")} />
+      </svg>
+    </figure>
+  );
+}
+
+function Welcome() {
+  return (
+    <section class="card welcome">
+      <Way direction="both" />
+      <h1>{t("page:welcome")}</h1>
+      <p>{live.connections.length ? t("page:welcome_task") : t("page:welcome_connect")}</p>
+      <div class="buttons">
+        {live.connections.length > 0 && <Link class="button main" to="new"><Icon shape="plus" />{t("do:new_task")}</Link>}
+        <Link class={`button ${live.connections.length ? "" : "main"}`} to="connect"><Icon shape="plus" />{t("do:connect")}</Link>
+      </div>
+    </section>
+  );
+}
+
+export function Overview() {
+  const status = live.status;
+  if (!status) return null;
+  if (!status.tasks.length) return <Welcome />;
+  return (
+    <>
+      <h1 class="hidden">{t("page:overview")}</h1>
+      <Summary status={status} />
+      <Rates />
+      {status.tasks.some((task) => holdsOf(task).length) && (
+        <>
+          <h2>{t("page:attention")}</h2>
+          <ul class="cards">
+            {status.tasks.flatMap((task) =>
+              holdsOf(task).map((hold) => <HoldCard key={`${task.name}/${hold.code}/${hold.side}`} task={task} hold={hold} />))}
+          </ul>
+        </>
+      )}
+      <div class="head part">
+        <h2>{t("page:tasks")}</h2>
+        <Link class="button" to="new"><Icon shape="plus" />{t("do:new_task")}</Link>
+      </div>
+      <ul class="cards">{status.tasks.map((task) => <TaskCard key={task.name} task={task} />)}</ul>
+      {live.recent.length > 0 && (
+        <>
+          <h2>{t("page:history")}</h2>
+          <Lines lines={live.recent} />
+          <p><Link to="history">{t("page:all_history")}</Link></p>
+        </>
+      )}
+    </>
+  );
+}

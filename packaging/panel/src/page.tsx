@@ -1,0 +1,170 @@
+// The panel: what is shown where.
+
+import { render } from "preact";
+import { useEffect, useReducer, useRef, useState } from "preact/hooks";
+import { asProblem, isOnDsm, login, setToken, type Problem } from "./call";
+import { ConnectionPage, Connections, NewConnection } from "./connections";
+import { History } from "./history";
+import { live, needsLogin, onNews, tick, watch } from "./live";
+import { Overview } from "./overview";
+import { Button, Failure, Labelled, Link, onProblem, Questions, Told } from "./parts";
+import { Settings } from "./settings";
+import { FirstSync, NewTask, TaskPage } from "./tasks";
+import { loadTexts, t } from "./texts";
+import "./page.css";
+
+const given = new URLSearchParams(location.search.slice(1) + "&" + location.hash.slice(1));
+
+function useRoute(): string[] {
+  const [hash, set] = useState(location.hash);
+  useEffect(() => {
+    const changed = () => set(location.hash);
+    addEventListener("hashchange", changed);
+    return () => removeEventListener("hashchange", changed);
+  }, []);
+  return hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+}
+
+function Body({ route: [place = "", name = ""] }: { route: string[] }) {
+  switch (place) {
+    case "connect":
+      return <NewConnection />;
+    case "connection":
+      return <ConnectionPage name={name} key={name} />;
+    case "new":
+      return <NewTask connection={name} />;
+    case "task":
+      return <TaskPage name={name} key={name} />;
+    case "first":
+      return <FirstSync name={name} key={name} />;
+    case "history":
+      return <History />;
+    case "settings":
+      return <Settings />;
+    case "connections":
+      return <Connections />;
+    default:
+      return <Overview />;
+  }
+}
+
+/** Where something is entered, which mustn't get lost while there is no answer. */
+const FORMS = ["connect", "connection", "new", "task", "settings"];
+
+const PLACES: [string, string[]][] = [
+  ["", ["", "new", "task", "first"]],
+  ["connections", ["connections", "connection", "connect"]],
+  ["history", ["history"]],
+  ["settings", ["settings"]],
+];
+
+function Navigation({ place }: { place: string }) {
+  const names = [t("page:overview"), t("page:connections"), t("page:history"), t("page:settings")];
+  // The last is for administrators.
+  const shown = PLACES.slice(0, live.session?.administrator ? PLACES.length : -1);
+  return (
+    <nav aria-label={t("page:places")}>
+      {shown.map(([to, places], at) => (
+        <a key={to} href={`#/${to}`} aria-current={places.includes(place) ? "page" : undefined}>{names[at]}</a>
+      ))}
+    </nav>
+  );
+}
+
+function Failed({ problem }: { problem: Problem }) {
+  if (problem.kind !== "offline") return <div class="banner bad" role="status"><Told problem={problem} /></div>;
+  const remedy = t(isOnDsm() ? "page:not_running_remedy" : "page:not_running_service");
+  return <div class="banner bad" role="status"><strong>{t("page:not_running")}</strong><p>{remedy}</p></div>;
+}
+
+function Login() {
+  const [problem, fail] = useState<Problem | null>(null);
+  const input = useRef<HTMLInputElement>(null);
+  useEffect(() => input.current?.focus(), []);
+  const submit = async (form: HTMLFormElement) => {
+    try {
+      await login(String(new FormData(form).get("password")));
+      await tick();
+    } catch (error) {
+      fail(asProblem(error));
+      form.reset();
+    }
+  };
+  return (
+    <form
+      class="card narrow"
+      onSubmit={(event) => {
+        event.preventDefault();
+        submit(event.currentTarget);
+      }}
+    >
+      <Failure problem={problem} />
+      <Labelled label={t("page:password")}>
+        <input ref={input} type="password" name="password" autocomplete="current-password" required />
+      </Labelled>
+      <div class="buttons"><Button type="submit" class="main">{t("do:login")}</Button></div>
+    </form>
+  );
+}
+
+function Page() {
+  const [, again] = useReducer((count: number) => count + 1, 0);
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const route = useRoute();
+  useEffect(() => {
+    onNews(() => again(undefined));
+    onProblem(setProblem);
+    tick();
+  }, []);
+  useEffect(() => {
+    setProblem(null);
+    scrollTo(0, 0);
+    document.querySelector<HTMLElement>("main")?.focus();
+  }, [route.join("/")]);
+  const place = route[0] ?? "";
+  const isIn = live.status && !needsLogin();
+  return (
+    <>
+      <header>
+        <Link to="" class="brand"><img src="images/mooring-32.png" alt="" width="24" height="24" />Mooring</Link>
+        {isIn && <Navigation place={place} />}
+        {live.session?.user && <span class="user">{live.session.user}</span>}
+      </header>
+      <main tabIndex={-1}>
+        <div role="alert">
+          {problem && (
+            <div class="banner bad">
+              <Told problem={problem} />
+              <Button onClick={() => setProblem(null)}>{t("do:dismiss")}</Button>
+            </div>
+          )}
+        </div>
+        {needsLogin() ? <Login /> : live.failure && <Failed problem={live.failure} />}
+        {isIn && (!live.failure || FORMS.includes(place)) && <Body route={route} />}
+      </main>
+      <Questions />
+    </>
+  );
+}
+
+// Another site that frames the page could have a person press its buttons unawares.
+function isFramedByAnother(): boolean {
+  try {
+    return window.top?.location.origin !== location.origin;
+  } catch {
+    return true;
+  }
+}
+
+async function start(): Promise<void> {
+  const token = given.get("SynoToken");
+  if (token) setToken(token);
+  // The token stays in memory only.
+  if (given.has("SynoToken") || given.has("lang")) history.replaceState(null, "", location.pathname + "#/");
+  await loadTexts(given.get("lang")).catch(() => {});
+  watch();
+  const place = document.getElementById("page");
+  if (place) render(<Page />, place);
+}
+
+if (!isFramedByAnother()) start();

@@ -1,0 +1,389 @@
+// Tasks: a new one with a look at what it will do, and changing one.
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import type * as api from "./api";
+import { ask, type Problem } from "./call";
+import { FieldInput, freeName, isValid, NAME_PATTERN } from "./connections";
+import { Folder, FolderList } from "./folders";
+import { live, refresh } from "./live";
+import { Route } from "./overview";
+import { Button, Check, Failure, go, Icon, Labelled, Link, part, question, useWork, Way, type Shape } from "./parts";
+import { bytes, number, t, word } from "./texts";
+
+const MB = 1 << 20;
+const DIRECTIONS: api.Direction[] = ["both", "upload", "download"];
+const POLICIES: api.ConflictPolicy[] = ["local", "remote", "newer", "both"];
+/** Intents that are shown of a preview. */
+const SHOWN = 200;
+
+/** What a person enters about a task. */
+interface Entered {
+  connection: string;
+  local: string;
+  remote: string;
+  direction: api.Direction;
+  conflict: api.ConflictPolicy;
+  keep_removed: boolean;
+  recycle_days: number;
+  consistency_check: boolean;
+  folders: string[];
+  patterns: string[];
+  max_size: number;
+}
+
+const NEW: Omit<Entered, "connection"> = {
+  local: "", remote: "", direction: "both", conflict: "local", keep_removed: false, recycle_days: 30,
+  consistency_check: false, folders: [], patterns: [], max_size: 0,
+};
+
+const nameOf = (path: string) => path.split("/").filter(Boolean).at(-1) ?? "";
+
+function Direction({ value, change }: { value: api.Direction; change: (value: api.Direction) => void }) {
+  return (
+    <fieldset>
+      <legend class="label">{t("task:direction")}</legend>
+      <div class="ways">
+        {DIRECTIONS.map((each) => (
+          <label key={each} class="option">
+            <input type="radio" name="(direction)" checked={each === value} onChange={() => change(each)} />
+            <Way direction={each} />
+            <span><strong>{t(`task:${each}`)}</strong><small>{t(`task:${each}_help`)}</small></span>
+          </label>
+        ))}
+      </div>
+    </fieldset>
+  );
+}
+
+interface FieldsProps {
+  entered: Entered;
+  set: (change: Partial<Entered>) => void;
+  service: api.ServiceView | null;
+  settings: Record<string, string | undefined>;
+}
+
+function TaskFields({ entered, set, service, settings }: FieldsProps) {
+  const { direction, local } = entered;
+  const several = (text: string) => text.split("\n").map((line) => line.trim()).filter(Boolean);
+  return (
+    <>
+      <Direction value={direction} change={(direction) => set({ direction })} />
+      {direction !== "both" && (
+        <Check label={t(`task:keep_${direction}`)} help={t("task:keep_help")}>
+          <input type="checkbox" checked={entered.keep_removed} onChange={(event) => set({ keep_removed: event.currentTarget.checked })} />
+        </Check>
+      )}
+      <details class="more">
+        <summary>{t("connect:more")}</summary>
+        {direction === "both" && (
+          <>
+            <Check label={t("task:keep_both")} help={t("task:keep_help")}>
+              <input type="checkbox" checked={entered.keep_removed} onChange={(event) => set({ keep_removed: event.currentTarget.checked })} />
+            </Check>
+            <Labelled label={t("task:conflict")} help={t("task:conflict_help")}>
+              <select value={entered.conflict} onChange={(event) => set({ conflict: event.currentTarget.value as api.ConflictPolicy })}>
+                {POLICIES.map((each) => <option key={each} value={each} selected={each === entered.conflict}>{t(`task:conflict_${each}`)}</option>)}
+              </select>
+            </Labelled>
+          </>
+        )}
+        {direction !== "upload" && (
+          <Labelled label={t("task:recycle")} help={t("task:recycle_help")}>
+            <input type="number" min={0} max={3650} required value={entered.recycle_days} onInput={(event) => set({ recycle_days: Number(event.currentTarget.value) })} />
+          </Labelled>
+        )}
+        <FolderList
+          root={local}
+          label={t("task:folders")}
+          help={t("task:folders_help")}
+          value={entered.folders}
+          change={(folders) => set({ folders })}
+        />
+        <Labelled label={t("task:patterns")} help={t("task:patterns_help")}>
+          <textarea rows={3} spellcheck={false} defaultValue={entered.patterns.join("\n")} onInput={(event) => set({ patterns: several(event.currentTarget.value) })} />
+        </Labelled>
+        <Labelled label={t("task:max_size")} help={t("task:max_size_help")}>
+          <input type="number" min={0} max={1_000_000_000} required value={entered.max_size} onInput={(event) => set({ max_size: Number(event.currentTarget.value) })} />
+        </Labelled>
+        <Check label={t("task:check")} help={t("task:check_help")}>
+          <input type="checkbox" checked={entered.consistency_check} onChange={(event) => set({ consistency_check: event.currentTarget.checked })} />
+        </Check>
+        {service?.task_fields.map((field) => <FieldInput key={field.key} field={field} value={settings[field.key] ?? ""} isSealed={false} />)}
+      </details>
+    </>
+  );
+}
+
+/** What its service is told of a task, as far as it isn't as it was. */
+function settingsIn(form: HTMLFormElement, service: api.ServiceView | null, before: Record<string, string | undefined>): [string, string][] {
+  const data = new FormData(form);
+  const changed = (service?.task_fields ?? []).map(({ key, default: usual }): [string, string, string] =>
+    [key, String(data.get(key) ?? ""), before[key] ?? usual ?? ""]);
+  return changed.filter(([, now, then]) => now !== then).map(([key, now]) => [key, now]);
+}
+
+function useService(connection: string): api.ServiceView | null {
+  const [service, set] = useState<api.ServiceView | null>(null);
+  const name = live.connections.find((each) => each.name === connection)?.service;
+  useEffect(() => {
+    if (name) ask({ request: "service_show", name }).then(set, () => {});
+  }, [name]);
+  return service?.name === name ? service : null;
+}
+
+export function NewTask({ connection }: { connection: string }) {
+  const form = useRef<HTMLFormElement>(null);
+  const [entered, setEntered] = useState<Entered>({ ...NEW, connection: connection || (live.connections[0]?.name ?? "") });
+  // Suggested until something else is entered.
+  const [chosenName, setName] = useState<string | null>(null);
+  const [isRemoteChosen, setRemoteChosen] = useState(false);
+  const { busy, problem, run, fail } = useWork();
+  const service = useService(entered.connection);
+  const set = (change: Partial<Entered>) => {
+    fail(null);
+    setEntered((before) => ({ ...before, ...change }));
+  };
+  const remote = isRemoteChosen ? entered.remote : entered.local && `/${nameOf(entered.local)}`;
+  const name = chosenName ?? (entered.local && freeName(nameOf(entered.local), "NAS", live.tasks.map((each) => each.name)));
+  const submit = () => {
+    const at = form.current;
+    if (!at || !isValid(at)) return;
+    const { folders, patterns, max_size, ...rest } = entered;
+    const filter = { exclude_folders: folders, include_folders: [], exclude: patterns, include: [], max_size: max_size * MB };
+    const settings = settingsIn(at, service, {});
+    // What only downloads changes nothing in the cloud, and some services have no folders with nothing in them.
+    const isMade = entered.direction !== "download" && service?.folders_implied === false && remote !== "/";
+    run(async () => {
+      if (isMade) await ask({ request: "remote_folder_make", connection: entered.connection, path: remote });
+      await ask({ request: "task_add", task: { ...rest, name: name.trim(), remote, filter, settings }, paused: true });
+      await refresh();
+      go(`first/${part(name.trim())}`);
+    });
+  };
+  if (!live.connections.length) {
+    return <p>{t("page:welcome_connect")} <Link to="connect">{t("do:connect")}</Link></p>;
+  }
+  return (
+    <form
+      ref={form}
+      class="card narrow"
+      noValidate
+      onSubmit={(event) => {
+        event.preventDefault();
+        submit();
+      }}
+    >
+      <h1>{t("task:new")}</h1>
+      <Folder where={{ local: true }} label={t("task:local")} value={entered.local} change={(local) => set({ local })} />
+      {live.connections.length > 1 && (
+        <Labelled label={t("task:connection")}>
+          <select onChange={(event) => set({ connection: event.currentTarget.value })}>
+            {live.connections.map(({ name }) => <option key={name} selected={name === entered.connection}>{name}</option>)}
+          </select>
+        </Labelled>
+      )}
+      <Folder
+        where={{ connection: entered.connection }}
+        label={t("task:remote", entered.connection)}
+        help={entered.direction === "download" ? undefined : t("task:remote_help")}
+        value={remote}
+        from={isRemoteChosen ? remote : "/"}
+        change={(remote) => {
+          setRemoteChosen(true);
+          set({ remote });
+        }}
+      />
+      <TaskFields entered={entered} set={set} service={service} settings={{}} />
+      <Labelled label={t("connect:name")} help={t("task:name_help")}>
+        <input value={name} required maxLength={64} pattern={NAME_PATTERN} autocomplete="off" onInput={(event) => setName(event.currentTarget.value)} />
+      </Labelled>
+      <Failure problem={problem} />
+      <div class="buttons">
+        <Link class="button" to="">{t("do:cancel")}</Link>
+        <Button type="submit" class="main" disabled={busy}>{t("do:preview")}</Button>
+      </div>
+    </form>
+  );
+}
+
+// What the first sync will do
+
+const ACTION_SHAPES: Record<string, Shape> = {
+  upload: "upload", download: "download", move: "sync", compare: "both",
+  "delete-local": "warn", "delete-remote": "warn", "make-folder-local": "folder", "make-folder-remote": "folder",
+};
+
+export function FirstSync({ name }: { name: string }) {
+  const task = live.tasks.find((each) => each.name === name);
+  const seen = live.status?.tasks.find((each) => each.name === name)?.progress?.seen ?? 0;
+  const [preview, show] = useState<api.Preview | null>(null);
+  const { busy, problem, run } = useWork();
+  useEffect(() => {
+    run(async () => show(await ask({ request: "preview", task: name })));
+  }, [name]);
+  if (!task) return <p>{t("page:gone")} <Link to="">{t("page:overview")}</Link></p>;
+  const start = () =>
+    run(async () => {
+      await ask({ request: "resume", scope: { task: name } });
+      await refresh();
+      go("");
+    });
+  return (
+    <section class="card narrow">
+      <h1>{t("first:title")}</h1>
+      <Route task={task} />
+      <div aria-live="polite">
+        {!preview && !problem && <p>{t("first:looking")} {seen > 0 && t("page:seen", number(seen))}</p>}
+        {preview && <Outlook preview={preview} />}
+      </div>
+      <Failure problem={problem} />
+      {!preview && problem && <p>{t("first:unknown")}</p>}
+      <p class="soft">{t("first:nothing_yet")}</p>
+      <div class="buttons">
+        <Link class="button" to="">{t("do:later")}</Link>
+        <Link class="button" to={`task/${part(name)}`}>{t("do:edit")}</Link>
+        <Button class="main" icon="play" disabled={busy} onClick={start}>{t("do:start")}</Button>
+      </div>
+    </section>
+  );
+}
+
+function Outlook({ preview: { totals, intents, report } }: { preview: api.Preview }) {
+  const all = totals.reduce((sum, { items }) => sum + items, 0);
+  return (
+    <>
+      {all === 0 && <p>{t("first:same")}</p>}
+      <ul class="outlook">
+        {totals.map(({ action, items, bytes: size }) => (
+          <li key={action} class={action.startsWith("delete") ? "held" : ""}>
+            <Icon shape={ACTION_SHAPES[action] ?? "sync"} />
+            <span>
+              <strong>{word("first", action, action)}</strong>
+              <small>{t("first:items", number(items))}{size > 0 && ` · ${bytes(size)}`}</small>
+            </span>
+          </li>
+        ))}
+      </ul>
+      {report.skipped > 0 && <p>{t("first:skipped", number(report.skipped))}</p>}
+      {report.held > 0 && <p class="held">{t("first:held", number(report.held))}</p>}
+      {all > 0 && (
+        <details>
+          <summary>{t("first:which")}</summary>
+          <ul class="paths">
+            {intents.slice(0, SHOWN).map(({ action, path }) => (
+              <li key={`${action} ${path}`}><Icon shape={ACTION_SHAPES[action] ?? "sync"} /> <bdi>{path}</bdi></li>
+            ))}
+            {all > Math.min(SHOWN, intents.length) && <li>{t("page:and_more", number(all - Math.min(SHOWN, intents.length)))}</li>}
+          </ul>
+        </details>
+      )}
+    </>
+  );
+}
+
+// Changing one
+
+export function TaskPage({ name }: { name: string }) {
+  const task = live.tasks.find((each) => each.name === name);
+  if (!task) return <p>{t("page:gone")} <Link to="">{t("page:overview")}</Link></p>;
+  return <EditTask task={task} />;
+}
+
+function enteredOf({ connection, local, remote, direction, conflict, keep_removed, recycle_days, consistency_check, filter }: api.TaskView): Entered {
+  const { folders, patterns, max_size } = filter;
+  return {
+    connection, local, remote, direction, conflict, keep_removed, recycle_days, consistency_check,
+    folders, patterns, max_size: (max_size ?? 0) / MB,
+  };
+}
+
+function EditTask({ task }: { task: api.TaskView }) {
+  const { name } = task;
+  const form = useRef<HTMLFormElement>(null);
+  const [before, setBefore] = useState(task);
+  const [entered, setEntered] = useState(() => enteredOf(task));
+  const [isSaved, setSaved] = useState(false);
+  const { busy, problem, run, fail } = useWork();
+  const service = useService(task.connection);
+  const set = (change: Partial<Entered>) => {
+    fail(null);
+    setSaved(false);
+    setEntered((before) => ({ ...before, ...change }));
+  };
+  const isElsewhere = entered.local !== before.local || entered.remote !== before.remote;
+  const save = async (at: HTMLFormElement) => {
+    if (isElsewhere && !(await question(t("task:elsewhere_title", name), <p>{t("task:elsewhere")}</p>, t("do:save")))) return;
+    const { folders, patterns, max_size } = entered;
+    const but = (some: string[], others: string[]) => some.filter((each) => !others.includes(each));
+    const change: api.TaskChange = {
+      local: entered.local === before.local ? null : entered.local,
+      remote: entered.remote === before.remote ? null : entered.remote,
+      direction: entered.direction,
+      conflict: entered.conflict,
+      consistency_check: entered.consistency_check,
+      keep_removed: entered.keep_removed,
+      recycle_days: entered.recycle_days,
+      filter: {
+        exclude_folders: but(folders, before.filter.folders),
+        include_folders: but(before.filter.folders, folders),
+        exclude: but(patterns, before.filter.patterns),
+        include: but(before.filter.patterns, patterns),
+        max_size: max_size * MB,
+      },
+      settings: settingsIn(at, service, before.settings),
+    };
+    const changed = await ask({ request: "task_set", name, change });
+    setBefore(changed);
+    setEntered(enteredOf(changed));
+    setSaved(true);
+    await refresh();
+  };
+  const remove = async () => {
+    const kept = live.status?.tasks.find((each) => each.name === name)?.recycled;
+    const body = (
+      <>
+        <p>{t("task:remove_loss", name)}</p>
+        {kept && kept.files > 0 && <p>{t("task:remove_kept", number(kept.files), kept.folder)}</p>}
+      </>
+    );
+    if (!(await question(t("connect:remove_title", name), body, t("do:remove"), true))) return;
+    await ask({ request: "task_remove", name });
+    go("");
+    await refresh();
+  };
+  const gone: Problem | null = live.tasks.some((each) => each.name === name) ? null : { reason: t("page:gone") };
+  return (
+    <>
+      <form
+        ref={form}
+        class="card narrow"
+        noValidate
+        onSubmit={(event) => {
+          event.preventDefault();
+          const at = event.currentTarget;
+          if (isValid(at)) run(() => save(at));
+        }}
+      >
+        <h1>{name}</h1>
+        <Folder where={{ local: true }} label={t("task:local")} value={entered.local} change={(local) => set({ local })} />
+        <Folder
+          where={{ connection: task.connection }}
+          label={t("task:remote", task.connection)}
+          value={entered.remote}
+          change={(remote) => set({ remote })}
+        />
+        <TaskFields entered={entered} set={set} service={service} settings={before.settings} />
+        <Failure problem={problem ?? gone} />
+        <p role="status" class="good">{isSaved && <><Icon shape="check" />{t("connect:saved")}</>}</p>
+        <div class="buttons">
+          <Link class="button" to="">{t("do:back")}</Link>
+          <Button type="submit" class="main" disabled={busy}>{t("do:save")}</Button>
+        </div>
+      </form>
+      <section class="card narrow row">
+        <p>{t("task:remove_help")}</p>
+        <Button class="grave-line" disabled={busy} onClick={() => run(remove)}>{t("do:remove")}</Button>
+      </section>
+    </>
+  );
+}

@@ -1,0 +1,71 @@
+// The panel as the desktop of a NAS shows it: in a frame, below a path, by the web server and the bridge, to a user who
+// isn't an administrator.
+
+import { assert, given, open, path } from "./browser.mjs";
+
+const { base, own, hidden, dav, daemon } = given;
+const { page, show, step, close } = await open(new URL(base).origin, { ignoreHTTPSErrors: true });
+await page.context().addCookies([{ name: "id", value: "alice", url: base, secure: true }]);
+const frame = page.frameLocator("iframe");
+const told = (text) => frame.getByRole("alert").getByText(text).first().waitFor();
+
+await step("in a frame of the desktop, below a path", async () => {
+  await page.goto(`${base}desktop.html`);
+  await frame.getByRole("heading", { name: "Keep folders on this NAS" }).waitFor();
+  await page.evaluate(() => Object.assign(document.querySelector("iframe"), { width: "100%", height: "640" }));
+  assert.equal(await frame.getByRole("link", { name: "Settings" }).count(), 0);
+  await show("frame");
+});
+
+await step("a user connects", async () => {
+  await frame.getByRole("link", { name: "Connect a cloud" }).click();
+  await frame.getByRole("button", { name: /WebDAV/ }).click();
+  await frame.getByLabel("Address", { exact: true }).fill(dav.url);
+  await frame.locator("input[name=user]").fill(dav.user);
+  await frame.locator("input[name=password]").fill("wrong");
+  await frame.getByRole("button", { name: "Connect", exact: true }).click();
+  await told("doesn't accept");
+  await frame.locator("input[name=password]").fill(dav.password);
+  await frame.getByRole("button", { name: "Connect", exact: true }).click();
+  await frame.getByRole("heading", { name: "WebDAV is connected" }).waitFor();
+});
+
+await step("a user chooses from what they may look into", async () => {
+  await frame.getByRole("link", { name: "Choose folders" }).click();
+  const above = path.dirname(own);
+  await frame.getByLabel("Folder on this NAS", { exact: true }).fill(above);
+  await frame.getByRole("button", { name: "Choose…: Folder on this NAS" }).click();
+  const picker = frame.getByRole("dialog");
+  await picker.getByRole("button", { name: path.basename(own), exact: true }).waitFor();
+  assert.equal(await picker.getByRole("button", { name: path.basename(hidden), exact: true }).count(), 0);
+  await picker.getByRole("button", { name: path.basename(own), exact: true }).click();
+  await picker.getByText(own, { exact: true }).waitFor();
+  await picker.getByRole("button", { name: "Choose this folder" }).click();
+  await frame.getByLabel("Folder on this NAS", { exact: true }).fill(hidden);
+  await frame.getByRole("button", { name: "Show what will happen" }).click();
+  await told("may not read and change it");
+  await frame.getByLabel("Folder on this NAS", { exact: true }).fill(own);
+  await frame.getByLabel(/^Folder in the cloud/).first().fill("/own");
+  await frame.getByRole("button", { name: "Show what will happen" }).click();
+  await frame.getByText("Sent to the cloud").waitFor();
+  await frame.getByRole("button", { name: "Start" }).click();
+  await frame.getByText("Everything is in sync").waitFor();
+  await frame.locator("table").getByText("letter.txt").waitFor();
+  await show("frame-in-sync");
+});
+
+await step("another site can't frame it", async () => {
+  const other = await page.context().newPage();
+  await other.goto(`data:text/html,<iframe src="${base}index.html"></iframe>`);
+  await other.waitForTimeout(1_500);
+  assert.equal(await other.frameLocator("iframe").locator("header").count(), 0);
+  await other.close();
+});
+
+await step("a daemon that doesn't run", async () => {
+  process.kill(daemon);
+  await frame.getByText("Mooring isn't running").waitFor();
+  await show("not-running");
+});
+
+await close();

@@ -1,0 +1,163 @@
+//! The panel in a browser: Chromium is driven as a person would, with a real daemon and real servers behind the panel.
+//! What it does stands in `tests/browser`; pictures of each page are kept in `target/panel/pictures`.
+
+use crate::common::bridge::{Bridge, Running};
+use crate::common::pair::eventually;
+use crate::common::peers;
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+const PASSWORD: &str = "correct horse battery";
+/// Names the folder with Chromium and what drives it, where `tests/run` hasn't put them.
+const ELSEWHERE: &str = "MOORING_BROWSER";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The panel as a browser loads it, built of what it is now.
+fn panel() -> &'static Path {
+    static PANEL: OnceLock<PathBuf> = OnceLock::new();
+    PANEL.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("panel-ui");
+        let _ = fs::remove_dir_all(&folder);
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(root()).args(["run", "--quiet", "--locked", "--package", "packaging"]);
+        succeed(cargo.args(["--", "panel", "--out"]).arg(&folder));
+        folder
+    })
+}
+
+#[track_caller]
+fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let [said, told] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    assert!(output.status.success(), "{said}{told}");
+    output
+}
+
+/// Runs a script of `tests/browser`, which is told what it needs.
+fn browse(script: &str, mut given: Value) {
+    let peers =
+        std::env::var_os(ELSEWHERE).map_or_else(|| root().join("target/peers"), PathBuf::from);
+    for part in ["debian/usr/lib/chromium/chromium", "browser/node_modules"] {
+        assert!(peers.join(part).exists(), "{part} is missing: run tests/run --install");
+    }
+    given["peers"] = json!(peers);
+    given["shots"] = json!(root().join("target/panel/pictures").join(script));
+    let file = root().join("tests/browser").join(format!("{script}.mjs"));
+    let output = succeed(Command::new("node").arg(file).env("PANEL_TEST", given.to_string()));
+    print!("{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// A folder for the moment, by its one true path, that users of the NAS can get to.
+fn fresh(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("mooring-{}-panel-{name}", std::process::id()));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    folder.canonicalize().unwrap()
+}
+
+#[test]
+fn an_owner_does_everything_in_a_browser() {
+    let folder = fresh("loopback");
+    let state = folder.join("state");
+    let local = folder.join("nas");
+    fs::create_dir(&local).unwrap();
+    let command = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mooring"));
+        command.args(words).env("MOORING_STATE", &state).stderr(Stdio::null());
+        command
+    };
+    let mut set = command(&["settings", "password"]).stdin(Stdio::piped()).spawn().unwrap();
+    writeln!(set.stdin.take().unwrap(), "{PASSWORD}").unwrap();
+    assert!(set.wait().unwrap().success());
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let page = panel().to_str().unwrap();
+    let daemon = command(&["daemon", "--listen", &port, "--panel", page]).spawn().unwrap();
+    let pid = daemon.id();
+    let _daemon = Running::of(daemon);
+    let address = format!("127.0.0.1:{port}");
+    eventually("it listens", || TcpStream::connect(&address).is_ok());
+
+    let (dav, drive) = (peers::rclone_dav(), peers::new_google_drive());
+    let (cloud, shelf) = (dav.new_folder(), drive.new_folder());
+    browse(
+        "loopback",
+        json!({
+            "base": format!("http://localhost:{port}/"), "password": PASSWORD, "local": local, "daemon": pid,
+            "dav": { "url": format!("{}{cloud}/", dav.url), "user": dav.user, "password": dav.password },
+            "drive": {
+                "endpoint": drive.endpoint, "id": drive.client_id, "secret": drive.client_secret, "folder": shelf,
+            },
+        }),
+    );
+    let listed = dav.rclone(&["lsf", "--recursive", &format!("peer:{cloud}")]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    // What was removed is gone, and what was left out never came.
+    let mut lines: Vec<_> = listed.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["pictures/", "pictures/new.txt"]);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// Names the user whose cookie it is, and nobody else.
+const HELPER: &str = r#"#!/bin/sh
+[ "$QUERY_STRING" = "SynoToken=Good.token-1_" ] && [ "$HTTP_COOKIE" = id=alice ] && echo nobody
+"#;
+const ID: &str = "#!/bin/sh\necho 65534\n";
+const DESKTOP: &str = r#"<!doctype html><html lang="en"><title>The desktop</title><h1>The desktop</h1>
+<iframe title="Mooring" src="index.html#SynoToken=Good.token-1_&lang=enu" width="100%" height="640"></iframe>
+"#;
+
+#[test]
+fn a_user_of_the_nas_is_served_by_its_web_server() {
+    let peer = peers::nginx_cgi();
+    let bridge = Bridge::at(peer, "panel");
+    bridge.program("helper", HELPER);
+    bridge.program("id", ID);
+    copy(panel(), &bridge.folder);
+    fs::write(bridge.folder.join("desktop.html"), DESKTOP).unwrap();
+    let daemon = bridge.real_daemon();
+
+    let folder = fresh("nas");
+    let (own, hidden) = (folder.join("own"), folder.join("hidden"));
+    for (each, mode) in [(&own, 0o777), (&hidden, 0o700)] {
+        fs::create_dir(each).unwrap();
+        fs::set_permissions(each, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::write(own.join("letter.txt"), "Dear reader").unwrap();
+
+    let dav = peers::rclone_dav();
+    let cloud = dav.new_folder();
+    browse(
+        "nas",
+        json!({
+            "base": format!("https://{}/panel/", peer.address), "own": own, "hidden": hidden, "daemon": daemon.id(),
+            "dav": { "url": format!("{}{cloud}/", dav.url), "user": dav.user, "password": dav.password },
+        }),
+    );
+    let sent = dav.rclone(&["cat", &format!("peer:{cloud}/own/letter.txt")]);
+    assert_eq!(String::from_utf8(sent.stdout).unwrap(), "Dear reader");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(&from, &to).unwrap();
+        }
+    }
+}
