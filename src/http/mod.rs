@@ -15,7 +15,7 @@ pub use cancel::Cancel;
 pub use traffic::Traffic;
 pub use userauth::{Shown, UserAuth};
 
-use self::resolver::{NotOutside, Remembering};
+use self::resolver::Remembering;
 use crate::content::{Content, Slice};
 use crate::error::{Error, Kind, Result};
 use serde::de::DeserializeOwned;
@@ -56,8 +56,6 @@ pub struct HttpOptions {
     pub connections: usize,
     /// How fast bodies may go, together with all others that have the same.
     pub traffic: Arc<Traffic>,
-    /// Whether only other machines are talked to.
-    pub outside: bool,
 }
 
 impl Default for HttpOptions {
@@ -68,7 +66,6 @@ impl Default for HttpOptions {
             proxy: None,
             connections: 4,
             traffic: Arc::default(),
-            outside: false,
         }
     }
 }
@@ -300,8 +297,7 @@ impl Http {
             .tls_config(tls(options.ca_pem.as_deref())?)
             .proxy(options.proxy.as_deref().map(proxy).transpose()?)
             .build();
-        let resolver = Remembering::new(options.outside);
-        let agent = Agent::with_parts(config, DefaultConnector::new(), resolver);
+        let agent = Agent::with_parts(config, DefaultConnector::new(), Remembering::default());
         let of_agent = agent.clone();
         cancel.on_cancel(move || of_agent.clone().shutdown());
         let traffic = options.traffic.clone();
@@ -628,10 +624,6 @@ fn transport_error(what: &str, url: &str, error: ureq::Error) -> Error {
         ureq::Error::Timeout(_) => offline(format!("{host} doesn't answer in time")),
         ureq::Error::ConnectionFailed => offline(format!("{host} can't be reached")),
         ureq::Error::ConnectProxyFailed(cause) => offline(format!("the proxy refused: {cause}")),
-        ureq::Error::Io(cause) if cause.get_ref().is_some_and(|cause| cause.is::<NotOutside>()) => {
-            Error::new(Kind::Usage, what, format!("{host}: {cause}"))
-                .remedy("give the address of another machine, or ask an administrator of this one")
-        }
         ureq::Error::Io(cause) => match tls_cause(&cause) {
             Some(cause) => untrusted(what, host, cause),
             None => offline(format!("{host}: {cause}")),

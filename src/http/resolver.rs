@@ -4,9 +4,6 @@
 use crate::memory;
 use crate::threads;
 use heapless::LinearMap;
-use std::fmt;
-use std::io;
-use std::net::IpAddr;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,38 +19,9 @@ const FRESH: Duration = Duration::from_secs(60);
 const HOSTS: usize = 4;
 
 /// A resolver that remembers its answers.
+#[derive(Default)]
 pub(super) struct Remembering {
-    /// Whether it leads only to other machines.
-    outside: bool,
     known: Mutex<LinearMap<String, (Instant, ResolvedSocketAddrs), HOSTS>>,
-}
-
-/// Who asks may not talk to services of this machine.
-#[derive(Debug)]
-pub(super) struct NotOutside;
-
-impl fmt::Display for NotOutside {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it leads to this machine itself")
-    }
-}
-
-impl std::error::Error for NotOutside {}
-
-impl Remembering {
-    /// One that leads anywhere, or only to other machines.
-    pub fn new(outside: bool) -> Self {
-        Remembering { outside, known: Mutex::default() }
-    }
-}
-
-/// Whether an address is that of another machine, as far as it tells: what listens at the others is
-/// often meant for this one only.
-fn is_outside(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(ip) => !(ip.is_loopback() || ip.is_unspecified() || ip.is_link_local()),
-        IpAddr::V6(ip) => !(ip.is_loopback() || ip.is_unspecified() || ip.is_unicast_link_local()),
-    }
 }
 
 impl Resolver for Remembering {
@@ -72,9 +40,6 @@ impl Resolver for Remembering {
         }
         memory::hold_lookup_files();
         let addresses = look_up(uri, config, timeout)?;
-        if self.outside && !addresses.iter().all(|address| is_outside(address.ip())) {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, NotOutside).into());
-        }
         let mut known = known();
         if known.is_full() && !known.contains_key(&host) {
             known.clear();
@@ -104,33 +69,8 @@ fn look_up(
     }
 }
 
-impl fmt::Debug for Remembering {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl std::fmt::Debug for Remembering {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Remembering").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_of_this_machine_is_not_outside() {
-        for address in [
-            "127.0.0.1",
-            "127.9.9.9",
-            "0.0.0.0",
-            "169.254.169.254",
-            "::1",
-            "::",
-            "fe80::1",
-            "::ffff:127.0.0.1",
-            "::ffff:0.0.0.0",
-        ] {
-            assert!(!is_outside(address.parse().unwrap()), "{address}");
-        }
-        for address in ["192.168.1.7", "10.0.0.5", "203.0.113.9", "2001:db8::1", "fd00::2"] {
-            assert!(is_outside(address.parse().unwrap()), "{address}");
-        }
     }
 }

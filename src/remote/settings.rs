@@ -17,18 +17,12 @@ pub struct Settings {
     values: BTreeMap<String, String>,
     traffic: Arc<Traffic>,
     grant: Option<Arc<dyn Grant>>,
-    outside: bool,
 }
 
 impl Settings {
     /// The same with a sign-in.
     pub fn with_grant(self, grant: Arc<dyn Grant>) -> Self {
         Settings { grant: Some(grant), ..self }
-    }
-
-    /// The same for services of other machines only.
-    pub fn with_bounds(self, outside: bool) -> Self {
-        Settings { outside, ..self }
     }
 
     /// The same within these limits, which all that is opened with it shares.
@@ -77,7 +71,6 @@ impl Settings {
             proxy: self.given("proxy").map(Into::into),
             connections,
             traffic: self.traffic.clone(),
-            outside: self.outside,
         }
     }
 

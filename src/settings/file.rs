@@ -122,8 +122,7 @@ impl File {
                 values.insert(key.clone(), secret.reveal());
             }
         }
-        // What listens on a NAS for itself is nothing for its users.
-        Ok(Settings::from(values).with_bounds(connection.owner.is_some()))
+        Ok(values.into())
     }
 
     /// Makes a change durable as a whole, or not at all.

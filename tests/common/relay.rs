@@ -1,7 +1,7 @@
 //! A relay in front of a server: passes everything on, and counts.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -21,7 +21,7 @@ const READS: &[&str] = &[
     "/2/users/get_current_account",
 ];
 
-/// Listens until the process ends.
+/// Listens on the loopback address until the process ends.
 pub struct Relay {
     authority: String,
     tally: Arc<Tally>,
@@ -39,13 +39,8 @@ struct Tally {
 impl Relay {
     /// In front of the server of this URL.
     pub fn before(url: &str) -> Relay {
-        Relay::at([127, 0, 0, 1].into(), url)
-    }
-
-    /// The same at another address of this machine.
-    pub fn at(address: IpAddr, url: &str) -> Relay {
         let server = authority(url).to_string();
-        let listener = TcpListener::bind((address, 0)).unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let relay =
             Relay { authority: listener.local_addr().unwrap().to_string(), tally: Arc::default() };
         let tally = relay.tally.clone();
