@@ -68,6 +68,7 @@ pub(crate) mod child;
 pub mod cli;
 pub mod clock;
 pub mod content;
+pub mod csenc;
 pub mod daemon;
 #[cfg(feature = "demo")]
 pub mod demo;
