@@ -47,7 +47,7 @@ pub fn decrypt(from: impl Read, opener: &Opener, to: &mut dyn Write) -> Result<u
     }
     let last = plain.finish()?;
     let (expected, at) = last.text("file_md5")?;
-    if !hex(sum.md5).eq_ignore_ascii_case(expected) {
+    if hex(sum.md5) != expected {
         return Err(damage(format!(
             "its content isn't what file_md5 at byte {at} tells: one of the bytes {} to {} or \
              file_md5 is damaged",

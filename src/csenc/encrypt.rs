@@ -101,12 +101,13 @@ impl<'a> Data<'a> {
 
 impl Write for Data<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = bytes.len().min(DATA_BYTES - self.clear.len());
-        self.clear.extend(bytes.iter().take(count));
+        let fitting = bytes.len().min(DATA_BYTES - self.clear.len());
+        let (now, _) = bytes.split_at(fitting);
+        self.clear.extend_from_slice(now);
         if self.clear.len() == DATA_BYTES {
             self.put()?;
         }
-        Ok(count)
+        Ok(fitting)
     }
 
     fn flush(&mut self) -> io::Result<()> {

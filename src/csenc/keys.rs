@@ -289,7 +289,7 @@ impl<'a> Proof<'a> {
     }
 
     fn is_of(&self, secret: &[u8]) -> bool {
-        salted(self.salt, secret).eq_ignore_ascii_case(self.md5)
+        salted(self.salt, secret) == self.md5
     }
 }
 
