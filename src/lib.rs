@@ -24,12 +24,12 @@
 //! | `child`, `accounts` | what programs of others print; the users of the NAS | values |
 //! | [`clock`] | what time it is, and waiting | values, a request to stop |
 //! | `threads` | threads and the size of their stacks | nobody |
-//! | [`csenc`] | files in Cloud Sync's encrypted format: read and written without a task | values, rules, local, a request to stop |
-| [`rules`] | names, filters, conflict names, times, the brake, schedules: pure | values, descriptors |
+//! | [`rules`] | names, filters, conflict names, times, the brake, schedules: pure | values, descriptors |
 //! | [`plan`] | the planner: pure | values, records |
 //! | [`store`] | redb: items with their facets, history | values, rules' reasons |
 //! | [`local`] | the disk; the only home of file mutation | values, rules |
 //! | [`http`] | connections, TLS, retries, limits, signing schemes, OAuth; the only home of sockets to services | values |
+//! | [`csenc`] | files in Cloud Sync's encrypted format: read and written without a task | values, rules, local, http |
 //! | [`remote`] | what an adapter implements, descriptors, access tokens | values, http |
 //! | [`services`] | the registry, and one module per service | remote, http |
 //! | [`settings`] | connections, tasks, sealed secrets, sign-ins | values, http, remote, services |

@@ -343,3 +343,61 @@ fn put_run(to: &mut dyn Write, kind: u8, bytes: &[u8]) -> io::Result<()> {
     to.write_all(&length.to_be_bytes())?;
     to.write_all(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(bytes: &[u8]) -> Parts<&[u8]> {
+        Parts { from: BufReader::new(bytes), at: 0, reading: "" }
+    }
+
+    fn wrong(bytes: &[u8]) -> String {
+        parts(bytes).next(&mut Vec::new()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let version = [("major", Entry::Number(3)), ("minor", Entry::Number(1))];
+        let entries = [
+            ("data", Entry::Bytes(b"bytes")),
+            ("file_name", Entry::Text("\u{e4}")),
+            ("unknown", Entry::Bytes(b"others")),
+            ("version", Entry::Dictionary(&version)),
+        ];
+        let mut written = Vec::new();
+        put(&mut written, &entries).unwrap();
+        let mut data = Vec::new();
+        let mut parts = parts(&written);
+        let part = parts.next(&mut data).unwrap().unwrap();
+        assert_eq!(data, b"bytes");
+        assert_eq!(part.text("file_name").unwrap().0, "\u{e4}");
+        assert_eq!((part.number("version.major"), part.number("version.minor")).0.unwrap(), 3);
+        assert!(part.number("file_name").unwrap_err().to_string().contains("isn't a number"));
+        assert!(part.text("salt").unwrap_err().to_string().contains("salt is missing"));
+        assert!(parts.next(&mut data).unwrap().is_none());
+        assert_eq!(parts.at(), written.len() as u64);
+        for length in 1..written.len() {
+            let told = wrong(&written[..length]);
+            assert!(told.contains(&format!("it ends at byte {length}")), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told_with_its_byte() {
+        for (bytes, cause) in [
+            (&b"x"[..], "byte 0 is 0x78, where a part"),
+            (b"B\x01", "byte 1 is 0x01, where a key"),
+            (b"B\x10\0\x01k\x07", "byte 5 is 0x07, where a value"),
+            (b"B\x10\0\x01\xff", "a key at byte 1 isn't text"),
+            (b"B\x10\0\x04salt\x01\x09", "salt at byte 9 is a number of 9 bytes"),
+            (b"B\x10\0\0B\x10\0\0B\x10\0\0B\x10\0\0B", "too many levels at byte 16"),
+            (b"B\x10\0\x04salt\x10\0\0\x10\0\x04salt\x10\0\0", "a second time at byte 18"),
+        ] {
+            let told = wrong(bytes);
+            assert!(told.contains(cause), "{cause}: {told}");
+        }
+        let endless = b"\x10\0\0\x01\0".repeat(300_000);
+        assert!(wrong(&[b"B", &endless[..]].concat()).contains("longer than 1 MiB"));
+    }
+}

@@ -4,6 +4,7 @@
 use super::container::{Part, damage};
 use super::{BLOCK_BYTES, Version};
 use crate::error::{Error, Kind, Result};
+use crate::model::to_hex;
 use aes::Aes256;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -224,8 +225,8 @@ impl SessionKey {
     pub fn new(chance: &mut Chance) -> Result<Self> {
         let mut bytes = [0; SESSION_BYTES];
         chance.fill(&mut bytes)?;
-        let text = bytes.iter().flat_map(|byte| format!("{byte:02X}").into_bytes()).collect();
-        Ok(SessionKey { version: Version::Three, text })
+        let text = to_hex(&bytes).to_uppercase();
+        Ok(SessionKey { version: Version::Three, text: text.into() })
     }
 
     /// `None` when no key can be made of it.
@@ -246,8 +247,8 @@ impl SessionKey {
             Version::Three => {
                 let (digits, []) = self.text.as_chunks::<2>() else { return None };
                 let byte = |digits: &[u8; 2]| {
-                    let text = std::str::from_utf8(digits).ok()?;
-                    u8::from_str_radix(text, 16).ok()
+                    let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
+                    u8::try_from(high? * 16 + low?).ok()
                 };
                 let bytes: Option<Vec<u8>> = digits.iter().map(byte).collect();
                 bytes.filter(|bytes| bytes.len() == SESSION_BYTES)
@@ -305,7 +306,7 @@ fn salted(salt: &str, secret: &[u8]) -> String {
 
 /// An MD5 as files have it.
 pub(super) fn hex(sum: Md5) -> String {
-    sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    to_hex(&sum.finalize())
 }
 
 /// OpenSSL's `EVP_BytesToKey` with MD5, for AES-256-CBC.
@@ -404,3 +405,63 @@ impl TryRng for Chance {
 }
 
 impl TryCryptoRng for Chance {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Vectors made with `openssl enc -aes-256-cbc -md md5 -k password -P`.
+    #[test]
+    fn keys_are_derived_as_openssl_does() {
+        for (salt, key, iv) in [
+            (
+                "",
+                "5f4dcc3b5aa765d61d8327deb882cf992b95990a9151374abd8ff8c5a7a0fe08",
+                "b7b4372cdfbcb3d16a2631b59b509e94",
+            ),
+            (
+                "aZ-0bY9x",
+                "1602f329f7d025ef2910b5e59900a173ec9f1ef4c81f48bea9e846640eef531b",
+                "bccbbabc70fadb6d07b6265c5045b47f",
+            ),
+        ] {
+            let derived = derive(b"password", salt.as_bytes(), 1);
+            assert_eq!((to_hex(&derived.0).as_str(), to_hex(&derived.1).as_str()), (key, iv));
+        }
+    }
+
+    #[test]
+    fn padding_is_all_or_nothing() {
+        for length in 0..40 {
+            let mut bytes = vec![7; length];
+            pad(&mut bytes);
+            assert_eq!(bytes.len() % BLOCK_BYTES, 0);
+            assert_eq!(padding(&bytes), Some(bytes.len() - length));
+        }
+        for wrong in [&[][..], &[0; 16], &[17; 17], &[2; 1], &[9, 1, 2]] {
+            assert_eq!(padding(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn session_keys_have_the_right_length() {
+        let material =
+            |version, text: &str| SessionKey { version, text: text.into() }.material().is_some();
+        let hex = "0A".repeat(32);
+        assert!(material(Version::Three, &hex) && material(Version::One, "any"));
+        for wrong in ["", "0A", &hex[1..], &hex.replace('A', "G"), &hex.replace("0A", "+A")] {
+            assert!(!material(Version::Three, wrong), "{wrong}");
+        }
+        assert!(!material(Version::One, ""));
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let pem = include_str!("../../tests/csenc/public.pem");
+        let locks = Locks::new("horse".into(), pem).unwrap();
+        let opener = Opener::password("horse".into());
+        assert!(!format!("{locks:?}{opener:?}{opener}").contains("horse"));
+        let text = Chance::new().text(200).unwrap();
+        assert!(text.bytes().all(|byte| CHARACTERS.contains(&byte)));
+    }
+}
