@@ -228,6 +228,8 @@ impl Run<'_> {
         let mut arrival = self.writer.arrive(&self.ours)?;
         let written = self.convert(&mut from, to, &mut arrival).and_then(|bytes| {
             file.unchanged()?;
+            // Who may not read the one may not read the other.
+            arrival.take_after(&file);
             arrival.land(to, None, Some(print.mtime)).map_err(|error| match error.kind() {
                 Kind::Exists => taken(),
                 _ => error,

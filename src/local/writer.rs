@@ -3,7 +3,7 @@
 //! Nothing is replaced or removed unless it still is what the plan was made against, and new
 //! content appears under its name only when all of it is on the disk.
 
-use super::disk::{Disk, DiskEntry, Found, disk_error, granularity};
+use super::disk::{Disk, DiskEntry, Found, LocalFile, disk_error, granularity};
 use super::volume::{Folder, OpenFile};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, LocalPrint, Nanos, split_path};
@@ -273,6 +273,11 @@ impl Arrival {
     /// Goes to the start, to read what is there.
     pub fn rewind(&mut self) {
         self.at = 0;
+    }
+
+    /// Gives the file the owner and the mode of another one, as far as the user can.
+    pub fn take_after(&self, other: &LocalFile) {
+        self.file.take_after(&*other.folder, split_path(&other.path).1);
     }
 
     /// Gives the file its time of modification, makes its content durable and puts it under `path`,
