@@ -7,6 +7,7 @@ mod command_line;
 mod common;
 mod conflicts;
 mod connections;
+mod csenc;
 mod daemon;
 mod drives;
 mod dropbox;

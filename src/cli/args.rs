@@ -89,6 +89,26 @@ pub enum Command {
         /// How.
         scrutiny: Scrutiny,
     },
+    /// Decrypt files of Cloud Sync.
+    Decrypt {
+        /// Files and folders.
+        from: Vec<PathBuf>,
+        /// The folder where the results go.
+        to: PathBuf,
+        /// What opens them.
+        key: Key,
+    },
+    /// Encrypt files as Cloud Sync does.
+    Encrypt {
+        /// Files and folders.
+        from: Vec<PathBuf>,
+        /// The folder where the results go.
+        to: PathBuf,
+        /// Where the password is.
+        password: Source,
+        /// The file with the public key.
+        public_key: PathBuf,
+    },
     /// Set the password of the panel, or take it back.
     Password(Option<Source>),
     /// Run until told to stop, perhaps with a panel of its own.
@@ -112,6 +132,15 @@ pub enum Source {
     File(PathBuf),
     /// Standard input.
     Input,
+}
+
+/// What opens encrypted files.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Key {
+    /// A password, and where it is.
+    Password(Source),
+    /// The file with the private key.
+    Private(PathBuf),
 }
 
 /// An option. Each means the same in every command that takes it, but for `--listen`.
@@ -146,6 +175,10 @@ enum Opt {
     Id,
     Address,
     Panel,
+    Out,
+    PasswordFile,
+    PrivateKey,
+    PublicKey,
 }
 
 /// Each option's name, and whether a value follows it.
@@ -179,6 +212,10 @@ const OPTIONS: &[(Opt, &str, bool)] = &[
     (Opt::Answer, "answer", true),
     (Opt::Helper, "helper", true),
     (Opt::Id, "id", true),
+    (Opt::Out, "out", true),
+    (Opt::PasswordFile, "password-file", true),
+    (Opt::PrivateKey, "private-key", true),
+    (Opt::PublicKey, "public-key", true),
 ];
 
 fn name_of(option: Opt) -> &'static str {
@@ -216,6 +253,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation> {
                     OsString::new()
                 };
                 given.options.push((*option, value));
+            }
+            Arg::Short('o') => {
+                let folder = parser.value().map_err(|error| given.wrong(error))?;
+                given.options.push((Opt::Out, folder));
             }
             Arg::Short(letter) => {
                 return Err(given.wrong(format!("there is no option -{letter}")));
@@ -288,6 +329,20 @@ impl Given {
                     most: None,
                 },
             }),
+            ["decrypt", from @ ..] if !from.is_empty() => Ok(Command::Decrypt {
+                from: from.iter().map(PathBuf::from).collect(),
+                to: self.out()?,
+                key: self.key()?,
+            }),
+            ["encrypt", from @ ..] if !from.is_empty() => {
+                let password = self.password_file()?;
+                Ok(Command::Encrypt {
+                    from: from.iter().map(PathBuf::from).collect(),
+                    to: self.out()?,
+                    password: password.ok_or_else(|| self.missing(Opt::PasswordFile))?,
+                    public_key: self.need(Opt::PublicKey)?.into(),
+                })
+            }
             ["daemon"] => Ok(Command::Daemon(self.place()?)),
             // Only for who writes what the web server runs, so that help doesn't tell of it.
             ["cgi"] => Ok(Command::Cgi(self.programs())),
@@ -325,6 +380,23 @@ impl Given {
             [] => Err(self.wrong("no command is given")),
             _ => Err(self.wrong("there is no such command, or a word is missing or too many")),
         }
+    }
+
+    fn out(&mut self) -> Result<PathBuf> {
+        self.need(Opt::Out).map(PathBuf::from)
+    }
+
+    fn key(&mut self) -> Result<Key> {
+        match (self.password_file()?, self.take_one(Opt::PrivateKey)?) {
+            (Some(password), None) => Ok(Key::Password(password)),
+            (None, Some(file)) => Ok(Key::Private(file.into())),
+            _ => Err(self.wrong("give either --password-file or --private-key")),
+        }
+    }
+
+    fn password_file(&mut self) -> Result<Option<Source>> {
+        let file = self.take_one(Opt::PasswordFile)?;
+        Ok(file.map(|file| if file == "-" { Source::Input } else { Source::File(file.into()) }))
     }
 
     fn enter(&mut self, name: &str, service: Option<String>) -> Result<Command> {
@@ -688,6 +760,16 @@ mod tests {
             "sync a -x",
             "--state",
             "settings transfers",
+            "decrypt",
+            "decrypt -o out --password-file p",
+            "decrypt a --password-file p",
+            "decrypt a -o out",
+            "decrypt a -o out -o more --password-file p",
+            "decrypt a -o out --password-file p --private-key k",
+            "decrypt a -o out --password-file p --public-key k",
+            "encrypt a -o out --password-file p",
+            "encrypt a -o out --public-key k",
+            "encrypt a -o",
         ] {
             assert_eq!(parsed(line).unwrap_err().kind(), Kind::Usage, "{line}");
         }
@@ -712,6 +794,14 @@ mod tests {
     fn a_secret_in_the_wrong_place_is_not_repeated() {
         let error = parsed("connection add c --service s3 --secret k=visible").unwrap_err();
         assert!(!error.to_string().contains("visible"));
+    }
+
+    #[test]
+    fn files_to_decrypt() {
+        let line = "decrypt a b/ -o out --password-file -";
+        let Command::Decrypt { from, to, key } = command(line) else { panic!() };
+        assert_eq!((from, to), (vec!["a".into(), "b/".into()], "out".into()));
+        assert_eq!(key, Key::Password(Source::Input));
     }
 
     #[test]

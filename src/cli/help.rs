@@ -41,6 +41,11 @@ const EXCLUDE: (&str, &str) = (
 const MAX_SIZE: (&str, &str) =
     ("--max-size MB", "leave out larger files (1 MB is 1,048,576 bytes); 0 for no limit");
 
+const OUT: (&str, &str) = (
+    "-o DIR",
+    "where the results go, named as they were; nothing there is replaced (photos/. is what is in photos)",
+);
+
 /// The commands in the order a person is shown them.
 pub const TOPICS: &[Topic] = &[
     Topic { usage: "service list", about: "the services there are", options: &[] },
@@ -142,6 +147,27 @@ pub const TOPICS: &[Topic] = &[
                 "listen there; TLS is the business of a reverse proxy before it",
             ),
             ("--panel DIR", "the folder with the page"),
+        ],
+    },
+    Topic {
+        usage: "decrypt FILE|DIR… -o DIR (--password-file FILE | --private-key FILE)",
+        about: "decrypt files that Cloud Sync encrypted, and verify them; needs no task",
+        options: &[
+            OUT,
+            (
+                "--password-file FILE",
+                "the password of the encryption, in a file; - for standard input",
+            ),
+            ("--private-key FILE", "or the private.pem that Cloud Sync exported with the key"),
+        ],
+    },
+    Topic {
+        usage: "encrypt FILE|DIR… -o DIR --password-file FILE --public-key FILE",
+        about: "encrypt files as Cloud Sync does (version 3.1); either key opens them",
+        options: &[
+            OUT,
+            ("--password-file FILE", "the password to open them with; - for standard input"),
+            ("--public-key FILE", "the public.pem to whose private.pem they open, too"),
         ],
     },
     #[cfg(feature = "demo")]

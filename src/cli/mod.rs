@@ -5,6 +5,7 @@
 
 mod args;
 mod authorize;
+mod crypt;
 mod help;
 mod listen;
 mod plan;
@@ -103,6 +104,10 @@ fn run(invocation: Invocation, out: &mut dyn Write) -> Result<End> {
         }
         Command::Verify { task, scrutiny } => {
             return verify::run(&folder()?, &task, scrutiny, json, out);
+        }
+        Command::Decrypt { from, to, key } => return crypt::decrypt(from, to, key, json, out),
+        Command::Encrypt { from, to, password, public_key } => {
+            return crypt::encrypt(from, to, password, public_key, json, out);
         }
         Command::Password(source) => {
             let password = source.map(values::password).transpose()?;

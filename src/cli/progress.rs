@@ -43,6 +43,12 @@ pub struct Line {
     samples: VecDeque<(Instant, u64)>,
 }
 
+impl Default for Line {
+    fn default() -> Self {
+        Line::new()
+    }
+}
+
 impl Line {
     /// A line that nothing is on yet.
     pub fn new() -> Self {

@@ -49,11 +49,18 @@ pub fn answer(source: Source) -> Result<Secret> {
 /// # Errors
 /// As [`read`].
 pub fn password(source: Source) -> Result<Secret> {
-    let password = value("the password", source).map_err(|error| match error.kind() {
+    line("the password", source).map(Secret::new)
+}
+
+/// Reads what has no use but as a text, such as a key.
+///
+/// # Errors
+/// As [`read`].
+pub fn line(what: &str, source: Source) -> Result<String> {
+    value(what, source).map_err(|error| match error.kind() {
         Kind::Usage => error.remedy("give a line of text"),
         _ => error,
-    });
-    password.map(Secret::new)
+    })
 }
 
 fn value(key: &str, source: Source) -> Result<String> {

@@ -261,10 +261,10 @@ impl Disk {
 pub struct LocalFile {
     file: Box<dyn OpenFile>,
     /// The folder it is in.
-    folder: Arc<dyn Folder>,
+    pub(super) folder: Arc<dyn Folder>,
     disk: Disk,
     expected: LocalPrint,
-    path: String,
+    pub(super) path: String,
 }
 
 impl LocalFile {

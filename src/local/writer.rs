@@ -3,17 +3,18 @@
 //! Nothing is replaced or removed unless it still is what the plan was made against, and new
 //! content appears under its name only when all of it is on the disk.
 
-use super::disk::{Disk, DiskEntry, Found, disk_error, granularity};
+use super::disk::{Disk, DiskEntry, Found, LocalFile, disk_error, granularity};
 use super::volume::{Folder, OpenFile};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, LocalPrint, Nanos, split_path};
-use crate::rules::{RECYCLE_FOLDER, WORK_FOLDER, dies_with_folder};
+use crate::rules::{COMMAND_FOLDER, RECYCLE_FOLDER, WORK_FOLDER, dies_with_folder};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-/// The local folder of a task that may write locally.
+/// A folder that files may be put into: the local one of a task that may write locally, or where a
+/// command writes to.
 #[derive(Clone, Debug)]
 pub struct DiskWriter {
     pub(super) disk: Disk,
@@ -23,6 +24,8 @@ pub struct DiskWriter {
 /// What is known of the work folder.
 #[derive(Debug)]
 pub(super) struct WorkFolder {
+    /// Where it is.
+    path: String,
     /// Something may be in it that nobody needs. As long as nothing is, the disk isn't asked.
     pub untidy: AtomicBool,
     /// Held by who gives a file a name in the recycle area.
@@ -41,7 +44,17 @@ pub struct Arrival {
 impl DiskWriter {
     /// For a task whose direction lets it write locally.
     pub fn new(disk: Disk) -> Self {
-        let work = WorkFolder { untidy: AtomicBool::new(true), naming: Mutex::default() };
+        DiskWriter::working_in(disk, WORK_FOLDER.into())
+    }
+
+    /// For a command that a person gave. What it has in its work folder is nothing to a task that
+    /// has the same local folder.
+    pub fn for_command(disk: Disk) -> Self {
+        DiskWriter::working_in(disk, format!("{WORK_FOLDER}/{COMMAND_FOLDER}"))
+    }
+
+    fn working_in(disk: Disk, path: String) -> Self {
+        let work = WorkFolder { path, untidy: AtomicBool::new(true), naming: Mutex::default() };
         DiskWriter { disk, work: Arc::new(work) }
     }
 
@@ -67,12 +80,14 @@ impl DiskWriter {
     pub fn arrive(&self, name: &str) -> Result<Arrival> {
         let failed = |errno| disk_error("making a temporary file", name, errno);
         self.work.untidy.store(true, Relaxed);
-        let root = self.disk.open_folder("").map_err(failed)?;
-        match root.make_folder(WORK_FOLDER, true) {
-            Ok(()) | Err(nix::Error::EEXIST) => {}
-            Err(errno) => return Err(failed(errno)),
+        let mut folder = self.disk.open_folder("").map_err(failed)?;
+        for part in self.work.path.split('/') {
+            match folder.make_folder(part, true) {
+                Ok(()) | Err(nix::Error::EEXIST) => {}
+                Err(errno) => return Err(failed(errno)),
+            }
+            folder = folder.open_folder(part).map_err(failed)?;
         }
-        let folder = self.disk.open_folder(WORK_FOLDER).map_err(failed)?;
         let mut file = folder.create_file(name).map_err(failed)?;
         if file.links().map_err(failed)? > 1 {
             // A crash came right after it was put in place: it is a person's file by now.
@@ -95,14 +110,15 @@ impl DiskWriter {
 
     /// Tells whether nothing is left in it but removed files.
     fn tidy_work_folder(&self, needed: &dyn Fn(&str) -> bool) -> Result<bool> {
-        let failed = |errno| disk_error("tidying", WORK_FOLDER, errno);
-        let folder = match self.disk.open_folder(WORK_FOLDER) {
+        let path = &self.work.path;
+        let failed = |errno| disk_error("tidying", path, errno);
+        let folder = match self.disk.open_folder(path) {
             Ok(folder) => folder,
             Err(nix::Error::ENOENT) => return Ok(true),
             Err(errno) => return Err(failed(errno)),
         };
         let mut tidy = true;
-        self.disk.list(WORK_FOLDER, &mut |entry| {
+        self.disk.list(path, &mut |entry| {
             let keep = entry.name.to_str().is_some_and(needed);
             if !keep && matches!(entry.found, Found::File(_)) {
                 folder.remove_file(entry.name).map_err(failed)?;
@@ -110,13 +126,16 @@ impl DiskWriter {
             tidy &= !keep || entry.name == RECYCLE_FOLDER;
             Ok(())
         })?;
-        let root = self.disk.open_folder("").map_err(failed)?;
-        match root.remove_folder(WORK_FOLDER) {
-            Ok(()) | Err(nix::Error::ENOTEMPTY | nix::Error::EEXIST | nix::Error::ENOENT) => {
-                Ok(tidy)
+        let mut left = path.as_str();
+        while !left.is_empty() {
+            let (parent, name) = self.parent(left).map_err(failed)?;
+            match parent.remove_folder(name) {
+                Ok(()) | Err(nix::Error::ENOENT) => left = split_path(left).0,
+                Err(nix::Error::ENOTEMPTY | nix::Error::EEXIST) => break,
+                Err(errno) => return Err(failed(errno)),
             }
-            Err(errno) => Err(failed(errno)),
         }
+        Ok(tidy)
     }
 
     /// Gives an item another path, which must be free. Tells its print by that path, but for what
@@ -256,6 +275,11 @@ impl Arrival {
         self.at = 0;
     }
 
+    /// Gives the file the owner and the mode of another one, as far as the user can.
+    pub fn take_after(&self, other: &LocalFile) {
+        self.file.take_after(&*other.folder, split_path(&other.path).1);
+    }
+
     /// Gives the file its time of modification, makes its content durable and puts it under `path`,
     /// where `expected` must still be (`None`: nothing); its name there is durable with the next
     /// [`Disk::sync_names`]. A replaced file's mode and owner are kept. Where no time is told, it is
@@ -279,7 +303,7 @@ impl Arrival {
             self.file.take_after(&*target, name);
         }
         self.file.sync().map_err(|error| self.error(error))?;
-        let work = disk.open_folder(WORK_FOLDER).map_err(failed)?;
+        let work = disk.open_folder(&self.writer.work.path).map_err(failed)?;
         match expected {
             None => place(&*work, &self.name, &*target, name).map_err(failed)?,
             Some(expected) => {
@@ -335,7 +359,7 @@ impl Arrival {
     /// Removes the file: it isn't needed.
     pub fn discard(self) -> Result<()> {
         let failed = |errno| disk_error("removing a temporary file", &self.name, errno);
-        let work = self.writer.disk.open_folder(WORK_FOLDER).map_err(failed)?;
+        let work = self.writer.disk.open_folder(&self.writer.work.path).map_err(failed)?;
         work.remove_file(OsStr::new(&self.name)).map_err(failed)
     }
 

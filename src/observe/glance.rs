@@ -3,10 +3,10 @@
 
 use super::digests::Folders;
 use super::sorter::{Sorted, Sorter};
-use super::walk::{self, fit, join};
+use super::walk::{self, fit};
 use super::{Comparison, Observer, find_folder};
 use crate::error::{Kind, Result};
-use crate::model::ItemKind;
+use crate::model::{ItemKind, join_path};
 use crate::remote::{Entry, Place, Remote};
 
 /// A folder whose subfolders are being listed.
@@ -29,7 +29,7 @@ pub(super) fn remote(
             frames.pop();
             continue;
         };
-        let path = join(&frame.path, &next?.0);
+        let path = join_path(&frame.path, &next?.0);
         frames.extend(enter(comparison, remote, path, folders, &mut all)?);
     }
     Ok(all)
@@ -86,7 +86,7 @@ fn enter(
 /// The name of a folder, if it isn't left out.
 fn synced(observer: &Observer<'_>, folder: &str, name: &str, entry: &Entry) -> Option<String> {
     let (name, misnamed) = fit(name);
-    let rule = || observer.names.check(&join(folder, &name), ItemKind::Folder);
+    let rule = || observer.names.check(&join_path(folder, &name), ItemKind::Folder);
     let left_out = misnamed.is_some() || entry.special.is_some() || rule().is_some();
     (!left_out).then_some(name)
 }

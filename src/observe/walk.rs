@@ -7,7 +7,7 @@ use super::sorter::{Sorted, Sorter};
 use super::{Comparison, Look, Sighting};
 use crate::error::{Error, Kind, Result};
 use crate::local::{Disk, Found};
-use crate::model::{ItemKind, LocalPrint, RemotePrint};
+use crate::model::{ItemKind, LocalPrint, RemotePrint, join_path};
 use crate::remote::{Entry, Place, Remote};
 use crate::rules::{SkipReason, WORK_FOLDER, namesake};
 use crate::store::{Key, ROOT, Record};
@@ -244,7 +244,7 @@ where
             continue;
         };
         let key = Key { folder: frame.level.folder(), name };
-        let path = join(&frame.path, key.plain());
+        let path = join_path(&frame.path, key.plain());
         // What it is by nature says more than its name.
         let by_name = || look.names.check(&path, key.kind());
         let skip = told.skip.or_else(by_name);
@@ -305,7 +305,7 @@ pub(super) fn choose<P: Print>(
         sharing.push(told);
         if sharing.len() > MOST_NAMESAKES {
             let cause = format!("more than {MOST_NAMESAKES} items in a folder have this name");
-            return Err(Error::new(Kind::BadName, join(folder, &name), cause)
+            return Err(Error::new(Kind::BadName, join_path(folder, &name), cause)
                 .remedy("rename or remove some of them on the service"));
         }
     }
@@ -356,8 +356,4 @@ pub(super) fn list_disk(disk: &Disk, spill: &Path, path: &str) -> Result<Sorted<
         sorter.push(Key::new(0, &name, kind).name, Told { print, skip })
     })?;
     sorter.finish()
-}
-
-pub(super) fn join(folder: &str, name: &str) -> String {
-    if folder.is_empty() { name.into() } else { format!("{folder}/{name}") }
 }

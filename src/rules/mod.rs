@@ -16,7 +16,8 @@ pub use brake::{Brake, Sweep, Toll};
 pub use conflict::{conflict_name, marked};
 pub use filter::{Filter, MB, is_closed};
 pub use names::{
-    MAX_PATH, NameCheck, RECYCLE_FOLDER, SkipReason, WORK_FOLDER, dies_with_folder, folded,
+    COMMAND_FOLDER, MAX_PATH, NameCheck, RECYCLE_FOLDER, SkipReason, WORK_FOLDER, dies_with_folder,
+    folded, reserved,
 };
 pub use namesake::{is_namesake, namesake};
 pub use owner::{Access, Account, Mode, list_lets};

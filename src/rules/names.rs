@@ -13,6 +13,8 @@ use unicode_normalization::UnicodeNormalization as _;
 pub const WORK_FOLDER: &str = ".mooring";
 /// The folder in it where removed files are kept for a while, by day.
 pub const RECYCLE_FOLDER: &str = "removed";
+/// The folder in it for what commands write.
+pub const COMMAND_FOLDER: &str = "commands";
 
 /// Longest path of an item in characters, from the task's root on.
 pub const MAX_PATH: usize = 2048;
@@ -190,11 +192,8 @@ impl NameCheck {
         let lower = name.to_lowercase();
         let rule = &self.descriptor.names;
         let begins = |beginning: &&str| lower.starts_with(*beginning);
-        if name == WORK_FOLDER || RESERVED.contains(&lower.as_str()) {
-            return Some(SkipReason::ReservedName);
-        }
-        if kind == ItemKind::File && RESERVED_BEGINNINGS.iter().any(begins) {
-            return Some(SkipReason::ReservedBeginning);
+        if let Some(reserved) = reserved(name, kind) {
+            return Some(reserved);
         }
         if let Some(excluded) = self.check_filter(path, name, kind) {
             return Some(excluded);
@@ -247,6 +246,17 @@ impl NameCheck {
         }
         self.filter.limit_below(size).map(SkipReason::OverLimit)
     }
+}
+
+/// Why no item of this name is ever synced, whatever the task and its service.
+pub fn reserved(name: &str, kind: ItemKind) -> Option<SkipReason> {
+    let lower = name.to_lowercase();
+    let begins = |beginning: &&str| lower.starts_with(*beginning);
+    if name == WORK_FOLDER || RESERVED.contains(&lower.as_str()) {
+        return Some(SkipReason::ReservedName);
+    }
+    let temporary = kind == ItemKind::File && RESERVED_BEGINNINGS.iter().any(begins);
+    temporary.then_some(SkipReason::ReservedBeginning)
 }
 
 /// A name as a service sees it that tells letters apart neither by case nor by how their accents

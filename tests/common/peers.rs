@@ -415,6 +415,25 @@ fn run_rclone(mut rclone: Command, remote: &[(&str, &str)], args: &[&str]) -> Ou
         .unwrap_or_else(|error| panic!("rclone doesn't start ({error}): run tests/run --install"))
 }
 
+/// A tool of others that Debian packages.
+pub fn debian_tool(name: &str) -> Command {
+    let debian = installed().join("debian");
+    // Unpacked and not installed: its libraries have to be pointed at, and it finds no configuration.
+    let libraries = ["usr/lib", "lib"].map(|folder| debian.join(folder)).into_iter();
+    let libraries = libraries.filter_map(|folder| folder.read_dir().ok()).flatten().flatten();
+    let libraries: Vec<_> = libraries
+        .map(|entry| entry.path())
+        .filter(|path| path.to_string_lossy().ends_with("-linux-gnu"))
+        .collect();
+    let program = debian.join("usr/bin").join(name);
+    assert!(program.exists(), "{name} is missing: run tests/run --install");
+    let mut command = Command::new(program);
+    command
+        .env("LD_LIBRARY_PATH", std::env::join_paths(libraries).unwrap_or_default())
+        .env("OPENSSL_CONF", "/dev/null");
+    command
+}
+
 /// What a command printed, which has to have succeeded.
 fn succeed(output: Output) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -1,0 +1,84 @@
+//! What is tried with arbitrary bytes on the reader of Cloud Sync's encrypted files: by the fuzzer for as long as one
+//! likes, and by a test for a moment.
+
+use cbc::cipher::array::Array;
+use cbc::cipher::{BlockModeEncrypt as _, KeyIvInit as _};
+use md5::{Digest as _, Md5};
+use mooring::csenc::{Opener, decrypt};
+use std::io::{self, Write};
+
+/// What opens the files in `tests/csenc`.
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// A file whose metadata stand before what is made up.
+const FILE: &[u8] = include_bytes!("../tests/csenc/v1.0.csenc");
+/// The session key in them.
+const SESSION: &[u8] = b"0123456789abcdefghijklmnopqrstuv";
+/// What LZ4 makes of a byte at most, with room for the beginning.
+const MOST_EXPANDED: usize = 256;
+
+/// Counts what is written, which can't be more than LZ4 makes of the file.
+struct Sink {
+    bytes: usize,
+    most: usize,
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes += bytes.len();
+        assert!(self.bytes <= self.most, "more came out than can be in it");
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads a file. Bytes that begin as a file does are one; others are the compressed content of one,
+/// encrypted as it should be, in parts of as many bytes as the first byte says.
+pub fn read(bytes: &[u8]) -> Result<u64, mooring::error::Error> {
+    let made;
+    let file = match bytes.split_first() {
+        Some((size, content)) if *size != b'_' => {
+            made = encrypted(content, usize::from(*size) * 8 + 1);
+            &made
+        }
+        _ => bytes,
+    };
+    let mut sink = Sink { bytes: 0, most: (file.len() + 64) * MOST_EXPANDED };
+    let read = decrypt(file, &Opener::password(PASSWORD.into()), &mut sink);
+    if let Err(error) = &read {
+        assert!(!error.to_string().is_empty());
+    }
+    read
+}
+
+fn encrypted(content: &[u8], size: usize) -> Vec<u8> {
+    let first = Md5::digest(SESSION);
+    let second = Md5::new().chain_update(first).chain_update(SESSION).finalize();
+    let iv = Md5::new().chain_update(second).chain_update(SESSION).finalize();
+    let key: Vec<u8> = [first, second].concat();
+    let cipher = cbc::Encryptor::<aes::Aes256>::new_from_slices(&key, &iv);
+    let mut data = content.to_vec();
+    let padding = 16 - content.len() % 16;
+    data.resize(content.len() + padding, padding as u8);
+    cipher.expect("their lengths").encrypt_blocks(Array::slice_as_chunks_mut(&mut data).0);
+    let mut file = FILE[..first_data()].to_vec();
+    for part in data.chunks(size) {
+        file.extend(b"B\x10\0\x04data\x11");
+        file.extend((part.len() as u16).to_be_bytes());
+        file.extend(part);
+        file.extend(b"\x10\0\x04type\x10\0\x04data@");
+    }
+    file.extend(b"B\x10\0\x08file_md5\x10\0\x20");
+    file.extend([b'0'; 32]);
+    file.extend(b"\x10\0\x04type\x10\0\x08metadata@");
+    file
+}
+
+/// Where the data begin in the file.
+fn first_data() -> usize {
+    let begin = b"B\x10\0\x04data\x11";
+    FILE.windows(begin.len()).position(|window| window == begin).expect("data")
+}
