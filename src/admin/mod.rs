@@ -135,27 +135,27 @@ pub enum Request {
         /// Its name.
         name: String,
     },
-    /// The folders in a folder of the NAS, to choose from: a [`FoldersView`]. A NAS user is told of
-    /// those that this user may look into.
+    /// The folders in a folder of the NAS, to choose from: a [`view::FoldersView`]. A NAS user is
+    /// told of those that this user may look into.
     LocalFolders {
         /// The folder; an empty path stands for where to begin.
         path: PathBuf,
     },
-    /// Makes a folder on the NAS and tells what is in it: a [`FoldersView`].
+    /// Makes a folder on the NAS and tells what is in it: a [`view::FoldersView`].
     LocalFolderMake {
         /// The folder, in one that is there.
         path: PathBuf,
     },
-    /// The folders in a folder of a service, to choose from: a [`FoldersView`]. Takes as long as
-    /// the network does.
+    /// The folders in a folder of a service, to choose from: a [`view::FoldersView`]. Takes as
+    /// long as the network does.
     RemoteFolders {
         /// Name of the connection.
         connection: String,
         /// The folder; a `/` at either end means nothing.
         path: String,
     },
-    /// Makes a folder on a service and tells what is in it: a [`FoldersView`]. Takes as long as
-    /// the network does.
+    /// Makes a folder on a service and tells what is in it: a [`view::FoldersView`]. Takes as long
+    /// as the network does.
     RemoteFolderMake {
         /// Name of the connection.
         connection: String,
@@ -207,7 +207,7 @@ pub enum Request {
         /// At most so many items, up to 1,000.
         limit: usize,
     },
-    /// What a sync would do: a [`Preview`].
+    /// What a sync would do: a [`view::Preview`].
     Preview {
         /// The task.
         task: String,
