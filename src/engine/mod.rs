@@ -401,7 +401,8 @@ impl Engine {
         }
         batch.trim_history()?;
         batch.commit()?;
-        self.settle(report)
+        self.settle(report)?;
+        if report.did_something() { self.trees.tidy() } else { Ok(()) }
     }
 
     /// Notes whether there is nothing to do until something changes.

@@ -9,19 +9,32 @@ use redb::{
 use std::fs::{File, OpenOptions, hard_link, remove_file, rename};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A database that is open while it is needed.
 pub(super) struct Keeper {
+    /// Where it is, if it is in a file.
+    file: Option<PathBuf>,
     open: Box<dyn Fn() -> Result<Base> + Send + Sync>,
     base: Mutex<Option<Arc<Base>>>,
+    /// Held while it is opened, or while nobody may open it.
+    opening: Mutex<()>,
 }
 
 impl Keeper {
     /// A database that is closed yet.
-    pub fn new(open: impl Fn() -> Result<Base> + Send + Sync + 'static) -> Self {
-        Keeper { open: Box::new(open), base: Mutex::default() }
+    pub fn new(
+        file: Option<&Path>,
+        open: impl Fn() -> Result<Base> + Send + Sync + 'static,
+    ) -> Self {
+        let (base, opening) = (Mutex::default(), Mutex::default());
+        Keeper { file: file.map(Path::to_owned), open: Box::new(open), base, opening }
+    }
+
+    /// Bytes of its file, if it is in one.
+    pub fn size(&self) -> Option<u64> {
+        self.file.as_ref()?.metadata().ok().map(|found| found.len())
     }
 
     /// The database, if it is open.
@@ -29,17 +42,43 @@ impl Keeper {
         self.lock().clone()
     }
 
-    /// Opens the database.
-    pub fn open(&self) -> Result<Arc<Base>> {
+    /// Opens the database; tells whether it wasn't open.
+    pub fn open(&self) -> Result<(Arc<Base>, bool)> {
+        let _opening = self.opening();
+        if let Some(base) = self.known() {
+            return Ok((base, false));
+        }
         let base = Arc::new((self.open)()?);
         *self.lock() = Some(base.clone());
-        Ok(base)
+        Ok((base, true))
+    }
+
+    /// Moves together what is in the database and gives its file's other bytes back, which takes
+    /// seconds for 100 MiB, unless somebody is using it. Tells whether it did. After an error it is
+    /// closed.
+    pub fn compact(&self) -> Result<bool> {
+        let _opening = self.opening();
+        let Some(base) = self.lock().take() else { return Ok(false) };
+        let (base, compacted) = match Arc::try_unwrap(base) {
+            Ok(Base::Open(mut database)) => {
+                database.compact().map_err(state_error)?;
+                (Arc::new(Base::Open(database)), true)
+            }
+            Ok(base) => (Arc::new(base), false),
+            Err(shared) => (shared, false),
+        };
+        *self.lock() = Some(base);
+        Ok(compacted)
     }
 
     /// Closes the database, unless somebody is using it.
     pub fn close(&self) {
         let mut base = self.lock();
         *base = base.take().and_then(|base| Arc::try_unwrap(base).err());
+    }
+
+    fn opening(&self) -> MutexGuard<'_, ()> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Base>>> {

@@ -33,6 +33,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub const ROOT: u64 = 1;
 /// Cache of one task's state. redb's own default is 1 GiB.
 const CACHE_BYTES: usize = 2 << 20;
+/// Bytes of a file below which it isn't worth the while to make it smaller.
+const LEAST_TIDIED: u64 = 4 << 20;
 /// Touched items that are told apart.
 const MOST_TOUCHED: usize = 64;
 /// Changed rows kept in memory until they are written together.
@@ -57,6 +59,8 @@ const FACTS: TableDefinition<&str, &[u8]> = TableDefinition::new("facts");
 const NEXT_NODE: &str = "next-node";
 /// Fact: what tells the file from a copy of it.
 const FILE: &str = "file";
+/// Fact: bytes of the file when all in it was moved together.
+const TIDIED: &str = "tidied";
 /// Fact: what holds up the task, or one side, as a whole.
 const HOLDS: &str = "holds";
 /// Fact: what is kept of removed files.
@@ -163,7 +167,7 @@ impl Trees {
     pub fn open(file: &Path) -> Result<Self> {
         let path = file.to_owned();
         let open = move || unpanicked(|| open_database(&path, CACHE_BYTES)).map(Base::Open);
-        Trees::of(Keeper::new(open), identity_of(file))
+        Trees::of(Keeper::new(Some(file), open), identity_of(file))
     }
 
     /// Opens the state in `file` to be read only: the file stays as it is, unless whoever had it
@@ -174,7 +178,7 @@ impl Trees {
     pub fn open_to_read(file: &Path) -> Result<Self> {
         let path = file.to_owned();
         let open = move || unpanicked(|| Base::to_read(&path, CACHE_BYTES));
-        Trees::of(Keeper::new(open), identity_of(file))
+        Trees::of(Keeper::new(Some(file), open), identity_of(file))
     }
 
     /// Opens the state that these bytes are, or makes it of none. Another `identity` than before
@@ -187,7 +191,7 @@ impl Trees {
         identity: u64,
     ) -> Result<Self> {
         let open = move || unpanicked(|| Base::on(bytes.clone(), CACHE_BYTES));
-        Trees::of(Keeper::new(open), Box::new(move || Ok(identity)))
+        Trees::of(Keeper::new(None, open), Box::new(move || Ok(identity)))
     }
 
     fn of(keeper: Keeper, identity: Box<dyn Fn() -> Result<u64> + Send + Sync>) -> Result<Self> {
@@ -210,8 +214,8 @@ impl Trees {
         if let Some(base) = self.keeper.known() {
             return Ok(base);
         }
-        let base = self.keeper.open()?;
-        if let Err(error) = self.prepare(&base) {
+        let (base, opened) = self.keeper.open()?;
+        if opened && let Err(error) = self.prepare(&base) {
             drop(base);
             self.latest().take();
             self.keeper.close();
@@ -238,6 +242,33 @@ impl Trees {
         if !self.is_loose() {
             self.latest().take();
             self.keeper.close();
+        }
+    }
+
+    /// Gives back to the disk what the file has to spare, if it has grown to twice what it was after
+    /// the last time and nobody reads it now: the first sync of many files leaves half of it unused.
+    ///
+    /// # Errors
+    /// Those of reading and writing it. What fails in between costs nothing but the time.
+    pub fn tidy(&self) -> Result<()> {
+        let tidied = self.snapshot()?.fact(TIDIED)?.map_or(0, |bytes| number(&bytes));
+        let has_grown = |size| size >= LEAST_TIDIED && size / 2 >= tidied;
+        if self.is_loose() || !self.keeper.size().is_some_and(has_grown) {
+            return Ok(());
+        }
+        self.latest().take();
+        match self.keeper.compact() {
+            Ok(true) => {
+                let size = self.keeper.size().unwrap_or(0);
+                let mut batch = self.batch()?;
+                batch.set_fact(TIDIED, Some(size.to_le_bytes().to_vec()));
+                batch.commit()
+            }
+            Ok(false) => Ok(()),
+            Err(error) => {
+                tracing::debug!("the state isn't tidied: {error}");
+                Ok(())
+            }
         }
     }
 
@@ -1178,4 +1209,66 @@ fn index_folder(
         inodes.insert(now, node).map_err(state_error)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{LocalPrint, RemotePrint, Version};
+    use crate::store::Synced;
+    use std::fs;
+
+    const FILES: u32 = 24_000;
+
+    fn agreed(number: u32) -> Record {
+        let mut record = Record::new(0);
+        let local = LocalPrint { size: number.into(), mtime: 5, ctime: 5, inode: number.into() };
+        let remote = RemotePrint::file(number.into(), Version::new("v"), None);
+        record.agree(Synced { local, remote, content: Some([1; 16]) });
+        record
+    }
+
+    fn key(number: u32) -> Key {
+        // Far from the one before, as what comes of many transfers is.
+        Key::new(ROOT, &format!("{:08x} of many files", number.reverse_bits()), ItemKind::File)
+    }
+
+    #[test]
+    fn a_file_that_has_much_to_spare_gets_smaller_once() {
+        let folder = std::env::temp_dir().join(format!("tidy-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("state.redb");
+        let size = || file.metadata().unwrap().len();
+        let trees = Trees::open(&file).unwrap();
+        for numbers in (0..FILES).collect::<Vec<_>>().chunks(500) {
+            let mut batch = trees.batch().unwrap();
+            for number in numbers {
+                batch.put(key(*number), agreed(*number)).unwrap();
+            }
+            batch.commit().unwrap();
+        }
+        let (before, read) = (size(), trees.snapshot().unwrap());
+        assert!(before >= LEAST_TIDIED, "{before}");
+        let other = trees.snapshot().unwrap();
+        trees.tidy().unwrap();
+        assert!(size() >= before, "it was read");
+        drop((read, other));
+        trees.tidy().unwrap();
+        let tidied = size();
+        assert!(tidied < before * 3 / 4, "{before}, {tidied}");
+        trees.tidy().unwrap();
+        let snapshot = trees.snapshot().unwrap();
+        for number in [0, 1, FILES / 2, FILES - 1] {
+            assert!(snapshot.get(&key(number)).unwrap() == Some(agreed(number)));
+        }
+        drop(snapshot);
+        trees.rest();
+        assert!(trees.is_resting() && size() <= tidied);
+        drop(trees);
+        assert_eq!(
+            Trees::open(&file).unwrap().snapshot().unwrap().items(None).unwrap().count(),
+            FILES as usize
+        );
+        fs::remove_dir_all(folder).unwrap();
+    }
 }
