@@ -402,7 +402,7 @@ impl Engine {
         batch.trim_history()?;
         batch.commit()?;
         self.settle(report)?;
-        if report.did_something() { self.trees.tidy() } else { Ok(()) }
+        if report.did_something() { self.trees.shrink() } else { Ok(()) }
     }
 
     /// Notes whether there is nothing to do until something changes.

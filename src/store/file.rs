@@ -53,6 +53,11 @@ impl Keeper {
         Ok((base, true))
     }
 
+    /// Whether it is open and nobody is using it.
+    pub fn is_alone(&self) -> bool {
+        self.lock().as_ref().is_some_and(|base| Arc::strong_count(base) == 1)
+    }
+
     /// Moves together what is in the database and gives its file's other bytes back, which takes
     /// seconds for 100 MiB, unless somebody is using it. Tells whether it did. After an error it is
     /// closed.

@@ -34,7 +34,7 @@ pub const ROOT: u64 = 1;
 /// Cache of one task's state. redb's own default is 1 GiB.
 const CACHE_BYTES: usize = 2 << 20;
 /// Bytes of a file below which it isn't worth the while to make it smaller.
-const LEAST_TIDIED: u64 = 4 << 20;
+const LEAST_SHRUNK: u64 = 4 << 20;
 /// Touched items that are told apart.
 const MOST_TOUCHED: usize = 64;
 /// Changed rows kept in memory until they are written together.
@@ -59,8 +59,8 @@ const FACTS: TableDefinition<&str, &[u8]> = TableDefinition::new("facts");
 const NEXT_NODE: &str = "next-node";
 /// Fact: what tells the file from a copy of it.
 const FILE: &str = "file";
-/// Fact: bytes of the file when all in it was moved together.
-const TIDIED: &str = "tidied";
+/// Fact: bytes that the file had when what it had to spare was given back.
+const SHRUNK: &str = "shrunk";
 /// Fact: what holds up the task, or one side, as a whole.
 const HOLDS: &str = "holds";
 /// Fact: what is kept of removed files.
@@ -245,31 +245,28 @@ impl Trees {
         }
     }
 
-    /// Gives back to the disk what the file has to spare, if it has grown to twice what it was after
-    /// the last time and nobody reads it now: the first sync of many files leaves half of it unused.
+    /// Gives back to the disk what the file has to spare, if it is twice as large as when that was
+    /// done last and nobody reads it now: the first sync of many files leaves half of it unused.
     ///
     /// # Errors
     /// Those of reading and writing it. What fails in between costs nothing but the time.
-    pub fn tidy(&self) -> Result<()> {
-        let tidied = self.snapshot()?.fact(TIDIED)?.map_or(0, |bytes| number(&bytes));
-        let has_grown = |size| size >= LEAST_TIDIED && size / 2 >= tidied;
-        if self.is_loose() || !self.keeper.size().is_some_and(has_grown) {
-            return Ok(());
-        }
+    pub fn shrink(&self) -> Result<()> {
+        let before = self.snapshot()?.fact(SHRUNK)?.map_or(0, |bytes| number(&bytes));
+        let has_grown = |size: &u64| *size >= LEAST_SHRUNK && size / 2 >= before;
         self.latest().take();
-        match self.keeper.compact() {
-            Ok(true) => {
-                let size = self.keeper.size().unwrap_or(0);
-                let mut batch = self.batch()?;
-                batch.set_fact(TIDIED, Some(size.to_le_bytes().to_vec()));
-                batch.commit()
-            }
-            Ok(false) => Ok(()),
-            Err(error) => {
-                tracing::debug!("the state isn't tidied: {error}");
-                Ok(())
-            }
+        let may = !self.is_loose() && self.keeper.is_alone();
+        let Some(size) = self.keeper.size().filter(|size| may && has_grown(size)) else {
+            return Ok(());
+        };
+        // Before it, as redb makes the file twice as large for the next page that is written.
+        let mut batch = self.batch()?;
+        batch.set_fact(SHRUNK, Some(size.to_le_bytes().to_vec()));
+        batch.commit()?;
+        self.latest().take();
+        if let Err(error) = self.keeper.compact() {
+            tracing::debug!("the state isn't made smaller: {error}");
         }
+        Ok(())
     }
 
     /// Whether the file is closed, as nobody needs it.
@@ -1235,7 +1232,7 @@ mod tests {
 
     #[test]
     fn a_file_that_has_much_to_spare_gets_smaller_once() {
-        let folder = std::env::temp_dir().join(format!("tidy-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("shrink-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let file = folder.join("state.redb");
         let size = || file.metadata().unwrap().len();
@@ -1247,23 +1244,22 @@ mod tests {
             }
             batch.commit().unwrap();
         }
-        let (before, read) = (size(), trees.snapshot().unwrap());
-        assert!(before >= LEAST_TIDIED, "{before}");
-        let other = trees.snapshot().unwrap();
-        trees.tidy().unwrap();
-        assert!(size() >= before, "it was read");
-        drop((read, other));
-        trees.tidy().unwrap();
-        let tidied = size();
-        assert!(tidied < before * 3 / 4, "{before}, {tidied}");
-        trees.tidy().unwrap();
+        let before = size();
+        assert!(before >= LEAST_SHRUNK, "{before}");
+        trees.shrink().unwrap();
+        let shrunk = size();
+        assert!(shrunk < before * 3 / 4, "{before}, {shrunk}");
+        let modified = || file.metadata().unwrap().modified().unwrap();
+        let then = modified();
+        trees.shrink().unwrap();
+        assert_eq!(modified(), then);
         let snapshot = trees.snapshot().unwrap();
         for number in [0, 1, FILES / 2, FILES - 1] {
             assert!(snapshot.get(&key(number)).unwrap() == Some(agreed(number)));
         }
         drop(snapshot);
         trees.rest();
-        assert!(trees.is_resting() && size() <= tidied);
+        assert!(trees.is_resting() && size() < before * 3 / 4, "{before}, {shrunk}, {}", size());
         drop(trees);
         assert_eq!(
             Trees::open(&file).unwrap().snapshot().unwrap().items(None).unwrap().count(),
