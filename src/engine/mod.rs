@@ -402,7 +402,7 @@ impl Engine {
         batch.trim_history()?;
         batch.commit()?;
         self.settle(report)?;
-        if report.did_something() { self.trees.shrink() } else { Ok(()) }
+        self.trees.shrink()
     }
 
     /// Notes whether there is nothing to do until something changes.

@@ -15,11 +15,14 @@ use heapless::Vec as Bounded;
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 /// What is left of a file that is worth it, in bytes.
 const LARGE: u64 = 64 << 20;
 /// Bytes of a range. One more request for each is little beside them.
 const RANGE: u64 = 16 << 20;
+/// A range that is opened sooner is worth it in any case.
+const SLOW: Duration = Duration::from_millis(300);
 /// Ranges that are fetched at a time.
 const THREADS: usize = 3;
 /// Ranges that may have come before all that is before them is summed: what is read back is still
@@ -111,7 +114,8 @@ impl Ranges<'_> {
             let download = self.down.remote.read(self.job.place(), version, range.clone())?;
             let opened = clock.running();
             self.fetch_range(&range, download, shared)?;
-            if opened - begun > clock.running() - opened {
+            let opening = opened - begun;
+            if opening > SLOW && opening > clock.running() - opened {
                 shared.rest_at_once();
             }
         }
