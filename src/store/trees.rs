@@ -253,11 +253,11 @@ impl Trees {
     pub fn shrink(&self) -> Result<()> {
         let before = self.snapshot()?.fact(SHRUNK)?.map_or(0, |bytes| number(&bytes));
         let has_grown = |size: &u64| *size >= LEAST_SHRUNK && size / 2 >= before;
+        let Some(size) = self.keeper.size().filter(has_grown) else { return Ok(()) };
         self.latest().take();
-        let may = !self.is_loose() && self.keeper.is_alone();
-        let Some(size) = self.keeper.size().filter(|size| may && has_grown(size)) else {
+        if self.is_loose() || !self.keeper.is_alone() {
             return Ok(());
-        };
+        }
         // Before it, as redb makes the file twice as large for the next page that is written.
         let mut batch = self.batch()?;
         batch.set_fact(SHRUNK, Some(size.to_le_bytes().to_vec()));
