@@ -64,7 +64,7 @@ class Peer:
     # Their folders may be written to directly, until they are asked for what is in them: rclone would else read a large
     # folder anew for every request.
     PLAIN = ("rclone-s3", "rclone-dav")
-    SERVICES = {"swift": "s3", "moto": "s3", "rclone-s3": "s3", "google-drive": "google-drive", "dropbox": "dropbox",
+    SERVICES = {"swift": "s3", "moto": "s3", "ceph": "s3", "rclone-s3": "s3", "google-drive": "google-drive", "dropbox": "dropbox",
                 "apache": "webdav", "nginx": "webdav", "wsgidav": "webdav", "rclone-dav": "webdav"}
 
     def __init__(self, name, folder):
@@ -135,7 +135,7 @@ class Peer:
         write_files(to, files)
         self.make(place)
         if not plain:
-            run([RCLONE, "copy", "--transfers", "16", "--no-traverse", to, f"p:{place}"], self.rclone())
+            run([RCLONE, "copy", "--transfers", "32", "--no-traverse", to, f"p:{place}"], self.rclone())
             run(["rm", "-r", to])
 
 
