@@ -8,6 +8,7 @@ mod archive;
 mod args;
 mod data;
 mod files;
+mod help;
 mod icon;
 mod info;
 mod panel;

@@ -1,11 +1,11 @@
 //! The panel: what a browser loads. Its script and its style are built of `packaging/panel` by Node, once for each
-//! state of that folder; the rest lies in `packaging/spk/ui` as it is.
+//! state of that folder; the help is made of `packaging/help`; the rest lies in `packaging/spk/ui` as it is.
 
 use crate::archive::Archive;
 use crate::data::Data;
 use crate::icon::Icon;
 use crate::spk::md5;
-use crate::{Result, at, files};
+use crate::{Result, at, files, help};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,7 +35,7 @@ pub fn put(data: &Data, icon: &Icon, folder: &str, archive: &mut Archive) -> Res
     for side in ICON_SIZES {
         archive.file(format!("{folder}/images/mooring-{side}.png"), icon.png(side)?);
     }
-    Ok(())
+    help::put(&data.root, &format!("{folder}/help"), archive)
 }
 
 /// A file of the page in which the addresses of others tell their version: all files have one time, so that a browser

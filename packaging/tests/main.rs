@@ -7,6 +7,7 @@
 
 mod common;
 mod elf;
+mod help;
 mod info;
 mod layout;
 mod page;

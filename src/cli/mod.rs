@@ -27,6 +27,7 @@ use crate::settings::Book;
 use crate::{cgi, logs, memory, user};
 use args::{Command, Invocation};
 use serde_json::{Value, json};
+pub use show::rules as service_rules;
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};

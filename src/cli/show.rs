@@ -3,9 +3,9 @@
 use super::{args, units, unprinted};
 use crate::admin::Request;
 use crate::admin::view::{
-    Authorization, ConnectionView, Counts, FieldView, HoldLine, ItemLine, LogLine, Overview,
-    PasswordView, Paused, Removed, ServiceName, ServiceView, SettingsView, SignedIn, StatusView,
-    TaskItems, TaskStatus, TaskView, Tested,
+    Authorization, BucketView, ConnectionView, Counts, FieldView, HoldLine, ItemLine, LogLine,
+    Overview, PasswordView, Paused, Removed, ServiceName, ServiceView, SettingsView, SignedIn,
+    StatusView, TaskItems, TaskStatus, TaskView, Tested,
 };
 use crate::engine::{Report, Trouble};
 use crate::error::{Error, Kind, Result};
@@ -80,6 +80,7 @@ fn services(out: &mut dyn Write, services: Vec<ServiceName>) -> io::Result<()> {
 }
 
 fn service(out: &mut dyn Write, service: ServiceView) -> io::Result<()> {
+    let rules = rules(&service);
     writeln!(out, "{} ({})\n\nSettings:", service.label, service.name)?;
     columns(out, service.fields.into_iter().map(field).collect())?;
     if !service.task_fields.is_empty() {
@@ -91,32 +92,38 @@ fn service(out: &mut dyn Write, service: ServiceView) -> io::Result<()> {
         writeln!(out, "\nA person signs in to it {how}.")?;
     }
     writeln!(out, "\nLimits and rules:")?;
+    rules.into_iter().try_for_each(|[what, rule]| writeln!(out, "  {what}: {rule}"))
+}
+
+/// The limits and rules of a service: what each is about, and what it says.
+pub fn rules(service: &ServiceView) -> Vec<[String; 2]> {
+    let mut rules = Vec::new();
+    let mut say = |what: &str, rule: String| rules.push([what.to_owned(), rule]);
     if let Some(size) = service.max_size {
-        writeln!(out, "  largest file: {}", units::bytes(size))?;
+        say("largest file", units::bytes(size));
     }
-    writeln!(out, "  longest path: {} bytes, remote folder included", service.max_path)?;
+    say("longest path", format!("{} bytes, remote folder included", service.max_path));
     if !service.forbidden_characters.is_empty() {
-        writeln!(out, "  characters it doesn't take: {}", service.forbidden_characters)?;
+        say("characters it doesn't take", service.forbidden_characters.clone());
     }
     if !service.forbidden_names.is_empty() {
-        writeln!(out, "  names it doesn't take: {}", service.forbidden_names.join("  "))?;
+        say("names it doesn't take", service.forbidden_names.join("  "));
     }
-    if let Some(rule) = service.bucket {
-        let (min, max, extra) = (rule.min, rule.max, rule.extra);
-        writeln!(out, "  bucket names: {min} to {max} characters of a-z, 0-9 and {extra}")?;
+    if let Some(BucketView { min, max, extra }) = &service.bucket {
+        say("bucket names", format!("{min} to {max} characters of a-z, 0-9 and {extra}"));
     }
     let keeps = if service.keeps_mtime { "kept" } else { "not kept" };
-    writeln!(out, "  times of modification: {keeps}")?;
-    writeln!(out, "  hash: {}", service.hash)?;
+    say("times of modification", keeps.into());
+    say("hash", service.hash.clone());
     let moves = match service.moves.as_str() {
         "trees" => "a folder moves as a whole",
         _ => "a folder moves file by file, without sending content again",
     };
-    writeln!(out, "  moving: {moves}")?;
+    say("moving", moves.into());
     if service.folders_implied {
-        writeln!(out, "  folders: there only because something is in them")?;
+        say("folders", "there only because something is in them".into());
     }
-    Ok(())
+    rules
 }
 
 fn connections(out: &mut dyn Write, connections: Vec<ConnectionView>) -> io::Result<()> {

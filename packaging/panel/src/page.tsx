@@ -128,7 +128,10 @@ function Page() {
       <header>
         <Link to="" class="brand"><img src="images/mooring-32.png" alt="" width="24" height="24" />Mooring</Link>
         {isIn && <Navigation place={place} />}
-        {live.session?.user && <span class="user">{live.session.user}</span>}
+        <span class="user">
+          {live.session?.user && <span>{live.session.user}</span>}
+          <a href="help/index.html" target="_blank" rel="noopener">{t("page:help")}</a>
+        </span>
       </header>
       <main tabIndex={-1}>
         <div role="alert">
