@@ -5,15 +5,12 @@ use crate::archive::Archive;
 use crate::{Result, at};
 use mooring::admin::view::{FieldView, ServiceView};
 use mooring::{cli, services};
-use pulldown_cmark::{Options, Parser, html};
+use pulldown_cmark::{Event, Options, Parser, Tag, html};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The pages by their names, in the order in which they are read.
 const PAGES: [&str; 7] = ["index", "clouds", "folders", "times", "waiting", "safety", "encrypted"];
-/// The page that lists the services, and what stands there for the list.
-const LISTING: &str = "clouds";
-const SERVICES: &str = "{services}";
 
 /// A page as it was written.
 struct Page {
@@ -38,7 +35,7 @@ pub fn put(root: &Path, folder: &str, archive: &mut Archive) -> Result<()> {
         of_services.push(page);
     }
     for page in pages.iter().chain(&of_services) {
-        let html = page.html(&pages, &of_services);
+        let html = page.html(&pages);
         archive.file(format!("{folder}/{}.html", page.name), html);
     }
     let style = help.join("help.css");
@@ -55,19 +52,15 @@ impl Page {
         Ok(Page { name: name.to_owned(), title: title.to_owned(), text })
     }
 
-    fn html(&self, pages: &[Page], of_services: &[Page]) -> String {
+    fn html(&self, pages: &[Page]) -> String {
         let to_top = if self.name.contains('/') { "../" } else { "" };
-        let mut text = self.text.clone();
-        if self.name == LISTING {
-            let list = of_services.iter().map(|it| format!("- [{}]({}.html)\n", it.title, it.name));
-            text = text.replace(SERVICES, &list.collect::<String>());
-        }
         let links = pages.iter().map(|page| {
             let current = if page.name == self.name { " aria-current=\"page\"" } else { "" };
             format!("<a href=\"{to_top}{}.html\"{current}>{}</a>\n", page.name, page.title)
         });
         let mut body = String::new();
-        html::push_html(&mut body, Parser::new_ext(&text, Options::ENABLE_TABLES));
+        let parts = Parser::new_ext(&self.text, Options::ENABLE_TABLES);
+        html::push_html(&mut body, parts.map(to_a_page));
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'self'; base-uri 'none'\">\n\
@@ -78,6 +71,16 @@ impl Page {
             links.collect::<String>(),
         )
     }
+}
+
+/// Links lead to the pages as they were written, and are to lead to those that a browser loads.
+fn to_a_page(mut part: Event<'_>) -> Event<'_> {
+    if let Event::Start(Tag::Link { dest_url, .. }) = &mut part
+        && let Some(name) = dest_url.strip_suffix(".md")
+    {
+        *dest_url = format!("{name}.html").into();
+    }
+    part
 }
 
 /// What the program knows of a service, as a part of its page.
