@@ -29,6 +29,8 @@ mod peers_sync;
 mod promises;
 mod removed;
 mod s3;
+mod s3_dialects;
+mod s3_signatures;
 mod sign_in;
 mod slow_boxes;
 mod twins;

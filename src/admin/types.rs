@@ -49,6 +49,7 @@ fn the_panel_types_are_those_of_the_program() {
         ServiceName,
         ServiceView,
         BucketView,
+        ProviderView,
         FieldView,
         ConnectionView,
         Tested,

@@ -8,7 +8,7 @@ use crate::engine::{Intent, Report, has_looked};
 use crate::error::{Error, Kind, Result};
 use crate::hash::HashKind;
 use crate::model::{ConflictPolicy, Direction, ItemKind, Nanos, Side, from_hex, to_hex};
-use crate::remote::{Descriptor, Field, FieldKind, Listing, Moves, Needed};
+use crate::remote::{Descriptor, Field, FieldKind, Listing, Moves, Needed, Provider};
 use crate::rules::{Filter, RECYCLE_FOLDER, Schedule, WORK_FOLDER};
 use crate::settings::{Begun, Book, Connection, Globals, Task};
 use crate::store::{Hold, Key, Problem, Recycled, Skip, Snapshot, Trees};
@@ -74,6 +74,8 @@ pub struct ServiceView {
     pub label: String,
     /// What a connection has to be told.
     pub fields: Vec<FieldView>,
+    /// Who offers it, where there are several or it is in several regions.
+    pub providers: Vec<ProviderView>,
     /// Whether a person signs in to it.
     pub sign_in: bool,
     /// What a task may be told.
@@ -107,6 +109,7 @@ impl ServiceView {
             name: descriptor.name.into(),
             label: descriptor.label.into(),
             fields: descriptor.all_fields().map(FieldView::of).collect(),
+            providers: descriptor.providers.iter().map(ProviderView::of).collect(),
             task_fields: descriptor.task_fields.iter().map(|it| FieldView::of(&it.field)).collect(),
             sign_in: descriptor.sign_in.is_some(),
             listing: match descriptor.listing {
@@ -131,6 +134,35 @@ impl ServiceView {
                 max: rule.max,
                 extra: rule.extra.into(),
             }),
+        }
+    }
+}
+
+/// Somebody who offers a service, or a program that does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ProviderView {
+    /// The word for it in settings.
+    pub name: String,
+    /// Its name for a person.
+    pub label: String,
+    /// Its host, with `{region}` where the region stands, or what an address of one's own there
+    /// looks like.
+    pub address: String,
+    /// Whether everybody has an address of their own there.
+    pub own_address: bool,
+    /// Its regions, as far as they are known.
+    pub regions: Vec<String>,
+}
+
+impl ProviderView {
+    fn of(provider: &Provider) -> Self {
+        ProviderView {
+            name: provider.name.into(),
+            label: provider.label.into(),
+            address: provider.address.into(),
+            own_address: provider.own_address,
+            regions: provider.regions.iter().map(ToString::to_string).collect(),
         }
     }
 }

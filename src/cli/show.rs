@@ -4,8 +4,8 @@ use super::{args, units, unprinted};
 use crate::admin::Request;
 use crate::admin::view::{
     Authorization, ConnectionView, Counts, FieldView, HoldLine, ItemLine, LogLine, Overview,
-    PasswordView, Paused, Removed, ServiceName, ServiceView, SettingsView, SignedIn, StatusView,
-    TaskItems, TaskStatus, TaskView, Tested,
+    PasswordView, Paused, ProviderView, Removed, ServiceName, ServiceView, SettingsView, SignedIn,
+    StatusView, TaskItems, TaskStatus, TaskView, Tested,
 };
 use crate::engine::{Report, Trouble};
 use crate::error::{Error, Kind, Result};
@@ -82,6 +82,10 @@ fn services(out: &mut dyn Write, services: Vec<ServiceName>) -> io::Result<()> {
 fn service(out: &mut dyn Write, service: ServiceView) -> io::Result<()> {
     writeln!(out, "{} ({})\n\nSettings:", service.label, service.name)?;
     columns(out, service.fields.into_iter().map(field).collect())?;
+    if !service.providers.is_empty() {
+        writeln!(out, "\nProviders, with their addresses and regions:")?;
+        columns(out, service.providers.into_iter().map(provider).collect())?;
+    }
     if !service.task_fields.is_empty() {
         writeln!(out, "\nSettings of a task:")?;
         columns(out, service.task_fields.into_iter().map(field).collect())?;
@@ -195,6 +199,14 @@ fn field(field: FieldView) -> [String; 4] {
     };
     let about = format!("{}: {}", field.label, field.help);
     [format!("  {option} {}", field.key), kind, needed, about]
+}
+
+fn provider(provider: ProviderView) -> [String; 4] {
+    let address = match provider.own_address {
+        true => format!("your own, like {}", provider.address),
+        false => provider.address,
+    };
+    [format!("  {}", provider.name), provider.label, address, provider.regions.join(" ")]
 }
 
 fn tasks(out: &mut dyn Write, tasks: Vec<TaskView>) -> io::Result<()> {

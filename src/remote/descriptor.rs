@@ -30,6 +30,8 @@ pub struct Descriptor {
     pub label: &'static str,
     /// What a connection has to be told, apart from what signing in takes.
     pub fields: &'static [Field],
+    /// Who offers such a service, where there are several or it is in several regions.
+    pub providers: &'static [Provider],
     /// What a task may be told.
     pub task_fields: &'static [TaskField],
     /// How a person signs in; `None` where the settings are all there is to it.
@@ -56,6 +58,23 @@ pub struct Descriptor {
     pub names: NameRule,
     /// Rule of its bucket names.
     pub bucket: Option<Bucket>,
+}
+
+/// Somebody who offers a service, or a program that does.
+#[derive(Clone, Copy, Debug)]
+pub struct Provider {
+    /// The word for it in settings.
+    pub name: &'static str,
+    /// Its name for a person.
+    pub label: &'static str,
+    /// Its host, with `{region}` where the region stands, or what an address of one's own there
+    /// looks like.
+    pub address: &'static str,
+    /// Whether everybody has an address of their own there.
+    pub own_address: bool,
+    /// Its regions, as far as they are known. Where it has but one, or the first is taken unless
+    /// another is told, it needn't be told.
+    pub regions: &'static [&'static str],
 }
 
 /// How a service tells what is there.

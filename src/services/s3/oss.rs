@@ -1,0 +1,72 @@
+//! Alibaba Cloud OSS: its own names, signatures and conditions.
+
+use super::dialect::{
+    ACCESS_KEY, BUCKET, COMMON, Dialect, Draft, ENDPOINT, GIB, Names, REGION, SECRET_KEY,
+    SMALL_PART_SIZE, SSE_KEY, class, names, sse,
+};
+use super::presets::{OSS, providers};
+use crate::http::sigoss::{Signable, Signer};
+use crate::remote::{Descriptor, Provider};
+
+pub(super) static DIALECT: Dialect = Dialect {
+    descriptor: &DESCRIPTOR,
+    presets: &OSS,
+    names: names!("x-oss-", "key-id"),
+    sign,
+    old_sign: Some(sign_v1),
+    // Without effect in a bucket that has or had versioning.
+    absent: ("x-oss-forbid-overwrite", "true"),
+    taken: 409,
+    if_match: false,
+    max_copy: GIB - 1,
+    // Else a range that isn't in the file is answered with all of it.
+    read: &[("x-oss-range-behavior", "standard")],
+    by_marker: false,
+    encoded_tokens: true,
+    capital_etags: true,
+    source_by_host: false,
+    numbered_buckets: false,
+    namespace: "",
+};
+
+static PROVIDERS: [Provider; OSS.len()] = providers(&OSS);
+
+static DESCRIPTOR: Descriptor = Descriptor {
+    name: "aliyun-oss",
+    label: "Alibaba Cloud OSS",
+    fields: &[
+        REGION,
+        BUCKET,
+        ACCESS_KEY,
+        SECRET_KEY,
+        ENDPOINT,
+        SMALL_PART_SIZE,
+        class(
+            "for what Mooring writes: IA, Archive, ColdArchive or DeepColdArchive; out of an \
+             archive nothing is read before it is restored",
+        ),
+        sse(&["none", "AES256", "KMS", "SM4"]),
+        SSE_KEY,
+    ],
+    providers: &PROVIDERS,
+    max_path: 1023,
+    ..COMMON
+};
+
+fn sign(draft: &Draft<'_>) -> Vec<(&'static str, String)> {
+    signer(draft).sign(&signable(draft), draft.time)
+}
+
+fn sign_v1(draft: &Draft<'_>) -> Vec<(&'static str, String)> {
+    signer(draft).sign_v1(&signable(draft), draft.time)
+}
+
+fn signer<'a>(draft: &Draft<'a>) -> Signer<'a> {
+    let Draft { access_key, secret_key, region, .. } = *draft;
+    Signer { access_key, secret_key, region }
+}
+
+fn signable<'a>(draft: &Draft<'a>) -> Signable<'a> {
+    let Draft { method, resource, query, headers, .. } = *draft;
+    Signable { method, resource, query, headers }
+}
