@@ -18,7 +18,7 @@ use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex, to_hex};
 use crate::remote::conditions::{Conditions, Support, check};
 use crate::remote::{
     Bucket, Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Made, Moves, NameRule,
-    Needed, Place, Remote, Removal, Resume, Service, Settings, Written,
+    Needed, Place, Remote, Removal, Resume, Service, Settings, Suggestion, Written,
 };
 use crate::threads;
 use base64::Engine as _;
@@ -66,6 +66,39 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 /// An ETag that no object has.
 const WRONG_ETAG: &str = "\"00000000000000000000000000000000\"";
 
+/// Where Amazon is that isn't found by the region alone.
+const ADDRESSES: &[Suggestion] = &[
+    suggestion("https://s3.cn-north-1.amazonaws.com.cn", "Amazon China (Beijing)"),
+    suggestion("https://s3.cn-northwest-1.amazonaws.com.cn", "Amazon China (Ningxia)"),
+];
+
+/// Amazon's regions that need no opting in.
+const REGIONS: &[Suggestion] = &[
+    suggestion("us-east-1", "Amazon: US East (N. Virginia)"),
+    suggestion("us-east-2", "Amazon: US East (Ohio)"),
+    suggestion("us-west-1", "Amazon: US West (N. California)"),
+    suggestion("us-west-2", "Amazon: US West (Oregon)"),
+    suggestion("ca-central-1", "Amazon: Canada (Central)"),
+    suggestion("eu-central-1", "Amazon: Europe (Frankfurt)"),
+    suggestion("eu-west-1", "Amazon: Europe (Ireland)"),
+    suggestion("eu-west-2", "Amazon: Europe (London)"),
+    suggestion("eu-west-3", "Amazon: Europe (Paris)"),
+    suggestion("eu-north-1", "Amazon: Europe (Stockholm)"),
+    suggestion("ap-northeast-1", "Amazon: Asia Pacific (Tokyo)"),
+    suggestion("ap-northeast-2", "Amazon: Asia Pacific (Seoul)"),
+    suggestion("ap-northeast-3", "Amazon: Asia Pacific (Osaka)"),
+    suggestion("ap-south-1", "Amazon: Asia Pacific (Mumbai)"),
+    suggestion("ap-southeast-1", "Amazon: Asia Pacific (Singapore)"),
+    suggestion("ap-southeast-2", "Amazon: Asia Pacific (Sydney)"),
+    suggestion("sa-east-1", "Amazon: South America (São Paulo)"),
+    suggestion("cn-north-1", "Amazon: China (Beijing)"),
+    suggestion("cn-northwest-1", "Amazon: China (Ningxia)"),
+];
+
+const fn suggestion(value: &'static str, label: &'static str) -> Suggestion {
+    Suggestion { value, label }
+}
+
 static DESCRIPTOR: Descriptor = Descriptor {
     name: "s3",
     label: "Amazon S3 and compatible",
@@ -76,7 +109,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
                 "endpoint",
                 "Address",
                 "https://host[:port]; left out for Amazon",
-                FieldKind::Url,
+                FieldKind::UrlLike(ADDRESSES),
                 Needed::No,
             )
         },
@@ -84,12 +117,12 @@ static DESCRIPTOR: Descriptor = Descriptor {
             "region",
             "Region",
             "as the service calls it",
-            FieldKind::Text,
+            FieldKind::TextLike(REGIONS),
             Needed::Default("us-east-1"),
         ),
         Field {
             place: true,
-            ..field("bucket", "Bucket", "name of the bucket", FieldKind::Text, Needed::Yes)
+            ..field("bucket", "Bucket", "name of the bucket", FieldKind::Bucket, Needed::Yes)
         },
         field("access-key", "Access key", "ID of the access key", FieldKind::Text, Needed::Yes),
         field(
@@ -161,6 +194,44 @@ impl Service for S3 {
     fn open(&self, settings: &Settings, http: Http, root: &str) -> Result<Arc<dyn Remote>> {
         Ok(Arc::new(Store::open(settings, http, root)?))
     }
+
+    fn buckets(
+        &self,
+        settings: &Settings,
+        http: Http,
+        each: &mut dyn FnMut(&str) -> Result<()>,
+    ) -> Result<()> {
+        DESCRIPTOR.check_but_bucket(settings)?;
+        Store::at(settings, http, "", "")?.list_buckets(each)
+    }
+
+    fn make_bucket(&self, settings: &Settings, http: Http, bucket: &str) -> Result<()> {
+        DESCRIPTOR.check_but_bucket(settings)?;
+        check_bucket(bucket)?;
+        let made = Store::at(settings, http.clone(), bucket, "")?.make();
+        let mut is_own = false;
+        if made.as_ref().is_err_and(|error| error.kind() == Kind::NameTaken) {
+            // rclone says so of one's own, too. Who may not see them is told that it is taken.
+            let _ = Store::at(settings, http, "", "")?.list_buckets(&mut |each| {
+                is_own |= each == bucket;
+                Ok(())
+            });
+        }
+        if is_own { Ok(()) } else { made }
+    }
+}
+
+fn wrong(key: &str, cause: &str) -> Error {
+    Error::new(Kind::Usage, format!("setting {key} of {}", DESCRIPTOR.label), cause)
+        .remedy("see mooring service show s3")
+}
+
+fn check_bucket(name: &str) -> Result<()> {
+    let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
+    if (3..=63).contains(&name.len()) && name.chars().all(known) {
+        return Ok(());
+    }
+    Err(wrong("bucket", "it has 3 to 63 of the characters a-z 0-9 . -"))
 }
 
 /// Where a bucket is found.
@@ -347,17 +418,16 @@ struct Item {
 
 impl Store {
     fn open(settings: &Settings, http: Http, root: &str) -> Result<Store> {
-        let get = |key| settings.get(&DESCRIPTOR, key);
-        let wrong = |key: &str, cause: &str| {
-            Error::new(Kind::Usage, format!("setting {key} of {}", DESCRIPTOR.label), cause)
-                .remedy("see mooring service show s3")
-        };
         DESCRIPTOR.check(settings)?;
-        let bucket = get("bucket");
-        let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
-        if !(3..=63).contains(&bucket.len()) || !bucket.chars().all(known) {
-            return Err(wrong("bucket", "it has 3 to 63 of the characters a-z 0-9 . -"));
-        }
+        let bucket = settings.get(&DESCRIPTOR, "bucket");
+        check_bucket(bucket)?;
+        Store::at(settings, http, bucket, root)
+    }
+
+    /// One whose settings are checked, but for the bucket: where its name is empty, what is asked
+    /// is asked of the account.
+    fn at(settings: &Settings, http: Http, bucket: &str, root: &str) -> Result<Store> {
+        let get = |key| settings.get(&DESCRIPTOR, key);
         let region = get("region");
         if !is_region(region) {
             return Err(wrong("region", "it has the characters a-z 0-9 -"));
@@ -437,9 +507,9 @@ impl Store {
         let region = self.region.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut host = self.address.authority.clone().unwrap_or_else(|| amazon_host(&region));
         let mut path = self.address.base.clone();
-        if self.address.virtual_host {
+        if self.address.virtual_host && !self.bucket.is_empty() {
             host = format!("{}.{host}", self.bucket);
-        } else {
+        } else if !self.bucket.is_empty() {
             path = format!("{path}/{}", self.bucket);
         }
         if !ask.key.is_empty() || path.is_empty() {
@@ -594,6 +664,47 @@ impl Store {
         }
         if !found.starts_with(root) {
             return Err(not_s3(what, format!("the reply is <{found}>, not <{root}>")).into());
+        }
+        Ok(())
+    }
+
+    // ---- buckets
+
+    fn list_buckets(&self, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+        let what = "listing buckets";
+        let reply = self.send(what, &Ask::new("GET", ""))?;
+        self.document(what, reply, "ListAllMyBuckets", &mut |path, text| match path {
+            "Buckets/Bucket/Name" => each(&text),
+            _ => Ok(()),
+        })?;
+        Ok(())
+    }
+
+    /// Makes the bucket, in the region of the settings.
+    fn make(&self) -> Result<()> {
+        let what = format!("making the bucket {}", self.bucket);
+        let region = self.region.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let place = format!(
+            "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
+             <LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
+        );
+        let mut ask = Ask::new("PUT", "");
+        // Elsewhere the address says where; and Amazon's first region has to be left out.
+        if self.address.authority.is_none() && region != "us-east-1" {
+            ask = ask.bytes(place.as_bytes());
+        }
+        match self.send(&what, &ask) {
+            Ok(reply) => reply.drain(),
+            Err(fault) => match &*fault.code {
+                "BucketAlreadyOwnedByYou" => {}
+                "BucketAlreadyExists" => {
+                    let cause = "somebody else has a bucket of this name";
+                    return Err(
+                        Error::new(Kind::NameTaken, what, cause).remedy("choose another name")
+                    );
+                }
+                _ => return Err(fault.error),
+            },
         }
         Ok(())
     }

@@ -10,6 +10,12 @@ connection: string,
  */
 needed: boolean, } & Partial<SignInPage>;
 
+export type BucketMade = { 
+/**
+ * Its name.
+ */
+bucket: string, };
+
 export type BucketView = { 
 /**
  * Fewest characters.
@@ -23,6 +29,16 @@ max: number,
  * Characters allowed besides lower-case letters and digits.
  */
 extra: string, };
+
+export type BucketsView = { 
+/**
+ * Their names, sorted.
+ */
+buckets: Array<string>, 
+/**
+ * Whether there are more than are told.
+ */
+more: boolean, };
 
 export type ConflictPolicy = "local" | "remote" | "newer" | "both";
 
@@ -122,13 +138,17 @@ label: string,
  */
 help: string, 
 /**
- * text, secret, url, number or choice.
+ * text, secret, url, number, choice or bucket.
  */
 kind: string, 
 /**
  * The words to choose from; none for other kinds.
  */
 choices: Array<string>, 
+/**
+ * Values that most people take; any other may be.
+ */
+suggestions?: Array<SuggestionView>, 
 /**
  * The smallest and the largest number; absent for other kinds.
  */
@@ -625,7 +645,35 @@ service: string,
 /**
  * Its settings; what isn't entered is as it was.
  */
-entered: Entered, } | { "request": "connection_authorize", 
+entered: Entered, } | { "request": "buckets", 
+/**
+ * The connection that it changes; none where it is a new one.
+ */
+name?: string | null, 
+/**
+ * Name of its service.
+ */
+service: string, 
+/**
+ * Its settings; what isn't entered is as it was, and the bucket may be missing.
+ */
+entered: Entered, } | { "request": "bucket_make", 
+/**
+ * The connection that it changes; none where it is a new one.
+ */
+name?: string | null, 
+/**
+ * Name of its service.
+ */
+service: string, 
+/**
+ * Its settings; what isn't entered is as it was, and the bucket may be missing.
+ */
+entered: Entered, 
+/**
+ * Name of the bucket.
+ */
+bucket: string, } | { "request": "connection_authorize", 
 /**
  * Its name.
  */
@@ -912,6 +960,16 @@ connection: string,
 signed_in: boolean, };
 
 export type Status = { daemon: boolean, paused: boolean, connections: Array<ConnectionStatus>, tasks: Array<LiveTask>, };
+
+export type SuggestionView = { 
+/**
+ * The value.
+ */
+value: string, 
+/**
+ * What it stands for, as the service calls it.
+ */
+label: string, };
 
 export type TaskChange = { 
 /**
