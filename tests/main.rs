@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bridge;
+mod buckets;
 mod command_line;
 mod common;
 mod conflicts;

@@ -17,7 +17,7 @@ mod sign_in;
 pub use api::{Api, Refusal};
 pub use descriptor::{
     Bucket, Descriptor, Field, FieldKind, Listing, Moves, NameRule, Needed, Provider, Service,
-    TaskField,
+    Suggestion, TaskField,
 };
 pub use feed::{Change, Feed, Page, Spot};
 pub use grant::{Grant, Keeper, Kept, Refresher};

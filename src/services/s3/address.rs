@@ -2,7 +2,8 @@
 
 use super::dialect::Dialect;
 use super::presets::Preset;
-use crate::error::{Error, Kind, Result};
+use super::wrong;
+use crate::error::Result;
 use crate::remote::Settings;
 use std::net::IpAddr;
 
@@ -44,12 +45,8 @@ pub(super) struct Found {
 impl Found {
     /// # Errors
     /// `Usage`, naming the setting.
-    pub fn by(dialect: &Dialect, settings: &Settings) -> Result<Found> {
-        let wrong = |key: &str, cause: String| {
-            let what = format!("setting {key} of {}", dialect.descriptor.label);
-            let remedy = format!("see mooring service show {}", dialect.descriptor.name);
-            Error::new(Kind::Usage, what, cause).remedy(remedy)
-        };
+    pub fn by(dialect: &Dialect, settings: &Settings, bucket: &str) -> Result<Found> {
+        let wrong = |key: &str, cause: String| wrong(dialect, key, cause);
         let presets = dialect.presets;
         let named = settings.given("provider");
         let named = presets.iter().find(|it| Some(it.provider.name) == named);
@@ -110,7 +107,6 @@ impl Found {
             "path" => false,
             // A certificate for *.host doesn't cover a bucket with dots.
             _ => {
-                let bucket = settings.given("bucket").unwrap_or_default();
                 let numbers = own.as_deref().is_some_and(is_numbers);
                 preset.virtual_host && !bucket.contains('.') && !numbers
             }
@@ -136,19 +132,25 @@ impl Address {
         }
     }
 
-    /// Where a key of a bucket is; an empty key stands for the bucket.
+    /// Where a key of a bucket is; an empty key stands for the bucket, an empty bucket for the
+    /// account.
     pub fn spot(&self, region: &str, bucket: &str, key: &str) -> Spot {
         let mut host = self.host(region);
         let mut path = self.base.clone();
-        if self.virtual_host {
+        if self.virtual_host && !bucket.is_empty() {
             host = format!("{bucket}.{host}");
-        } else {
+        } else if !bucket.is_empty() {
             path = format!("{path}/{bucket}");
         }
         if !key.is_empty() || path.is_empty() {
             path = format!("{path}/{key}");
         }
         Spot { scheme: if self.tls { "https" } else { "http" }, host, path }
+    }
+
+    /// Whether it is a provider's own for the region.
+    pub fn follows_region(&self) -> bool {
+        matches!(self.host, Host::Of(_))
     }
 
     /// The region that a reply means by the host where it says the bucket is, if that can be
@@ -180,10 +182,10 @@ fn region_in(pattern: &str, host: &str) -> Option<String> {
     let rest = host.strip_suffix(after)?;
     let at = if before.is_empty() {
         rest.rfind('.').map_or(0, |dot| dot + 1)
-    } else if rest.starts_with(before) {
-        before.len()
+    } else if let Some(dot) = rest.rfind(&format!(".{before}")) {
+        dot + 1 + before.len()
     } else {
-        rest.rfind(&format!(".{before}"))? + 1 + before.len()
+        rest.starts_with(before).then_some(before.len())?
     };
     Some(&rest[at..]).filter(|region| is_region(region)).map(str::to_owned)
 }

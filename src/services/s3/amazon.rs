@@ -2,11 +2,11 @@
 
 use super::dialect::{
     ACCESS_KEY, BUCKET, COMMON, Dialect, Draft, ENDPOINT, GIB, Names, PART_SIZE, REGION,
-    SECRET_KEY, SSE_KEY, class, field, names, sse,
+    SECRET_KEY, SSE_KEY, class, field, names, sse, suggestion,
 };
 use super::presets::{AMAZON, AMAZON_WORDS, providers};
 use crate::http::sigv4::{Signable, Signer, encode_path, encode_query};
-use crate::remote::{Bucket, Descriptor, Field, FieldKind, NameRule, Needed, Provider};
+use crate::remote::{Bucket, Descriptor, Field, FieldKind, NameRule, Needed, Provider, Suggestion};
 
 pub(super) static DIALECT: Dialect =
     Dialect { descriptor: &DESCRIPTOR, presets: &AMAZON, ..AS_AMAZON };
@@ -31,6 +31,35 @@ pub(super) const AS_AMAZON: Dialect = Dialect {
     namespace: " xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"",
 };
 
+/// Where Amazon is that isn't found by the region alone.
+const ADDRESSES: &[Suggestion] = &[
+    suggestion("https://s3.cn-north-1.amazonaws.com.cn", "Amazon China (Beijing)"),
+    suggestion("https://s3.cn-northwest-1.amazonaws.com.cn", "Amazon China (Ningxia)"),
+];
+
+/// Amazon's regions that need no opting in.
+const REGIONS: &[Suggestion] = &[
+    suggestion("us-east-1", "Amazon: US East (N. Virginia)"),
+    suggestion("us-east-2", "Amazon: US East (Ohio)"),
+    suggestion("us-west-1", "Amazon: US West (N. California)"),
+    suggestion("us-west-2", "Amazon: US West (Oregon)"),
+    suggestion("ca-central-1", "Amazon: Canada (Central)"),
+    suggestion("eu-central-1", "Amazon: Europe (Frankfurt)"),
+    suggestion("eu-west-1", "Amazon: Europe (Ireland)"),
+    suggestion("eu-west-2", "Amazon: Europe (London)"),
+    suggestion("eu-west-3", "Amazon: Europe (Paris)"),
+    suggestion("eu-north-1", "Amazon: Europe (Stockholm)"),
+    suggestion("ap-northeast-1", "Amazon: Asia Pacific (Tokyo)"),
+    suggestion("ap-northeast-2", "Amazon: Asia Pacific (Seoul)"),
+    suggestion("ap-northeast-3", "Amazon: Asia Pacific (Osaka)"),
+    suggestion("ap-south-1", "Amazon: Asia Pacific (Mumbai)"),
+    suggestion("ap-southeast-1", "Amazon: Asia Pacific (Singapore)"),
+    suggestion("ap-southeast-2", "Amazon: Asia Pacific (Sydney)"),
+    suggestion("sa-east-1", "Amazon: South America (São Paulo)"),
+    suggestion("cn-north-1", "Amazon: China (Beijing)"),
+    suggestion("cn-northwest-1", "Amazon: China (Ningxia)"),
+];
+
 static PROVIDERS: [Provider; AMAZON.len()] = providers(&AMAZON);
 
 static DESCRIPTOR: Descriptor = Descriptor {
@@ -47,8 +76,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
                 Needed::No,
             )
         },
-        ENDPOINT,
-        REGION,
+        Field { kind: FieldKind::UrlLike(ADDRESSES), ..ENDPOINT },
+        Field { kind: FieldKind::TextLike(REGIONS), ..REGION },
         BUCKET,
         ACCESS_KEY,
         SECRET_KEY,

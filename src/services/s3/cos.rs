@@ -1,12 +1,12 @@
 //! Tencent Cloud COS: its own names, signature and conditions, and the first version of listings.
 
 use super::dialect::{
-    ACCESS_KEY, BUCKET, COMMON, Dialect, Draft, ENDPOINT, GIB, Names, REGION, SECRET_KEY,
-    SMALL_PART_SIZE, SSE_KEY, class, names, sse,
+    ACCESS_KEY, BUCKET, COMMON, Dialect, Draft, ENDPOINT, GIB, Names, SECRET_KEY, SMALL_PART_SIZE,
+    SSE_KEY, class, names, region, sse, suggestion,
 };
-use super::presets::{COS, providers};
+use super::presets::COS;
 use crate::http::sigcos::{Signable, Signer};
-use crate::remote::{Bucket, Descriptor, Field, NameRule, Provider};
+use crate::remote::{Bucket, Descriptor, Field, NameRule, Suggestion};
 
 pub(super) static DIALECT: Dialect = Dialect {
     descriptor: &DESCRIPTOR,
@@ -28,13 +28,31 @@ pub(super) static DIALECT: Dialect = Dialect {
     namespace: "",
 };
 
-static PROVIDERS: [Provider; COS.len()] = providers(&COS);
+const REGIONS: &[Suggestion] = &[
+    suggestion("ap-beijing", "Beijing"),
+    suggestion("ap-nanjing", "Nanjing"),
+    suggestion("ap-shanghai", "Shanghai"),
+    suggestion("ap-guangzhou", "Guangzhou"),
+    suggestion("ap-chengdu", "Chengdu"),
+    suggestion("ap-chongqing", "Chongqing"),
+    suggestion("ap-hongkong", "Hong Kong"),
+    suggestion("ap-singapore", "Singapore"),
+    suggestion("ap-jakarta", "Jakarta"),
+    suggestion("ap-mumbai", "Mumbai"),
+    suggestion("ap-seoul", "Seoul"),
+    suggestion("ap-bangkok", "Bangkok"),
+    suggestion("ap-tokyo", "Tokyo"),
+    suggestion("na-siliconvalley", "Silicon Valley"),
+    suggestion("na-ashburn", "Virginia"),
+    suggestion("sa-saopaulo", "São Paulo"),
+    suggestion("eu-frankfurt", "Frankfurt"),
+];
 
 static DESCRIPTOR: Descriptor = Descriptor {
     name: "tencent-cos",
     label: "Tencent Cloud COS",
     fields: &[
-        REGION,
+        region(REGIONS),
         Field {
             help: "name of the bucket with the number of the account, such as photos-1250000000",
             ..BUCKET
@@ -51,7 +69,6 @@ static DESCRIPTOR: Descriptor = Descriptor {
         sse(&["none", "AES256", "cos/kms"]),
         SSE_KEY,
     ],
-    providers: &PROVIDERS,
     max_path: 797,
     names: NameRule { characters: "?~", names: &[".", ".."], ..NameRule::NONE },
     bucket: Some(Bucket { min: 3, max: 60, extra: "-" }),

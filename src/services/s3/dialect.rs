@@ -2,7 +2,9 @@
 
 use super::presets::Preset;
 use crate::hash::HashKind;
-use crate::remote::{Bucket, Descriptor, Field, FieldKind, Listing, Moves, NameRule, Needed};
+use crate::remote::{
+    Bucket, Descriptor, Field, FieldKind, Listing, Moves, NameRule, Needed, Suggestion,
+};
 use std::time::SystemTime;
 
 /// Largest part, largest copy in one request, and most parts of an upload, in all of them.
@@ -139,9 +141,13 @@ pub(super) const REGION: Field = Field {
     place: true,
     ..field("region", "Region", "as the provider calls it", FieldKind::Text, Needed::No)
 };
+/// The region where the address follows from it alone.
+pub(super) const fn region(suggestions: &'static [Suggestion]) -> Field {
+    Field { kind: FieldKind::TextLike(suggestions), needed: Needed::Yes, ..REGION }
+}
 pub(super) const BUCKET: Field = Field {
     place: true,
-    ..field("bucket", "Bucket", "name of the bucket", FieldKind::Text, Needed::Yes)
+    ..field("bucket", "Bucket", "name of the bucket", FieldKind::Bucket, Needed::Yes)
 };
 pub(super) const ACCESS_KEY: Field =
     field("access-key", "Access key", "ID of the access key", FieldKind::Text, Needed::Yes);
@@ -182,6 +188,10 @@ pub(super) const SSE_KEY: Field = field(
 /// Which storage class to write to.
 pub(super) const fn class(help: &'static str) -> Field {
     field("storage-class", "Storage class", help, FieldKind::Text, Needed::No)
+}
+
+pub(super) const fn suggestion(value: &'static str, label: &'static str) -> Suggestion {
+    Suggestion { value, label }
 }
 
 pub(super) const fn field(

@@ -2,10 +2,11 @@
 
 use super::amazon::AS_AMAZON;
 use super::dialect::{
-    ACCESS_KEY, BUCKET, COMMON, Dialect, ENDPOINT, Names, PART_SIZE, REGION, SECRET_KEY, class,
+    ACCESS_KEY, BUCKET, COMMON, Dialect, ENDPOINT, Names, PART_SIZE, SECRET_KEY, class, region,
+    suggestion,
 };
-use super::presets::{JD, providers};
-use crate::remote::{Descriptor, NameRule, Provider};
+use super::presets::JD;
+use crate::remote::{Descriptor, NameRule, Suggestion};
 
 pub(super) static DIALECT: Dialect = Dialect {
     descriptor: &DESCRIPTOR,
@@ -14,13 +15,18 @@ pub(super) static DIALECT: Dialect = Dialect {
     ..AS_AMAZON
 };
 
-static PROVIDERS: [Provider; JD.len()] = providers(&JD);
+const REGIONS: &[Suggestion] = &[
+    suggestion("cn-north-1", "Beijing"),
+    suggestion("cn-east-1", "Suqian"),
+    suggestion("cn-east-2", "Shanghai"),
+    suggestion("cn-south-1", "Guangzhou"),
+];
 
 static DESCRIPTOR: Descriptor = Descriptor {
     name: "jd-oss",
     label: "JD Cloud OSS",
     fields: &[
-        REGION,
+        region(REGIONS),
         BUCKET,
         ACCESS_KEY,
         SECRET_KEY,
@@ -28,7 +34,6 @@ static DESCRIPTOR: Descriptor = Descriptor {
         PART_SIZE,
         class("for what Mooring writes: STANDARD or REDUCED_REDUNDANCY"),
     ],
-    providers: &PROVIDERS,
     max_size: Some(19_000_000_000_000),
     max_path: 1021,
     names: NameRule { characters: "#%+", names: &[".", ".."], ..NameRule::NONE },

@@ -14,6 +14,7 @@
 
 mod address;
 mod amazon;
+mod buckets;
 mod change;
 mod cos;
 mod dialect;
@@ -39,8 +40,8 @@ use crate::http::{self, Http, Reply, content_range, read_error};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex};
 use crate::remote::conditions::{Conditions, check};
 use crate::remote::{
-    Descriptor, Download, Entry, Expect, Made, Place, Remote, Removal, Resume, Service, Settings,
-    Written,
+    Bucket, Descriptor, Download, Entry, Expect, Made, Place, Remote, Removal, Resume, Service,
+    Settings, Written,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -77,6 +78,54 @@ impl Service for Family {
     fn open(&self, settings: &Settings, http: Http, root: &str) -> Result<Arc<dyn Remote>> {
         Ok(Arc::new(Store::open(self.0, settings, http, root)?))
     }
+
+    fn buckets(
+        &self,
+        settings: &Settings,
+        http: Http,
+        each: &mut dyn FnMut(&str) -> Result<()>,
+    ) -> Result<()> {
+        self.0.descriptor.check_but_bucket(settings)?;
+        Store::at(self.0, settings, http, "", "")?.list_buckets(each)
+    }
+
+    fn make_bucket(&self, settings: &Settings, http: Http, bucket: &str) -> Result<()> {
+        self.0.descriptor.check_but_bucket(settings)?;
+        check_bucket(self.0, bucket)?;
+        let made = Store::at(self.0, settings, http.clone(), bucket, "")?.make();
+        let mut is_own = false;
+        if made.as_ref().is_err_and(|error| error.kind() == Kind::NameTaken) {
+            // rclone says so of one's own, too. Who may not see them is told that it is taken.
+            let _ = Store::at(self.0, settings, http, "", "")?.list_buckets(&mut |each| {
+                is_own |= each == bucket;
+                Ok(())
+            });
+        }
+        if is_own { Ok(()) } else { made }
+    }
+}
+
+fn wrong(dialect: &Dialect, key: &str, cause: impl std::fmt::Display) -> Error {
+    let descriptor = dialect.descriptor;
+    Error::new(Kind::Usage, format!("setting {key} of {}", descriptor.label), cause)
+        .remedy(format!("see mooring service show {}", descriptor.name))
+}
+
+fn check_bucket(dialect: &Dialect, name: &str) -> Result<()> {
+    if let Some(Bucket { min, max, extra }) = dialect.descriptor.bucket {
+        let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || extra.contains(c);
+        if !(min..=max).contains(&name.len()) || !name.chars().all(known) {
+            let cause = format!("it has {min} to {max} of the characters a-z 0-9 {extra}");
+            return Err(wrong(dialect, "bucket", cause));
+        }
+    }
+    let number = name.rsplit_once('-').map_or("", |(_, number)| number);
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    if dialect.numbered_buckets && !is_number {
+        let cause = "it ends with a hyphen and the number of the account (APPID)";
+        return Err(wrong(dialect, "bucket", cause));
+    }
+    Ok(())
 }
 
 /// A folder of a bucket, opened.
@@ -84,6 +133,9 @@ struct Store {
     dialect: &'static Dialect,
     http: Http,
     address: Address,
+    /// Whether a new bucket is told its region.
+    is_amazon: bool,
+    /// Empty where the account is meant.
     bucket: String,
     access_key: String,
     secret_key: String,
@@ -119,36 +171,31 @@ impl Store {
         http: Http,
         root: &str,
     ) -> Result<Store> {
+        dialect.descriptor.check(settings)?;
+        let bucket = settings.get(dialect.descriptor, "bucket");
+        check_bucket(dialect, bucket)?;
+        Store::at(dialect, settings, http, bucket, root)
+    }
+
+    /// One whose settings are checked, but for the bucket: where its name is empty, what is asked
+    /// is asked of the account.
+    fn at(
+        dialect: &'static Dialect,
+        settings: &Settings,
+        http: Http,
+        bucket: &str,
+        root: &str,
+    ) -> Result<Store> {
         let descriptor = dialect.descriptor;
         let get = |key| settings.get(descriptor, key);
-        let wrong = |key: &str, cause: String| {
-            Error::new(Kind::Usage, format!("setting {key} of {}", descriptor.label), cause)
-                .remedy(format!("see mooring service show {}", descriptor.name))
-        };
-        descriptor.check(settings)?;
-        let bucket = get("bucket");
-        if let Some(rule) = &descriptor.bucket {
-            let known =
-                |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || rule.extra.contains(c);
-            let (min, max) = (rule.min, rule.max);
-            if !(min..=max).contains(&bucket.len()) || !bucket.chars().all(known) {
-                let all = format!("it has {min} to {max} of the characters a-z 0-9 {}", rule.extra);
-                return Err(wrong("bucket", all));
-            }
-        }
-        let number = bucket.rsplit_once('-').map_or("", |(_, number)| number);
-        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        if dialect.numbered_buckets && !is_number {
-            let cause = "it ends with a hyphen and the number of the account (APPID)";
-            return Err(wrong("bucket", cause.into()));
-        }
-        let Found { address, preset, region } = Found::by(dialect, settings)?;
+        let Found { address, preset, region } = Found::by(dialect, settings, bucket)?;
         let part_size = u64::from(settings.number(descriptor, "part-size")) * MIB;
 
         let mut encrypted_as = Vec::new();
         match (settings.given("sse").filter(|how| *how != "none"), settings.given("sse-key")) {
             (None | Some("AES256" | "SM4"), Some(_)) => {
-                return Err(wrong("sse-key", "only encryption with KMS (sse) has a key".into()));
+                let cause = "only encryption with KMS (sse) has a key";
+                return Err(wrong(dialect, "sse-key", cause));
             }
             (how, key) => {
                 encrypted_as.extend(how.map(|how| (dialect.names.sse, how.to_owned())));
@@ -159,7 +206,7 @@ impl Store {
         if let Some(class) = settings.given("storage-class") {
             let known = |c: char| c.is_ascii_alphanumeric() || c == '_';
             if !class.chars().all(known) {
-                return Err(wrong("storage-class", "it has letters, digits and _".into()));
+                return Err(wrong(dialect, "storage-class", "it has letters, digits and _"));
             }
             kept_as.push((dialect.names.class, class.to_owned()));
         }
@@ -175,6 +222,7 @@ impl Store {
             dialect,
             http,
             address,
+            is_amazon: preset.tells_region,
             bucket: bucket.into(),
             access_key: get("access-key").into(),
             secret_key: get("secret-key").into(),
@@ -699,7 +747,7 @@ mod tests {
                 &[wasabi, ("region", "eu-west-2")][..],
                 "https://s3.eu-west-2.wasabisys.com/bucket",
             ),
-            (&S3, &[wasabi, ("endpoint", "http://nas:1")], "http://nas:1/bucket"),
+            (&S3, &[wasabi, ("endpoint", "http://nas:1"), ("region", "x")], "http://nas:1/bucket"),
             (&S3, &[("provider", "hicloud")], "https://s3.hicloud.net.tw/bucket"),
             (
                 &S3,

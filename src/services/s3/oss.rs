@@ -1,12 +1,12 @@
 //! Alibaba Cloud OSS: its own names, signatures and conditions.
 
 use super::dialect::{
-    ACCESS_KEY, BUCKET, COMMON, Dialect, Draft, ENDPOINT, GIB, Names, REGION, SECRET_KEY,
-    SMALL_PART_SIZE, SSE_KEY, class, names, sse,
+    ACCESS_KEY, BUCKET, COMMON, Dialect, Draft, ENDPOINT, GIB, Names, SECRET_KEY, SMALL_PART_SIZE,
+    SSE_KEY, class, names, region, sse, suggestion,
 };
-use super::presets::{OSS, providers};
+use super::presets::OSS;
 use crate::http::sigoss::{Signable, Signer};
-use crate::remote::{Descriptor, Provider};
+use crate::remote::{Descriptor, Suggestion};
 
 pub(super) static DIALECT: Dialect = Dialect {
     descriptor: &DESCRIPTOR,
@@ -29,13 +29,41 @@ pub(super) static DIALECT: Dialect = Dialect {
     namespace: "",
 };
 
-static PROVIDERS: [Provider; OSS.len()] = providers(&OSS);
+const REGIONS: &[Suggestion] = &[
+    suggestion("cn-hangzhou", "Hangzhou"),
+    suggestion("cn-shanghai", "Shanghai"),
+    suggestion("cn-nanjing", "Nanjing"),
+    suggestion("cn-fuzhou", "Fuzhou"),
+    suggestion("cn-qingdao", "Qingdao"),
+    suggestion("cn-beijing", "Beijing"),
+    suggestion("cn-zhangjiakou", "Zhangjiakou"),
+    suggestion("cn-huhehaote", "Hohhot"),
+    suggestion("cn-wulanchabu", "Ulanqab"),
+    suggestion("cn-shenzhen", "Shenzhen"),
+    suggestion("cn-heyuan", "Heyuan"),
+    suggestion("cn-guangzhou", "Guangzhou"),
+    suggestion("cn-chengdu", "Chengdu"),
+    suggestion("cn-hongkong", "Hong Kong"),
+    suggestion("ap-northeast-1", "Tokyo"),
+    suggestion("ap-northeast-2", "Seoul"),
+    suggestion("ap-southeast-1", "Singapore"),
+    suggestion("ap-southeast-3", "Kuala Lumpur"),
+    suggestion("ap-southeast-5", "Jakarta"),
+    suggestion("ap-southeast-6", "Manila"),
+    suggestion("ap-southeast-7", "Bangkok"),
+    suggestion("eu-central-1", "Frankfurt"),
+    suggestion("eu-west-1", "London"),
+    suggestion("us-west-1", "Silicon Valley"),
+    suggestion("us-east-1", "Virginia"),
+    suggestion("me-east-1", "Dubai"),
+    suggestion("me-central-1", "Riyadh"),
+];
 
 static DESCRIPTOR: Descriptor = Descriptor {
     name: "aliyun-oss",
     label: "Alibaba Cloud OSS",
     fields: &[
-        REGION,
+        region(REGIONS),
         BUCKET,
         ACCESS_KEY,
         SECRET_KEY,
@@ -48,7 +76,6 @@ static DESCRIPTOR: Descriptor = Descriptor {
         sse(&["none", "AES256", "KMS", "SM4"]),
         SSE_KEY,
     ],
-    providers: &PROVIDERS,
     max_path: 1023,
     ..COMMON
 };

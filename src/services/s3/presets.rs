@@ -58,26 +58,14 @@ pub(super) const AMAZON: [Preset; 22] = [
     own("other", "Another server", "https://nas.example.com:9000", &["us-east-1"]),
 ];
 
-#[rustfmt::skip]
-pub(super) const OSS: [Preset; 1] = [
-    at("aliyun", "Alibaba Cloud", "oss-{region}.aliyuncs.com", &[
-        "cn-beijing", "cn-chengdu", "cn-fuzhou", "cn-guangzhou", "cn-hangzhou", "cn-heyuan", "cn-hongkong", "cn-huhehaote", "cn-nanjing",
-        "cn-qingdao", "cn-shanghai", "cn-shenzhen", "cn-wulanchabu", "cn-zhangjiakou", "ap-northeast-1", "ap-northeast-2", "ap-southeast-1",
-        "ap-southeast-3", "ap-southeast-5", "ap-southeast-6", "ap-southeast-7", "eu-central-1", "eu-west-1", "me-central-1", "me-east-1",
-        "us-east-1", "us-west-1"]).virtual_host(),
-];
+pub(super) const OSS: [Preset; 1] =
+    [at("aliyun", "Alibaba Cloud", "oss-{region}.aliyuncs.com", &[]).virtual_host()];
 
-#[rustfmt::skip]
-pub(super) const COS: [Preset; 1] = [
-    at("tencent", "Tencent Cloud", "cos.{region}.myqcloud.com", &[
-        "ap-bangkok", "ap-beijing", "ap-chengdu", "ap-chongqing", "ap-guangzhou", "ap-hongkong", "ap-jakarta", "ap-mumbai", "ap-nanjing",
-        "ap-seoul", "ap-shanghai", "ap-singapore", "ap-tokyo", "eu-frankfurt", "na-ashburn", "na-siliconvalley", "sa-saopaulo"]).virtual_host(),
-];
+pub(super) const COS: [Preset; 1] =
+    [at("tencent", "Tencent Cloud", "cos.{region}.myqcloud.com", &[]).virtual_host()];
 
-#[rustfmt::skip]
-pub(super) const JD: [Preset; 1] = [
-    at("jd", "JD Cloud", "s3.{region}.jdcloud-oss.com", &["cn-east-1", "cn-east-2", "cn-north-1", "cn-south-1"]),
-];
+pub(super) const JD: [Preset; 1] =
+    [at("jd", "JD Cloud", "s3.{region}.jdcloud-oss.com", &[]).no_conditions()];
 
 /// The words for Amazon's and those like it.
 pub(super) const AMAZON_WORDS: [&str; AMAZON.len()] = {

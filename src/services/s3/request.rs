@@ -129,7 +129,10 @@ impl Store {
             method: ask.method,
             host: &spot.host,
             path: &spot.path,
-            resource: &format!("/{}/{}", self.bucket, ask.key),
+            resource: &match self.bucket.as_str() {
+                "" => "/".to_owned(),
+                bucket => format!("/{bucket}/{}", ask.key),
+            },
             query: ask.query,
             headers: &ask.headers,
             sha256: &ask.sha256,

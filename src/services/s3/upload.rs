@@ -583,6 +583,8 @@ mod tests {
     use super::*;
     use crate::http::sigv4::sha256_hex;
 
+    struct Zeros(u64);
+
     impl Content for Zeros {
         fn size(&self) -> u64 {
             self.0
