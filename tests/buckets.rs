@@ -1,6 +1,6 @@
 //! The buckets of a service, told and made before there is a connection.
 
-use crate::common::peers::{S3Peer, s3_peers};
+use crate::common::peers::{S3Peer, s3_fronts, s3_peers};
 use mooring::error::{Error, Kind, Result};
 use mooring::http::{Cancel, Http, HttpOptions};
 use mooring::remote::{Service, Settings};
@@ -19,7 +19,13 @@ fn s3() -> &'static dyn Service {
 fn settings(endpoint: &str, peer: Option<&S3Peer>) -> Settings {
     let [access, secret] =
         peer.map_or(["key", "secret"], |peer| [&*peer.access_key, &*peer.secret_key]);
-    let all = [("endpoint", endpoint), ("access-key", access), ("secret-key", secret)];
+    let region = peer.map_or("us-east-1", |peer| &peer.region);
+    let all = [
+        ("endpoint", endpoint),
+        ("region", region),
+        ("access-key", access),
+        ("secret-key", secret),
+    ];
     all.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
@@ -27,9 +33,9 @@ fn http() -> Http {
     Http::new(&HttpOptions::default(), Cancel::default()).unwrap()
 }
 
-fn told(settings: &Settings) -> Result<Vec<String>> {
+fn told(service: &dyn Service, settings: &Settings) -> Result<Vec<String>> {
     let mut buckets = Vec::new();
-    s3().buckets(settings, http(), &mut |bucket| {
+    service.buckets(settings, http(), &mut |bucket| {
         buckets.push(bucket.to_owned());
         Ok(())
     })?;
@@ -38,16 +44,17 @@ fn told(settings: &Settings) -> Result<Vec<String>> {
 
 #[test]
 fn buckets_are_told_and_made() {
-    for peer in s3_peers() {
+    for peer in s3_peers().into_iter().chain(s3_fronts()) {
+        let service = services::find(peer.service).unwrap();
         let bucket = peer.new_bucket();
         let settings = settings(&peer.endpoint, Some(peer));
-        assert!(told(&settings).unwrap().contains(&bucket), "{}", peer.name);
-        let made = format!("{bucket}-made");
-        s3().make_bucket(&settings, http(), &made).unwrap();
-        assert!(told(&settings).unwrap().contains(&made), "{}", peer.name);
+        assert!(told(service, &settings).unwrap().contains(&bucket), "{}", peer.name);
+        let made = format!("made-{bucket}");
+        service.make_bucket(&settings, http(), &made).unwrap();
+        assert!(told(service, &settings).unwrap().contains(&made), "{}", peer.name);
         assert!(peer.rclone(&["lsf", &format!("peer:{made}")]).status.success(), "{}", peer.name);
-        s3().make_bucket(&settings, http(), &made).unwrap();
-        let wrong = s3().make_bucket(&settings, http(), "No").unwrap_err();
+        service.make_bucket(&settings, http(), &made).unwrap();
+        let wrong = service.make_bucket(&settings, http(), "No").unwrap_err();
         assert_eq!(wrong.kind(), Kind::Usage, "{}", peer.name);
     }
 }

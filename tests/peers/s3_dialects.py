@@ -330,7 +330,7 @@ class Jd(Dialect):
         super().check(request)
         if "x-amz-security-token" in request.headers or "aws-chunked" in request.headers.get("content-encoding", ""):
             raise Refusal(400, "InvalidArgument", "not compatible")
-        listing = request.method == "GET" and not request.key
+        listing = request.method == "GET" and request.bucket and not request.key
         if any(request.asks(name) for name in ("versioning", "versions", "tagging")) or listing and not (
             request.asks("uploads") or ("list-type", "2") in request.query
         ):

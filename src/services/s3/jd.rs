@@ -12,6 +12,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     descriptor: &DESCRIPTOR,
     presets: &JD,
     names: Names { source_match: None, ..AS_AMAZON.names },
+    if_match: false,
     ..AS_AMAZON
 };
 

@@ -428,6 +428,8 @@ impl Remote for Store {
             let skipped = format!("{prefix}{last}/{}", char::MAX);
             if ends_in_folder && !last.is_empty() && skipped != after {
                 (after, token) = (skipped, String::new());
+            } else if page.token == token {
+                return Err(not_s3(what, "the listing doesn't end"));
             } else {
                 token = page.token;
             }
