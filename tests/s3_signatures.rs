@@ -120,7 +120,8 @@ impl Odd {
             headers,
             region: word(dice, 12),
             access_key: word(dice, 20),
-            secret_key: text(dice, 40),
+            // Without one the clients don't sign.
+            secret_key: text(dice, 40) + "k",
             time: 100_000 + dice.roll(4_000_000_000),
         }
     }

@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::time::Duration;
 
+/// Most words to choose from that are told beside a setting.
+const MOST_CHOICES: usize = 8;
+
 /// Prints an answer.
 pub type Printer = fn(&mut dyn Write, Value) -> Result<()>;
 
@@ -198,7 +201,9 @@ fn removed(out: &mut dyn Write, removed: Removed) -> io::Result<()> {
 
 fn field(field: FieldView) -> [String; 4] {
     let option = if field.kind == "secret" { "--secret" } else { "--set" };
-    let kind = if field.choices.is_empty() { field.kind } else { field.choices.join("|") };
+    // Many choices are told in a table of their own.
+    let few = (1..=MOST_CHOICES).contains(&field.choices.len());
+    let kind = if few { field.choices.join("|") } else { field.kind };
     let needed = match field.default {
         Some(default) => format!("default {default}"),
         None if field.needed => "needed".to_owned(),

@@ -109,10 +109,9 @@ fn fields<'a>(
     headers: impl Iterator<Item = &'a (&'static str, String)>,
     others: &[&str],
 ) -> String {
-    let mut fields: Vec<_> = headers
-        .filter(|(name, _)| name.starts_with("x-oss-") || others.contains(name))
-        .map(|(name, value)| format!("{name}:{}\n", value.trim()))
-        .collect();
+    let mut fields: Vec<_> =
+        headers.filter(|(name, _)| name.starts_with("x-oss-") || others.contains(name)).collect();
+    // By their names alone: a colon comes after a hyphen.
     fields.sort();
-    fields.concat()
+    fields.into_iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect()
 }

@@ -7,8 +7,8 @@ use crate::remote::{
 };
 use std::time::SystemTime;
 
-/// Largest part, largest copy in one request, and most parts of an upload, in all of them.
 pub(super) const GIB: u64 = 1 << 30;
+/// Most parts of an upload; none has more than 5 GiB.
 pub(super) const MAX_PARTS: u64 = 10_000;
 
 /// One of the languages that are spoken in this family.

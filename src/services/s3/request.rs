@@ -119,6 +119,7 @@ impl From<Fault> for Error {
 }
 
 impl Store {
+    /// The call that an attempt makes now.
     pub fn signed<'a>(&self, ask: &Ask<'a>) -> Call<'a> {
         let region = self.region.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let spot = self.address.spot(&region, &self.bucket, ask.key);
@@ -183,7 +184,7 @@ impl Store {
             let fault = Fault { again: attempts > 1, ..fault };
             match first.take() {
                 // Neither is taken: what the service says of the newer one tells more.
-                Some(newer) if fault.is_unsigned() => {
+                Some(newer) if matches!(fault.status, 400 | 401 | 403) => {
                     self.is_old.store(false, Relaxed);
                     return Err(newer);
                 }
