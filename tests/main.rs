@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bridge;
+mod buckets;
 mod command_line;
 mod common;
 mod conflicts;
@@ -29,6 +30,8 @@ mod peers_sync;
 mod promises;
 mod removed;
 mod s3;
+mod s3_dialects;
+mod s3_signatures;
 mod sign_in;
 mod slow_boxes;
 mod twins;

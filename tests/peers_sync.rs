@@ -25,6 +25,9 @@ fn limits(peer: Peer) -> Limits {
         "nginx" => (&[".hidden"], &[]),
         // WsgiDAV decodes a Destination before it takes it apart at `;`.
         "wsgidav" => (&[], &["a+b&c;d'e"]),
+        "aliyun-oss" | "tencent-cos" => (&[], &[]),
+        // Its rule leaves out these.
+        "jd-oss" => (&["100%", "a+b&c;d'e"], &[]),
         // The rule for S3 leaves out characters that Amazon says to avoid.
         _ if peer.is_s3() => (&["100%"], &[]),
         _ => (&[], &[]),
@@ -38,7 +41,7 @@ fn on_all(test: fn(Peer)) {
 }
 
 fn peers() -> Vec<Peer> {
-    let s3 = peers::s3_peers().into_iter().map(Peer::S3);
+    let s3 = peers::s3_peers().into_iter().chain(peers::s3_fronts()).map(Peer::S3);
     let dav = peers::dav_peers().into_iter().map(Peer::Dav);
     s3.chain(dav).chain(peers::fakes().into_iter().map(Peer::Fake)).collect()
 }

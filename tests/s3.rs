@@ -19,25 +19,25 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, SystemTime};
 
-const TIME: Nanos = 1_600_000_000_123_456_789;
+pub const TIME: Nanos = 1_600_000_000_123_456_789;
 
 /// An opened remote and its client, which counts.
-struct Opened {
-    remote: ByPath,
-    http: Http,
+pub struct Opened {
+    pub remote: ByPath,
+    pub http: Http,
 }
 
 impl Opened {
-    fn create(&self, path: &str, bytes: &[u8]) -> Result<Entry> {
+    pub fn create(&self, path: &str, bytes: &[u8]) -> Result<Entry> {
         self.write(path, bytes, Expect::Absent)
     }
 
-    fn write(&self, path: &str, bytes: &[u8], expect: Expect<'_>) -> Result<Entry> {
+    pub fn write(&self, path: &str, bytes: &[u8], expect: Expect<'_>) -> Result<Entry> {
         let content = Bytes::with(bytes, Flaw::None);
         self.remote.write(path, &content, TIME, expect, &Notes::default())
     }
 
-    fn content(&self, path: &str) -> Vec<u8> {
+    pub fn content(&self, path: &str) -> Vec<u8> {
         let entry = self.remote.stat(path, ItemKind::File).unwrap().unwrap();
         let mut bytes = Vec::new();
         let mut download = self.remote.read(path, &entry.print.version, 0..u64::MAX).unwrap();
@@ -45,7 +45,7 @@ impl Opened {
         bytes
     }
 
-    fn keys(&self) -> Vec<String> {
+    pub fn keys(&self) -> Vec<String> {
         let mut keys = Vec::new();
         let list = self.remote.list("", &mut |path, _| {
             keys.push(path.to_owned());
@@ -55,7 +55,7 @@ impl Opened {
     }
 
     /// How many requests `call` takes.
-    fn requests<T>(&self, call: impl FnOnce() -> T) -> u64 {
+    pub fn requests<T>(&self, call: impl FnOnce() -> T) -> u64 {
         let before = self.http.counters().requests.load(SeqCst);
         call();
         self.http.counters().requests.load(SeqCst) - before
@@ -67,15 +67,33 @@ impl Opened {
 }
 
 fn open(settings: &[(&str, &str)], root: &str, idle: Duration) -> Opened {
+    open_service("s3", settings, root, &HttpOptions { idle, ..HttpOptions::default() })
+}
+
+pub fn open_service(
+    service: &str,
+    settings: &[(&str, &str)],
+    root: &str,
+    options: &HttpOptions,
+) -> Opened {
     let settings = settings.iter().map(|(key, value)| (key.to_string(), value.to_string()));
-    let options = HttpOptions { idle, ..HttpOptions::default() };
-    let http = Http::new(&options, Cancel::default()).unwrap();
-    let service = services::find("s3").unwrap();
+    let http = Http::new(options, Cancel::default()).unwrap();
+    let service = services::find(service).unwrap();
     let remote = service.open(&settings.collect(), http.clone(), root).unwrap();
     Opened { remote: ByPath::new(remote), http }
 }
 
-fn open_at(peer: &S3Peer, endpoint: &str, bucket: &str, root: &str) -> Opened {
+pub fn open_at(peer: &S3Peer, endpoint: &str, bucket: &str, root: &str) -> Opened {
+    open_with(peer, endpoint, bucket, root, &[])
+}
+
+pub fn open_with(
+    peer: &S3Peer,
+    endpoint: &str,
+    bucket: &str,
+    root: &str,
+    more: &[(&str, &str)],
+) -> Opened {
     let settings = [
         ("endpoint", endpoint),
         ("region", &peer.region),
@@ -84,10 +102,11 @@ fn open_at(peer: &S3Peer, endpoint: &str, bucket: &str, root: &str) -> Opened {
         ("secret-key", &peer.secret_key),
         ("part-size", "5"),
     ];
-    open(&settings, root, Duration::from_secs(30))
+    let options = HttpOptions { idle: Duration::from_secs(30), ..HttpOptions::default() };
+    open_service(peer.service, &[&settings, more].concat(), root, &options)
 }
 
-fn open_peer(peer: &S3Peer, bucket: &str, root: &str) -> Opened {
+pub fn open_peer(peer: &S3Peer, bucket: &str, root: &str) -> Opened {
     open_at(peer, &peer.endpoint, bucket, root)
 }
 
@@ -363,13 +382,13 @@ fn a_batch_takes_few_requests_and_only_what_is_planned() {
 }
 
 /// A request that came in at a stub.
-struct Request {
-    head: String,
-    body: Vec<u8>,
+pub struct Request {
+    pub head: String,
+    pub body: Vec<u8>,
 }
 
 impl Request {
-    fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.head
             .lines()
             .find_map(|line| line.split_once(": ").filter(|it| it.0.eq_ignore_ascii_case(name)))
@@ -378,7 +397,7 @@ impl Request {
 }
 
 /// Listens on a port and has `serve` deal with each request, one for each connection.
-fn stub(serve: impl Fn(Request, &mut TcpStream) + Send + Sync + 'static) -> String {
+pub fn stub(serve: impl Fn(Request, &mut TcpStream) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let serve = Arc::new(serve);
@@ -403,15 +422,15 @@ fn stub(serve: impl Fn(Request, &mut TcpStream) + Send + Sync + 'static) -> Stri
     endpoint
 }
 
-fn answer(stream: &mut TcpStream, status: &str, fields: &str, body: &str) {
+pub fn answer(stream: &mut TcpStream, status: &str, fields: &str, body: &str) {
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n");
     write!(stream, "{head}{fields}\r\n{body}").unwrap();
 }
 
-const EMPTY: &str = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
+pub const EMPTY: &str = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
 
-fn error_xml(code: &str, more: &str) -> String {
+pub fn error_xml(code: &str, more: &str) -> String {
     format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>m</Message>{more}</Error>")
 }
 
@@ -561,7 +580,7 @@ fn keys_that_no_path_can_name_are_told_to_nobody() {
 }
 
 /// Passes a request on to a server, and its reply back.
-fn pass_on(upstream: &str, request: &Request, to: &mut dyn Write) {
+pub fn pass_on(upstream: &str, request: &Request, to: &mut dyn Write) {
     let mut up = TcpStream::connect(upstream).unwrap();
     let head = request.head.replacen("\r\n", "\r\nConnection: close\r\n", 1);
     up.write_all(head.as_bytes()).unwrap();
@@ -741,7 +760,7 @@ fn an_upload_that_cannot_go_on_leaves_nothing_behind() {
 }
 
 /// A proxy that leads every tunnel to one server, whatever host was asked for; tells the hosts.
-fn tunnel_to(server: &str) -> (String, Arc<Mutex<Vec<String>>>) {
+pub fn tunnel_to(server: &str) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let server = server.trim_start_matches("http://").to_owned();
@@ -780,12 +799,8 @@ fn a_bucket_in_the_host_is_found_through_a_proxy() {
         ("access-key", &peer.access_key),
         ("secret-key", &peer.secret_key),
     ];
-    let settings = settings.map(|(key, value)| (key.to_string(), value.to_string()));
     let options = HttpOptions { proxy: Some(proxy), ..HttpOptions::default() };
-    let http = Http::new(&options, Cancel::default()).unwrap();
-    let service = services::find("s3").unwrap();
-    let remote = service.open(&settings.into_iter().collect(), http.clone(), "in here").unwrap();
-    let opened = Opened { remote: ByPath::new(remote), http };
+    let opened = open_service("s3", &settings, "in here", &options);
     opened.remote.test().unwrap();
     opened.create("a file", b"content").unwrap();
     assert_eq!(opened.keys(), ["a file"]);

@@ -4,6 +4,7 @@
 //! does the same thing, whoever asks and whether or not a daemon runs. The answers are the
 //! documents of [`view`]. No secret is ever in one.
 
+mod buckets;
 mod folders;
 mod reach;
 mod sight;
@@ -85,6 +86,30 @@ pub enum Request {
         service: String,
         /// Its settings; what isn't entered is as it was.
         entered: Entered,
+    },
+    /// The buckets that a person chooses from for a connection, before anything that was entered is
+    /// saved: a [`view::BucketsView`]. Takes as long as the network does.
+    Buckets {
+        /// The connection that it changes; none where it is a new one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// Name of its service.
+        service: String,
+        /// Its settings; what isn't entered is as it was, and the bucket may be missing.
+        entered: Entered,
+    },
+    /// Makes a bucket for a connection, likewise: a [`view::BucketMade`]. One that the account has
+    /// already is as good. Takes as long as the network does.
+    BucketMake {
+        /// The connection that it changes; none where it is a new one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// Name of its service.
+        service: String,
+        /// Its settings; what isn't entered is as it was, and the bucket may be missing.
+        entered: Entered,
+        /// Name of the bucket.
+        bucket: String,
     },
     /// Begins to sign in to a service: an [`Authorization`] that says what a person does next.
     ConnectionAuthorize {
@@ -273,6 +298,12 @@ pub fn perform(book: &Book, state: &Path, caller: &Caller, request: Request) -> 
             let values = book.values_entered(name.as_deref(), &service, entered)?;
             test(&service, &values)?;
             document(&Tested { connection: name.unwrap_or_default(), ok: true })
+        }
+        Request::Buckets { name, service, entered } => {
+            document(&buckets::list(book, name.as_deref(), &service, entered)?)
+        }
+        Request::BucketMake { name, service, entered, bucket } => {
+            document(&buckets::make(book, name.as_deref(), &service, entered, bucket)?)
         }
         Request::ConnectionAuthorize { name, redirect } => {
             let begun = book.begin_sign_in(&name, redirect)?;

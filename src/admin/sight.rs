@@ -31,6 +31,8 @@ impl<'a> Sight<'a> {
             | Request::ConnectionList
             | Request::ConnectionAdd { .. }
             | Request::ConnectionTry { name: None, .. }
+            | Request::Buckets { name: None, .. }
+            | Request::BucketMake { name: None, .. }
             | Request::TaskList
             | Request::LocalFolders { .. }
             | Request::LocalFolderMake { .. }
@@ -45,7 +47,9 @@ impl<'a> Sight<'a> {
             | Request::ConnectionRemove { name }
             | Request::RemoteFolders { connection: name, .. }
             | Request::RemoteFolderMake { connection: name, .. } => self.connection(name),
-            Request::ConnectionTry { name: Some(name), .. } => self.connection(name),
+            Request::ConnectionTry { name: Some(name), .. }
+            | Request::Buckets { name: Some(name), .. }
+            | Request::BucketMake { name: Some(name), .. } => self.connection(name),
             Request::TaskAdd { task, .. } => self.connection(&task.connection),
             Request::TaskShow { name }
             | Request::TaskSet { name, .. }

@@ -8,7 +8,7 @@ use crate::engine::{Intent, Report, has_looked};
 use crate::error::{Error, Kind, Result};
 use crate::hash::HashKind;
 use crate::model::{ConflictPolicy, Direction, ItemKind, Nanos, Side, from_hex, to_hex};
-use crate::remote::{Descriptor, Field, FieldKind, Listing, Moves, Needed};
+use crate::remote::{Descriptor, Field, FieldKind, Listing, Moves, Needed, Provider, Suggestion};
 use crate::rules::{Filter, RECYCLE_FOLDER, Schedule, WORK_FOLDER};
 use crate::settings::{Begun, Book, Connection, Globals, Task};
 use crate::store::{Hold, Key, Problem, Recycled, Skip, Snapshot, Trees};
@@ -74,6 +74,8 @@ pub struct ServiceView {
     pub label: String,
     /// What a connection has to be told.
     pub fields: Vec<FieldView>,
+    /// Who offers it, where there are several or it is in several regions.
+    pub providers: Vec<ProviderView>,
     /// Whether a person signs in to it.
     pub sign_in: bool,
     /// What a task may be told.
@@ -107,6 +109,7 @@ impl ServiceView {
             name: descriptor.name.into(),
             label: descriptor.label.into(),
             fields: descriptor.all_fields().map(FieldView::of).collect(),
+            providers: descriptor.providers.iter().map(ProviderView::of).collect(),
             task_fields: descriptor.task_fields.iter().map(|it| FieldView::of(&it.field)).collect(),
             sign_in: descriptor.sign_in.is_some(),
             listing: match descriptor.listing {
@@ -135,6 +138,35 @@ impl ServiceView {
     }
 }
 
+/// Somebody who offers a service, or a program that does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ProviderView {
+    /// The word for it in settings.
+    pub name: String,
+    /// Its name for a person.
+    pub label: String,
+    /// Its host, with `{region}` where the region stands, or what an address of one's own there
+    /// looks like.
+    pub address: String,
+    /// Whether everybody has an address of their own there.
+    pub own_address: bool,
+    /// Its regions, as far as they are known.
+    pub regions: Vec<String>,
+}
+
+impl ProviderView {
+    fn of(provider: &Provider) -> Self {
+        ProviderView {
+            name: provider.name.into(),
+            label: provider.label.into(),
+            address: provider.address.into(),
+            own_address: provider.own_address,
+            regions: provider.regions.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
 /// Rule of a service's bucket names.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -157,10 +189,13 @@ pub struct FieldView {
     pub label: String,
     /// What to enter.
     pub help: String,
-    /// text, secret, url, number or choice.
+    /// text, secret, url, number, choice or bucket.
     pub kind: String,
     /// The words to choose from; none for other kinds.
     pub choices: Vec<String>,
+    /// Values that most people take; any other may be.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub suggestions: Vec<SuggestionView>,
     /// The smallest and the largest number; absent for other kinds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub range: Option<[u32; 2]>,
@@ -172,12 +207,15 @@ pub struct FieldView {
 
 impl FieldView {
     fn of(field: &Field) -> Self {
-        let (kind, choices) = match field.kind {
-            FieldKind::Text => ("text", [].as_slice()),
-            FieldKind::Secret => ("secret", [].as_slice()),
-            FieldKind::Url => ("url", [].as_slice()),
-            FieldKind::Number(..) => ("number", [].as_slice()),
-            FieldKind::Choice(words) => ("choice", words),
+        let (kind, choices, suggestions) = match field.kind {
+            FieldKind::Text => ("text", [].as_slice(), [].as_slice()),
+            FieldKind::TextLike(suggestions) => ("text", [].as_slice(), suggestions),
+            FieldKind::Secret => ("secret", [].as_slice(), [].as_slice()),
+            FieldKind::Url => ("url", [].as_slice(), [].as_slice()),
+            FieldKind::UrlLike(suggestions) => ("url", [].as_slice(), suggestions),
+            FieldKind::Number(..) => ("number", [].as_slice(), [].as_slice()),
+            FieldKind::Choice(words) => ("choice", words, [].as_slice()),
+            FieldKind::Bucket => ("bucket", [].as_slice(), [].as_slice()),
         };
         FieldView {
             key: field.key.into(),
@@ -185,6 +223,7 @@ impl FieldView {
             help: field.help.into(),
             kind: kind.into(),
             choices: choices.iter().map(ToString::to_string).collect(),
+            suggestions: suggestions.iter().map(SuggestionView::of).collect(),
             range: match field.kind {
                 FieldKind::Number(least, most) => Some([least, most]),
                 _ => None,
@@ -196,6 +235,40 @@ impl FieldView {
             },
         }
     }
+}
+
+/// A value that a setting may take.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct SuggestionView {
+    /// The value.
+    pub value: String,
+    /// What it stands for, as the service calls it.
+    pub label: String,
+}
+
+impl SuggestionView {
+    fn of(suggestion: &Suggestion) -> Self {
+        SuggestionView { value: suggestion.value.into(), label: suggestion.label.into() }
+    }
+}
+
+/// Buckets to choose from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct BucketsView {
+    /// Their names, sorted.
+    pub buckets: Vec<String>,
+    /// Whether there are more than are told.
+    pub more: bool,
+}
+
+/// A bucket that is there now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct BucketMade {
+    /// Its name.
+    pub bucket: String,
 }
 
 /// A connection.

@@ -66,6 +66,17 @@ pub enum Command {
         /// When it runs by itself.
         schedule: Option<ScheduleChange>,
     },
+    /// Tell the buckets of a service, or make one, once the values are read.
+    Buckets {
+        /// The service.
+        service: String,
+        /// Settings by key.
+        values: Vec<(String, Source)>,
+        /// Secrets by key.
+        secrets: Vec<(String, Source)>,
+        /// The bucket to make.
+        make: Option<String>,
+    },
     /// Sign in to the service of a connection.
     Authorize {
         /// Name of the connection.
@@ -150,6 +161,7 @@ enum Opt {
     Set,
     Secret,
     Schedule,
+    Make,
     Connection,
     Local,
     Remote,
@@ -187,6 +199,7 @@ const OPTIONS: &[(Opt, &str, bool)] = &[
     (Opt::Set, "set", true),
     (Opt::Secret, "secret", true),
     (Opt::Schedule, "schedule", true),
+    (Opt::Make, "make", true),
     (Opt::Connection, "connection", true),
     (Opt::Local, "local", true),
     (Opt::Remote, "remote", true),
@@ -294,6 +307,11 @@ impl Given {
         match words.as_slice() {
             ["service", "list"] => ask(Request::ServiceList),
             ["service", "show", name] => ask(Request::ServiceShow { name: name.to_string() }),
+            ["service", "buckets", service] => {
+                let [values, secrets] = self.entered()?;
+                let make = self.take_one(Opt::Make)?;
+                Ok(Command::Buckets { service: service.to_string(), values, secrets, make })
+            }
             ["connection", "list"] => ask(Request::ConnectionList),
             ["connection", "add", name] => {
                 let service = Some(self.need(Opt::Service)?);
@@ -400,18 +418,22 @@ impl Given {
     }
 
     fn enter(&mut self, name: &str, service: Option<String>) -> Result<Command> {
-        let values = self.sources(Opt::Set)?;
-        let secrets = self.sources(Opt::Secret)?;
+        let [values, secrets] = self.entered()?;
         let schedule = self.take_one(Opt::Schedule)?;
         let schedule = schedule.as_deref().map(ScheduleChange::parse).transpose()?;
         if values.is_empty() && secrets.is_empty() && schedule.is_none() && service.is_none() {
             return Err(self.wrong("there is nothing to change"));
         }
-        let all = values.iter().chain(&secrets);
-        if all.filter(|(_, source)| *source == Source::Input).count() > 1 {
+        Ok(Command::Enter { name: name.to_owned(), service, values, secrets, schedule })
+    }
+
+    /// The settings and the secrets that are given.
+    fn entered(&mut self) -> Result<[Vec<(String, Source)>; 2]> {
+        let all = [self.sources(Opt::Set)?, self.sources(Opt::Secret)?];
+        if all.iter().flatten().filter(|(_, source)| *source == Source::Input).count() > 1 {
             return Err(self.wrong("only one value can come from standard input"));
         }
-        Ok(Command::Enter { name: name.to_owned(), service, values, secrets, schedule })
+        Ok(all)
     }
 
     /// The `KEY=VALUE`s of an option. Whatever isn't `@FILE`, `-` or nothing is no source of a

@@ -55,6 +55,18 @@ pub const TOPICS: &[Topic] = &[
         options: &[],
     },
     Topic {
+        usage: "service buckets SERVICE [--set KEY=VALUE]… [--secret KEY=@FILE|KEY=-]… [--make BUCKET]",
+        about: "the buckets that a key may see, for a connection to come",
+        options: &[
+            ENTERED[0],
+            ENTERED[1],
+            (
+                "--make BUCKET",
+                "make this bucket instead; one that is the account's already is as good",
+            ),
+        ],
+    },
+    Topic {
         usage: "connection add NAME --service SERVICE [--set KEY=VALUE]… [--secret KEY=@FILE|KEY=-]… [--schedule TEXT]",
         about: "add an account or bucket on a service",
         options: ENTERED,

@@ -96,6 +96,14 @@ fn run(invocation: Invocation, out: &mut dyn Write) -> Result<End> {
             };
             ask(&folder()?, request, json, out)?;
         }
+        Command::Buckets { service, values, secrets, make } => {
+            let entered = values::read(values, secrets, None)?;
+            let request = match make {
+                None => Request::Buckets { name: None, service, entered },
+                Some(bucket) => Request::BucketMake { name: None, service, entered, bucket },
+            };
+            ask(&folder()?, request, json, out)?;
+        }
         Command::Authorize { name, answer } => {
             return authorize::run(&folder()?, name, answer, json, out);
         }

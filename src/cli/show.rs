@@ -3,9 +3,9 @@
 use super::{args, units, unprinted};
 use crate::admin::Request;
 use crate::admin::view::{
-    Authorization, BucketView, ConnectionView, Counts, FieldView, HoldLine, ItemLine, LogLine,
-    Overview, PasswordView, Paused, Removed, ServiceName, ServiceView, SettingsView, SignedIn,
-    StatusView, TaskItems, TaskStatus, TaskView, Tested,
+    Authorization, BucketMade, BucketView, BucketsView, ConnectionView, Counts, FieldView, HoldLine, ItemLine,
+    LogLine, Overview, PasswordView, Paused, ProviderView, Removed, ServiceName, ServiceView,
+    SettingsView, SignedIn, StatusView, TaskItems, TaskStatus, TaskView, Tested,
 };
 use crate::engine::{Report, Trouble};
 use crate::error::{Error, Kind, Result};
@@ -15,6 +15,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::time::Duration;
+
+/// Most words to choose from that are told beside a setting.
+const MOST_CHOICES: usize = 8;
 
 /// Prints an answer.
 pub type Printer = fn(&mut dyn Write, Value) -> Result<()>;
@@ -31,6 +34,8 @@ pub fn printer(request: &Request) -> Printer {
         Request::ConnectionTest { .. } | Request::ConnectionTry { .. } => {
             |out, answer| show(out, answer, tested)
         }
+        Request::Buckets { .. } => |out, answer| show(out, answer, buckets),
+        Request::BucketMake { .. } => |out, answer| show(out, answer, bucket_made),
         Request::ConnectionAuthorize { .. } => |out, answer| show(out, answer, authorization),
         Request::ConnectionAuthorized { .. } => |out, answer| show(out, answer, signed_in),
         Request::ConnectionRemove { .. } | Request::TaskRemove { .. } => {
@@ -82,7 +87,16 @@ fn services(out: &mut dyn Write, services: Vec<ServiceName>) -> io::Result<()> {
 fn service(out: &mut dyn Write, service: ServiceView) -> io::Result<()> {
     let rules = rules(&service);
     writeln!(out, "{} ({})\n\nSettings:", service.label, service.name)?;
+    let suggested: Vec<_> = service.fields.iter().map(suggestions).collect();
     columns(out, service.fields.into_iter().map(field).collect())?;
+    for (title, rows) in suggested.into_iter().flatten() {
+        writeln!(out, "\n{title}")?;
+        columns(out, rows)?;
+    }
+    if !service.providers.is_empty() {
+        writeln!(out, "\nProviders, with their addresses and regions:")?;
+        columns(out, service.providers.into_iter().map(provider).collect())?;
+    }
     if !service.task_fields.is_empty() {
         writeln!(out, "\nSettings of a task:")?;
         columns(out, service.task_fields.into_iter().map(field).collect())?;
@@ -194,7 +208,9 @@ fn removed(out: &mut dyn Write, removed: Removed) -> io::Result<()> {
 
 fn field(field: FieldView) -> [String; 4] {
     let option = if field.kind == "secret" { "--secret" } else { "--set" };
-    let kind = if field.choices.is_empty() { field.kind } else { field.choices.join("|") };
+    // Many choices are told in a table of their own.
+    let few = (1..=MOST_CHOICES).contains(&field.choices.len());
+    let kind = if few { field.choices.join("|") } else { field.kind };
     let needed = match field.default {
         Some(default) => format!("default {default}"),
         None if field.needed => "needed".to_owned(),
@@ -202,6 +218,37 @@ fn field(field: FieldView) -> [String; 4] {
     };
     let about = format!("{}: {}", field.label, field.help);
     [format!("  {option} {}", field.key), kind, needed, about]
+}
+
+fn provider(provider: ProviderView) -> [String; 4] {
+    let address = match provider.own_address {
+        true => format!("your own, like {}", provider.address),
+        false => provider.address,
+    };
+    [format!("  {}", provider.name), provider.label, address, provider.regions.join(" ")]
+}
+
+/// What a setting may be, under a title; `None` where nothing is suggested.
+fn suggestions(field: &FieldView) -> Option<(String, Vec<[String; 2]>)> {
+    let rows =
+        field.suggestions.iter().map(|each| [format!("  {}", each.value), each.label.clone()]);
+    let rows: Vec<_> = rows.collect();
+    (!rows.is_empty()).then(|| (format!("{} may be another, or one of:", field.key), rows))
+}
+
+fn buckets(out: &mut dyn Write, view: BucketsView) -> io::Result<()> {
+    for bucket in &view.buckets {
+        writeln!(out, "{}", units::plain(bucket))?;
+    }
+    match (view.buckets.is_empty(), view.more) {
+        (true, _) => writeln!(out, "No buckets. Make one with --make BUCKET."),
+        (_, true) => writeln!(out, "… and more"),
+        _ => Ok(()),
+    }
+}
+
+fn bucket_made(out: &mut dyn Write, made: BucketMade) -> io::Result<()> {
+    writeln!(out, "The bucket {} is there.", made.bucket)
 }
 
 fn tasks(out: &mut dyn Write, tasks: Vec<TaskView>) -> io::Result<()> {

@@ -374,6 +374,8 @@ impl Daemon {
             // These talk to the service, or look about on the disk, which takes its time.
             Request::ConnectionTest { .. }
             | Request::ConnectionTry { .. }
+            | Request::Buckets { .. }
+            | Request::BucketMake { .. }
             | Request::ConnectionAuthorized { .. }
             | Request::LocalFolders { .. }
             | Request::LocalFolderMake { .. }

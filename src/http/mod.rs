@@ -7,6 +7,8 @@
 mod cancel;
 pub mod oauth;
 mod resolver;
+pub mod sigcos;
+pub mod sigoss;
 pub mod sigv4;
 mod traffic;
 mod userauth;

@@ -9,11 +9,11 @@ use ring::{digest, hmac};
 use std::time::{Duration, SystemTime};
 
 /// Everything but the unreserved characters of RFC 3986.
-const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const VALUE: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// In a path, slashes stay.
 const PATH: &AsciiSet = &VALUE.remove(b'/');
-/// Last second that the date format can express (end of the year 9999). A service's clock may
-/// claim anything.
+/// Last second that the date formats can express (end of the year 9999).
 const LAST_SECOND: Duration = Duration::from_secs(253_402_300_799);
 /// Fields that proxies add or alter (botocore leaves them out as well).
 const UNSIGNED: &[&str] = &["accept-encoding", "content-length", "expect", "user-agent"];
@@ -73,8 +73,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 impl Signer<'_> {
     /// The header fields that make `request` a signed one at `time`.
     pub fn sign(&self, request: &Signable<'_>, time: SystemTime) -> [(&'static str, String); 3] {
-        let first = SystemTime::UNIX_EPOCH;
-        let time = time.clamp(first, first + LAST_SECOND);
+        let time = signed_time(time);
         let stamp = humantime::format_rfc3339_seconds(time).to_string().replace(['-', ':'], "");
         let day = stamp.get(..8).unwrap_or_default();
 
@@ -100,11 +99,8 @@ impl Signer<'_> {
         let scope = format!("{day}/{}/{}/aws4_request", self.region, self.service);
         let hash = sha256_hex(canonical.as_bytes());
         let text = format!("AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hash}");
-        let mut key = format!("AWS4{}", self.secret_key).into_bytes();
-        for part in [day, self.region, self.service, "aws4_request", &text] {
-            let hmac_key = hmac::Key::new(hmac::HMAC_SHA256, &key);
-            key = hmac::sign(&hmac_key, part.as_bytes()).as_ref().to_vec();
-        }
+        let first = format!("AWS4{}", self.secret_key).into_bytes();
+        let key = derive(first, [day, self.region, self.service, "aws4_request", &text]);
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={}",
             self.access_key,
@@ -116,6 +112,21 @@ impl Signer<'_> {
             ("authorization", authorization),
         ]
     }
+}
+
+/// The time nearest to this one that can be signed: a service's clock may claim anything.
+pub(super) fn signed_time(time: SystemTime) -> SystemTime {
+    let first = SystemTime::UNIX_EPOCH;
+    time.clamp(first, first + LAST_SECOND)
+}
+
+/// A key made of another one and each of these texts in turn by HMAC-SHA-256. The last is what is
+/// signed.
+pub(super) fn derive(first: Vec<u8>, texts: [&str; 5]) -> Vec<u8> {
+    texts.into_iter().fold(first, |key, text| {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+        hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
+    })
 }
 
 /// A header value without blanks around it and with single blanks inside.

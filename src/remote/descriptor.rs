@@ -19,6 +19,30 @@ pub trait Service: Sync {
     /// # Errors
     /// `Usage` when a setting is missing or makes no sense.
     fn open(&self, settings: &Settings, http: Http, root: &str) -> Result<Arc<dyn Remote>>;
+
+    /// Calls `each` for the buckets that these credentials may see. The settings needn't name one.
+    ///
+    /// # Errors
+    /// As [`Service::open`]; `Denied` where a key may use buckets but not see which there are; and
+    /// what `each` says: nothing more is told then.
+    fn buckets(
+        &self,
+        settings: &Settings,
+        http: Http,
+        each: &mut dyn FnMut(&str) -> Result<()>,
+    ) -> Result<()> {
+        let _ = (settings, http, each);
+        Err(self.descriptor().no_buckets())
+    }
+
+    /// Makes a bucket. One that this account has already is as good.
+    ///
+    /// # Errors
+    /// As [`Service::open`]; `NameTaken` when somebody else has the name.
+    fn make_bucket(&self, settings: &Settings, http: Http, bucket: &str) -> Result<()> {
+        let _ = (settings, http, bucket);
+        Err(self.descriptor().no_buckets())
+    }
 }
 
 /// A service's facts.
@@ -30,6 +54,8 @@ pub struct Descriptor {
     pub label: &'static str,
     /// What a connection has to be told, apart from what signing in takes.
     pub fields: &'static [Field],
+    /// Who offers such a service, where there are several or it is in several regions.
+    pub providers: &'static [Provider],
     /// What a task may be told.
     pub task_fields: &'static [TaskField],
     /// How a person signs in; `None` where the settings are all there is to it.
@@ -56,6 +82,23 @@ pub struct Descriptor {
     pub names: NameRule,
     /// Rule of its bucket names.
     pub bucket: Option<Bucket>,
+}
+
+/// Somebody who offers a service, or a program that does.
+#[derive(Clone, Copy, Debug)]
+pub struct Provider {
+    /// The word for it in settings.
+    pub name: &'static str,
+    /// Its name for a person.
+    pub label: &'static str,
+    /// Its host, with `{region}` where the region stands, or what an address of one's own there
+    /// looks like.
+    pub address: &'static str,
+    /// Whether everybody has an address of their own there.
+    pub own_address: bool,
+    /// Its regions, as far as they are known. Where it has but one, or the first is taken unless
+    /// another is told, it needn't be told.
+    pub regions: &'static [&'static str],
 }
 
 /// How a service tells what is there.
@@ -148,6 +191,21 @@ pub enum FieldKind {
     Number(u32, u32),
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Any text; most people take one of these.
+    TextLike(&'static [Suggestion]),
+    /// An `http://` or `https://` address; most people take one of these.
+    UrlLike(&'static [Suggestion]),
+    /// The name of a bucket, of those that [`Service::buckets`] tells or another.
+    Bucket,
+}
+
+/// A value that a setting may take, among others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suggestion {
+    /// The value.
+    pub value: &'static str,
+    /// What it stands for, as the service calls it.
+    pub label: &'static str,
 }
 
 /// Whether a setting has to be given.
@@ -221,12 +279,32 @@ impl Descriptor {
         self.fields.iter().chain(sign_in).chain(COMMON_FIELDS)
     }
 
+    /// The key of the setting that names a bucket; `None` where there are no buckets.
+    pub fn bucket_key(&self) -> Option<&'static str> {
+        self.fields.iter().find(|field| field.kind == FieldKind::Bucket).map(|field| field.key)
+    }
+
     /// Checks what a person entered for a connection: unknown keys, missing and malformed values.
     ///
     /// # Errors
     /// `Usage`, naming the key.
     pub fn check(&self, settings: &Settings) -> Result<()> {
-        self.check_fields(settings, &mut self.all_fields())
+        self.check_fields(settings, &mut self.all_fields(), None)
+    }
+
+    /// As [`Descriptor::check`], but for the bucket, which is still to be chosen.
+    ///
+    /// # Errors
+    /// Likewise, and `Usage` where there are no buckets.
+    pub fn check_but_bucket(&self, settings: &Settings) -> Result<()> {
+        let bucket = self.bucket_key().ok_or_else(|| self.no_buckets())?;
+        self.check_fields(settings, &mut self.all_fields(), Some(bucket))
+    }
+
+    /// What asking for buckets is answered with where there are none.
+    fn no_buckets(&self) -> Error {
+        Error::new(Kind::Usage, format!("buckets of {}", self.label), "it has none")
+            .remedy("make a connection to it without")
     }
 
     /// Checks what a person entered for a task of this direction.
@@ -234,7 +312,8 @@ impl Descriptor {
     /// # Errors
     /// `Usage`, naming the key.
     pub fn check_task(&self, settings: &Settings, direction: Direction) -> Result<()> {
-        self.check_fields(settings, &mut self.task_fields.iter().map(|each| &each.field))?;
+        let fields = &mut self.task_fields.iter().map(|each| &each.field);
+        self.check_fields(settings, fields, None)?;
         for TaskField { field, only } in self.task_fields {
             let changed = settings.given(field.key).is_some_and(
                 |value| !matches!(field.needed, Needed::Default(default) if default == value),
@@ -248,10 +327,12 @@ impl Descriptor {
         Ok(())
     }
 
+    /// The one that is `open` may be missing.
     fn check_fields(
         &self,
         settings: &Settings,
         fields: &mut dyn Iterator<Item = &'static Field>,
+        open: Option<&str>,
     ) -> Result<()> {
         let wrong = |key: &str, cause: String| {
             Err(Error::new(Kind::Usage, format!("setting {key} of {}", self.label), cause)
@@ -265,7 +346,7 @@ impl Descriptor {
         }
         for field in fields {
             let Some(value) = settings.given(field.key) else {
-                if field.needed == Needed::Yes {
+                if field.needed == Needed::Yes && open != Some(field.key) {
                     return wrong(field.key, "it is missing".into());
                 }
                 continue;
@@ -277,7 +358,7 @@ impl Descriptor {
                     let cause = format!("'{value}' is not a whole number from {least} to {most}");
                     return wrong(field.key, cause);
                 }
-                FieldKind::Url
+                FieldKind::Url | FieldKind::UrlLike(_)
                     if !(value.starts_with("http://") || value.starts_with("https://")) =>
                 {
                     return wrong(field.key, format!("'{value}' is not an http(s) address"));

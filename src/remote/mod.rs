@@ -16,7 +16,8 @@ mod sign_in;
 
 pub use api::{Api, Refusal};
 pub use descriptor::{
-    Bucket, Descriptor, Field, FieldKind, Listing, Moves, NameRule, Needed, Service, TaskField,
+    Bucket, Descriptor, Field, FieldKind, Listing, Moves, NameRule, Needed, Provider, Service,
+    Suggestion, TaskField,
 };
 pub use feed::{Change, Feed, Page, Spot};
 pub use grant::{Grant, Keeper, Kept, Refresher};

@@ -285,6 +285,7 @@ mod tests {
         name: "service",
         label: "Service",
         fields: &[],
+        providers: &[],
         task_fields: &[],
         sign_in: None,
         listing: Listing::Folders,

@@ -1,4 +1,4 @@
-//! The registry: every service that Mooring knows, one module and one line each.
+//! The registry: every service that Mooring knows, one line each, and one module for all that speak alike.
 
 mod dropbox;
 mod google_drive;
@@ -9,8 +9,15 @@ use crate::error::{Error, Kind, Result};
 use crate::remote::Service;
 
 /// All services in the order a person is shown them.
-pub static ALL: &[&dyn Service] =
-    &[&google_drive::GoogleDrive, &dropbox::Dropbox, &s3::S3, &webdav::WebDav];
+pub static ALL: &[&dyn Service] = &[
+    &google_drive::GoogleDrive,
+    &dropbox::Dropbox,
+    &s3::S3,
+    &s3::OSS,
+    &s3::COS,
+    &s3::JD,
+    &webdav::WebDav,
+];
 
 /// The service of this name.
 ///

@@ -56,6 +56,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         },
     ],
     sign_in: None,
+    providers: &[],
     task_fields: &[],
     listing: Listing::Folders,
     folders_implied: false,

@@ -197,6 +197,32 @@ impl Book {
         service: &str,
         entered: Entered,
     ) -> Result<remote::Settings> {
+        let all = self.values_merged(name, service, entered)?;
+        check::values(services::find(service)?.descriptor(), &all)?;
+        Ok(all)
+    }
+
+    /// As [`Book::values_entered`], but for the bucket, which is still to be chosen.
+    ///
+    /// # Errors
+    /// Likewise, and `Usage` when the service has no buckets.
+    pub fn values_but_bucket(
+        &self,
+        name: Option<&str>,
+        service: &str,
+        entered: Entered,
+    ) -> Result<remote::Settings> {
+        let all = self.values_merged(name, service, entered)?;
+        services::find(service)?.descriptor().check_but_bucket(&all)?;
+        Ok(all)
+    }
+
+    fn values_merged(
+        &self,
+        name: Option<&str>,
+        service: &str,
+        entered: Entered,
+    ) -> Result<remote::Settings> {
         let descriptor = services::find(service)?.descriptor();
         let connection = name.map(|name| self.connection(name)).transpose()?;
         let mut all = match &connection {
@@ -211,7 +237,6 @@ impl Book {
             expect_secret(descriptor, &key, true)?;
             all.extend([(key, secret.reveal())]);
         }
-        check::values(descriptor, &all)?;
         Ok(all)
     }
 

@@ -29,10 +29,11 @@ pub(super) fn name(thing: &str, name: &str) -> Result<()> {
 /// The values of a connection, whose secrets need only be present.
 pub(super) fn values(descriptor: &Descriptor, values: &Settings) -> Result<()> {
     descriptor.check(values)?;
-    if let (Some(rule), Some(bucket)) = (&descriptor.bucket, values.given("bucket"))
+    if let Some(key) = descriptor.bucket_key()
+        && let (Some(rule), Some(bucket)) = (&descriptor.bucket, values.given(key))
         && !fits(rule, bucket)
     {
-        let what = format!("setting bucket of {}", descriptor.label);
+        let what = format!("setting {key} of {}", descriptor.label);
         let cause = format!("'{bucket}' can't be the name of a bucket");
         return Err(Error::new(Kind::Usage, what, cause).remedy(format!(
             "give the name as the service shows it: {} to {} of a-z, 0-9 and {}",

@@ -104,7 +104,8 @@ impl Pair {
                     "part-size=5".into(),
                 ];
                 let secrets = vec![("secret-key", &it.secret_key)];
-                ("s3", format!("peer:{bucket}/docs"), "/docs".to_string(), values, secrets)
+                let place = format!("peer:{bucket}/docs");
+                (it.service, place, "/docs".to_string(), values, secrets)
             }
             Peer::Dav(it) => {
                 let root = it.new_folder();

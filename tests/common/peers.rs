@@ -22,19 +22,27 @@ const FAKE_CLIENT: &str = "tester-client";
 const FAKE_SECRET: &str = "tester-secret";
 const FAKE_REFRESH_TOKEN: &str = "tester-refresh";
 
+/// Whom the fronts of the dialects of S3 know.
+const FRONT_KEY: &str = "TESTERKEY";
+const FRONT_SECRET: &str = "tester-secret";
+
 /// The user that Apache runs programs as when root starts it.
 pub const NOBODY: u32 = 65534;
 
 /// How often a peer is started that fails: between finding a free port and using it, another program may take it.
 const START_ATTEMPTS: usize = 3;
 
-/// An S3 server, with the one key that may do everything on it.
+/// An S3 server, or one of a dialect, with the one key that may do everything on it.
 pub struct S3Peer {
     pub name: &'static str,
+    /// The service that it is of.
+    pub service: &'static str,
     pub endpoint: String,
     pub region: String,
     pub access_key: String,
     pub secret_key: String,
+    /// The server of plain S3 that keeps what a front of another dialect is given.
+    behind: Option<&'static S3Peer>,
 }
 
 /// A folder on a WebDAV server, with its user.
@@ -100,6 +108,32 @@ pub fn rclone_s3() -> &'static S3Peer {
 /// All S3 peers, for what has to hold on each.
 pub fn s3_peers() -> [&'static S3Peer; 3] {
     [swift(), moto(), rclone_s3()]
+}
+
+/// Alibaba Cloud OSS, played by `tests/peers/s3_front.py` before Swift: its signatures (both), fields and errors.
+///
+/// It has no parts of less than 5 MiB, though the service takes 100 KB, and no restoring from an archive.
+pub fn oss() -> &'static S3Peer {
+    static PEER: OnceLock<S3Peer> = OnceLock::new();
+    PEER.get_or_init(|| S3Peer::front("aliyun-oss", "cn-hangzhou"))
+}
+
+/// Tencent Cloud COS, played likewise. Lists by markers only; least parts as [`oss`].
+pub fn cos() -> &'static S3Peer {
+    static PEER: OnceLock<S3Peer> = OnceLock::new();
+    PEER.get_or_init(|| S3Peer::front("tencent-cos", "ap-guangzhou"))
+}
+
+/// JD Cloud OSS, played likewise by what its documentation has: ignores conditions on writes and on the source of a copy,
+/// refuses `Expect` and the first version of listings.
+pub fn jd() -> &'static S3Peer {
+    static PEER: OnceLock<S3Peer> = OnceLock::new();
+    PEER.get_or_init(|| S3Peer::front("jd-oss", "cn-north-1"))
+}
+
+/// All fronts.
+pub fn s3_fronts() -> [&'static S3Peer; 3] {
+    [oss(), cos(), jd()]
 }
 
 /// Apache's mod_dav_fs with Basic sign-in. Honours conditions and locks.
@@ -208,7 +242,7 @@ pub fn cgi_peers() -> [&'static CgiPeer; 2] {
 
 impl CgiPeer {
     fn start(name: &'static str, user: u32) -> CgiPeer {
-        let (address, folder) = start_in(name, DAV_USER, DAV_PASSWORD);
+        let (address, folder) = start_in(name, DAV_USER, DAV_PASSWORD, "");
         let certificates = std::fs::read_to_string(folder.join("tls.pem")).unwrap();
         CgiPeer { name, address, files: folder.join("files"), certificates, user }
     }
@@ -287,22 +321,50 @@ impl S3Peer {
     fn start(name: &'static str, access_key: &str, secret_key: &str) -> S3Peer {
         S3Peer {
             name,
+            service: "s3",
             endpoint: start(name, access_key, secret_key),
             region: "us-east-1".into(),
             access_key: access_key.into(),
             secret_key: secret_key.into(),
+            behind: None,
+        }
+    }
+
+    /// A front of this service before Swift.
+    fn front(service: &'static str, region: &str) -> S3Peer {
+        let behind = swift();
+        let S3Peer { endpoint, access_key, secret_key, .. } = behind;
+        let backend = format!("{endpoint} {access_key} {secret_key}");
+        S3Peer {
+            name: service,
+            service,
+            endpoint: format!("http://{}", start_in(service, FRONT_KEY, FRONT_SECRET, &backend).0),
+            region: region.into(),
+            access_key: FRONT_KEY.into(),
+            secret_key: FRONT_SECRET.into(),
+            behind: Some(behind),
         }
     }
 
     /// Makes a bucket that no other test uses, and gives its name.
     pub fn new_bucket(&self) -> String {
-        let bucket = unique_name("bucket");
+        // Tencent's names end with the number of the account.
+        let bucket = format!("{}-1250000000", unique_name("bucket"));
         succeed(self.rclone(&["mkdir", &format!("peer:{bucket}")]));
         bucket
     }
 
-    /// Runs rclone, to which this server is `peer:`, and waits for its end.
+    /// Runs rclone, to which this server is `peer:`, and waits for its end. It doesn't speak the dialects: of a front, it sees
+    /// what the server behind it keeps.
     pub fn rclone(&self, args: &[&str]) -> Output {
+        match self.behind {
+            Some(behind) => behind.rclone(args),
+            None => self.rclone_here(&[], args),
+        }
+    }
+
+    /// The same, at this very address, with settings of rclone.
+    pub fn rclone_here(&self, settings: &[(&str, &str)], args: &[&str]) -> Output {
         let remote = [
             ("TYPE", "s3"),
             ("PROVIDER", "Other"),
@@ -311,7 +373,7 @@ impl S3Peer {
             ("ACCESS_KEY_ID", &self.access_key),
             ("SECRET_ACCESS_KEY", &self.secret_key),
         ];
-        rclone(&remote, args)
+        rclone(&[&remote, settings].concat(), args)
     }
 }
 
@@ -348,11 +410,11 @@ impl DavPeer {
 
 /// Starts the named peer with an empty folder for its data, waits until it answers, and gives its URL without a path.
 fn start(name: &str, user: &str, password: &str) -> String {
-    format!("http://{}", start_in(name, user, password).0)
+    format!("http://{}", start_in(name, user, password, "").0)
 }
 
-/// The same; gives its host and port, and the folder that it has.
-fn start_in(name: &str, user: &str, password: &str) -> (String, PathBuf) {
+/// The same, before a server behind it; gives its host and port, and the folder that it has.
+fn start_in(name: &str, user: &str, password: &str, backend: &str) -> (String, PathBuf) {
     let scripts = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers"));
     assert!(
         installed().join("installed").exists(),
@@ -368,7 +430,7 @@ fn start_in(name: &str, user: &str, password: &str) -> (String, PathBuf) {
             .arg(&folder)
             .arg(&port)
             .args([&scripts.join("start"), Path::new(name), &folder])
-            .args([&port, user, password])
+            .args([&port, user, password, backend])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // So that a signal to the process group of the tests can't end the leash before it has done its work.
@@ -413,6 +475,14 @@ fn run_rclone(mut rclone: Command, remote: &[(&str, &str)], args: &[&str]) -> Ou
         .stdin(Stdio::null())
         .output()
         .unwrap_or_else(|error| panic!("rclone doesn't start ({error}): run tests/run --install"))
+}
+
+/// Python with the packages of the tests, about to run this program of `tests/peers`.
+pub fn python(program: &str) -> Command {
+    let mut command = Command::new(installed().join("python/bin/python"));
+    let program = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers")).join(program);
+    command.arg("-B").arg(program).env("NO_PROXY", "127.0.0.1");
+    command
 }
 
 /// A tool of others that Debian packages.

@@ -10,6 +10,12 @@ connection: string,
  */
 needed: boolean, } & Partial<SignInPage>;
 
+export type BucketMade = { 
+/**
+ * Its name.
+ */
+bucket: string, };
+
 export type BucketView = { 
 /**
  * Fewest characters.
@@ -23,6 +29,16 @@ max: number,
  * Characters allowed besides lower-case letters and digits.
  */
 extra: string, };
+
+export type BucketsView = { 
+/**
+ * Their names, sorted.
+ */
+buckets: Array<string>, 
+/**
+ * Whether there are more than are told.
+ */
+more: boolean, };
 
 export type ConflictPolicy = "local" | "remote" | "newer" | "both";
 
@@ -122,13 +138,17 @@ label: string,
  */
 help: string, 
 /**
- * text, secret, url, number or choice.
+ * text, secret, url, number, choice or bucket.
  */
 kind: string, 
 /**
  * The words to choose from; none for other kinds.
  */
 choices: Array<string>, 
+/**
+ * Values that most people take; any other may be.
+ */
+suggestions?: Array<SuggestionView>, 
 /**
  * The smallest and the largest number; absent for other kinds.
  */
@@ -503,6 +523,29 @@ bytes_done: number,
  */
 current: Array<[string, number, number]>, };
 
+export type ProviderView = { 
+/**
+ * The word for it in settings.
+ */
+name: string, 
+/**
+ * Its name for a person.
+ */
+label: string, 
+/**
+ * Its host, with `{region}` where the region stands, or what an address of one's own there
+ * looks like.
+ */
+address: string, 
+/**
+ * Whether everybody has an address of their own there.
+ */
+own_address: boolean, 
+/**
+ * Its regions, as far as they are known.
+ */
+regions: Array<string>, };
+
 export type RecycledView = { 
 /**
  * How many files.
@@ -625,7 +668,35 @@ service: string,
 /**
  * Its settings; what isn't entered is as it was.
  */
-entered: Entered, } | { "request": "connection_authorize", 
+entered: Entered, } | { "request": "buckets", 
+/**
+ * The connection that it changes; none where it is a new one.
+ */
+name?: string | null, 
+/**
+ * Name of its service.
+ */
+service: string, 
+/**
+ * Its settings; what isn't entered is as it was, and the bucket may be missing.
+ */
+entered: Entered, } | { "request": "bucket_make", 
+/**
+ * The connection that it changes; none where it is a new one.
+ */
+name?: string | null, 
+/**
+ * Name of its service.
+ */
+service: string, 
+/**
+ * Its settings; what isn't entered is as it was, and the bucket may be missing.
+ */
+entered: Entered, 
+/**
+ * Name of the bucket.
+ */
+bucket: string, } | { "request": "connection_authorize", 
 /**
  * Its name.
  */
@@ -805,6 +876,10 @@ label: string,
  */
 fields: Array<FieldView>, 
 /**
+ * Who offers it, where there are several or it is in several regions.
+ */
+providers: Array<ProviderView>, 
+/**
  * Whether a person signs in to it.
  */
 sign_in: boolean, 
@@ -912,6 +987,16 @@ connection: string,
 signed_in: boolean, };
 
 export type Status = { daemon: boolean, paused: boolean, connections: Array<ConnectionStatus>, tasks: Array<LiveTask>, };
+
+export type SuggestionView = { 
+/**
+ * The value.
+ */
+value: string, 
+/**
+ * What it stands for, as the service calls it.
+ */
+label: string, };
 
 export type TaskChange = { 
 /**

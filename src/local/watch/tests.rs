@@ -10,6 +10,7 @@ static SERVICE: Descriptor = Descriptor {
     name: "test",
     label: "Test",
     fields: &[],
+    providers: &[],
     task_fields: &[],
     sign_in: None,
     listing: Listing::Folders,

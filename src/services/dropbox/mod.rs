@@ -78,6 +78,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         answer: Answer::Code,
         secret: false,
     }),
+    providers: &[],
     task_fields: &[],
     listing: Listing::Folders,
     folders_implied: false,

@@ -64,6 +64,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         answer: Answer::Redirect { loopback_port: 53682 },
         secret: true,
     }),
+    providers: &[],
     task_fields: &[TaskField {
         field: Field {
             key: "documents",

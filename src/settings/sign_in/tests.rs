@@ -22,6 +22,7 @@ static CLOUD: Descriptor = Descriptor {
         needed: Needed::No,
         place: true,
     }],
+    providers: &[],
     task_fields: &[],
     sign_in: Some(SIGN_IN),
     listing: Listing::Folders,

@@ -91,6 +91,7 @@ const STORE_FACTS: Descriptor = Descriptor {
     name: "azure",
     label: "Azure in memory",
     fields: &[],
+    providers: &[],
     task_fields: &[],
     sign_in: None,
     listing: Listing::Flat,

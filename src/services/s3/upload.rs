@@ -1,0 +1,623 @@
+//! Writing files: in one request, or in parts that go on after a restart.
+
+use super::request::{Ask, Fault};
+use super::xml::{not_s3, parse};
+use super::{MIB, Store, md5_of, time};
+use crate::content::Content;
+use crate::error::{Error, Kind, Result};
+use crate::hash::Hash;
+use crate::http::Payload;
+use crate::http::sigv4::UNSIGNED_PAYLOAD;
+use crate::model::{Nanos, RemotePrint, Version, to_hex};
+use crate::remote::conditions::{Support, check};
+use crate::remote::{Entry, Expect, Resume};
+use crate::threads;
+use md5::{Digest as _, Md5};
+use quick_xml::escape::escape;
+use ring::digest;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+/// Up to this size a file is read once into memory; sending it twice costs little.
+const SMALL: u64 = 256 << 10;
+/// Bytes of a larger one that are hashed at once.
+const PIECE: usize = 64 << 10;
+/// From this size on the service is asked whether the condition holds before the body is sent.
+const LARGE: u64 = MIB;
+/// An ETag that no object has.
+const WRONG_ETAG: &str = "\"00000000000000000000000000000000\"";
+
+/// How many threads more may send parts.
+pub(super) struct Senders(pub AtomicUsize);
+
+/// Those that one file has. They are free again when this is dropped.
+struct Borrowed<'a> {
+    of: &'a Senders,
+    count: usize,
+}
+
+impl Senders {
+    /// All that are free.
+    fn borrow(&self) -> Borrowed<'_> {
+        Borrowed { of: self, count: self.0.swap(0, Relaxed) }
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        self.of.0.fetch_add(self.count, Relaxed);
+    }
+}
+
+/// A file or a part of one, hashed and ready to be sent.
+pub(super) struct Body<'a> {
+    pub payload: Payload<'a>,
+    length: u64,
+    pub md5: [u8; 16],
+    pub sha256: String,
+}
+
+/// The sums of a body.
+struct Sums {
+    md5: Md5,
+    /// `None` where it isn't needed.
+    sha256: Option<digest::Context>,
+}
+
+impl Sums {
+    fn update(&mut self, bytes: &[u8]) {
+        self.md5.update(bytes);
+        if let Some(sha256) = &mut self.sha256 {
+            sha256.update(bytes);
+        }
+    }
+
+    fn body(self, payload: Payload<'_>, length: u64) -> Body<'_> {
+        let sha256 = self.sha256.map(|sum| to_hex(sum.finish().as_ref()));
+        let sha256 = sha256.unwrap_or_else(|| UNSIGNED_PAYLOAD.into());
+        Body { payload, length, md5: self.md5.finalize().into(), sha256 }
+    }
+}
+
+/// What a crash must not lose of an upload in parts.
+#[derive(Serialize, Deserialize, PartialEq)]
+pub(super) struct Note {
+    pub key: String,
+    size: u64,
+    mtime: Nanos,
+    part_size: u64,
+    /// Empty from before the upload is begun until its ID is known.
+    upload: String,
+}
+
+impl Store {
+    /// Hashes a whole file. One that is small is kept in `buffer` to be sent from there.
+    pub fn body<'a>(&self, content: &'a dyn Content, buffer: &'a mut Vec<u8>) -> Result<Body<'a>> {
+        let length = content.size();
+        if length > SMALL {
+            return self.part(content, 0, length, buffer);
+        }
+        buffer.resize(usize::try_from(length).unwrap_or(0), 0);
+        let mut sums = self.sums();
+        let mut done = 0;
+        while done < buffer.len() {
+            let count = read_some(content, &mut buffer[done..], done as u64)?;
+            sums.update(&buffer[done..done + count]);
+            done += count;
+        }
+        Ok(sums.body(Payload::Bytes(buffer), length))
+    }
+
+    /// Hashes a part of a file, which is read again to be sent.
+    fn part<'a>(
+        &self,
+        content: &'a dyn Content,
+        from: u64,
+        length: u64,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Body<'a>> {
+        buffer.resize(PIECE, 0);
+        let mut sums = self.sums();
+        let mut done = 0;
+        while done < length {
+            let most = usize::try_from(length - done).unwrap_or(PIECE).min(PIECE);
+            let count = read_some(content, &mut buffer[..most], from + done)?;
+            sums.update(&buffer[..count]);
+            done += count as u64;
+        }
+        Ok(sums.body(Payload::Part { content, from, length }, length))
+    }
+
+    fn sums(&self) -> Sums {
+        // TLS protects what is sent from a third party, and MD5 from accidents. Without TLS
+        // some services accept only a signed body.
+        let sha256 = (!self.address.tls()).then(|| digest::Context::new(&digest::SHA256));
+        Sums { md5: Md5::new(), sha256 }
+    }
+
+    /// Writes a file in one request, only over what is expected to be there.
+    pub fn put(
+        &self,
+        what: &str,
+        key: &str,
+        body: &Body<'_>,
+        mtime: Nanos,
+        expect: Expect<'_>,
+    ) -> Result<Entry> {
+        // What is tried once to find out whether conditions count is sent twice.
+        let probing = body.length <= SMALL;
+        loop {
+            let support = self.conditions.support(expect);
+            if support != Support::Honoured {
+                // RACE: what another program writes from here until the PUT arrives is
+                // overwritten when the service doesn't check the condition.
+                check(what, expect, self.head(what, key)?.as_ref())?;
+            }
+            if let (Support::Unknown, true, Expect::Version(_)) = (support, probing, expect) {
+                match self.put_once(what, key, body, mtime, Some(("if-match", WRONG_ETAG.into()))) {
+                    // Written although the condition was wrong; but what was there was expected.
+                    Ok(entry) => {
+                        self.conditions.ignored(expect);
+                        return Ok(entry);
+                    }
+                    Err(fault) if self.is_refused(&fault, expect) => {
+                        self.conditions.honoured(expect)
+                    }
+                    Err(fault) if fault.is_unsupported() => self.conditions.ignored(expect),
+                    Err(fault) => return Err(fault.into()),
+                }
+                continue;
+            }
+            let condition = (support != Support::Ignored).then(|| self.condition(expect));
+            let conditional = condition.is_some();
+            match self.put_once(what, key, body, mtime, condition) {
+                Ok(entry) => {
+                    let learn = support == Support::Unknown && probing;
+                    let later = learn.then(|| self.learn_create(what, key, body, mtime)).flatten();
+                    return Ok(later.unwrap_or(entry));
+                }
+                Err(fault) if conditional && self.is_refused(&fault, expect) => {
+                    let found = self.head(what, key)?;
+                    // The reply to a first attempt may have been lost, so this may be ours.
+                    let sent = Version::new(to_hex(&body.md5));
+                    let ours = |it: &Entry| fault.again && is_ours(it, body.length, &sent, mtime);
+                    if let Some(entry) = found.clone().filter(ours) {
+                        return Ok(entry);
+                    }
+                    check(what, expect, found.as_ref())?;
+                    // Refused although it holds (Ceph 16 does that with every If-Match).
+                    self.conditions.ignored(expect);
+                }
+                Err(fault) if conditional && fault.is_unsupported() => {
+                    self.conditions.ignored(expect);
+                }
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+    }
+
+    /// Repeats a write that has just been done: a service that checks `If-None-Match` refuses it.
+    /// Otherwise tells the state after the second one.
+    fn learn_create(&self, what: &str, key: &str, body: &Body<'_>, mtime: Nanos) -> Option<Entry> {
+        let absent = Expect::Absent;
+        // RACE: a service that doesn't check lets this overwrite what another program wrote
+        // since the first one, as any write there does.
+        match self.put_once(what, key, body, mtime, Some(self.condition(absent))) {
+            Ok(entry) => {
+                self.conditions.ignored(absent);
+                return Some(entry);
+            }
+            Err(fault) if self.is_refused(&fault, absent) => self.conditions.honoured(absent),
+            Err(fault) if fault.is_unsupported() => self.conditions.ignored(absent),
+            // The next write asks again.
+            Err(fault) => tracing::debug!(what, reason = fault.error.reason(), "nothing learnt"),
+        }
+        None
+    }
+
+    fn put_once(
+        &self,
+        what: &str,
+        key: &str,
+        body: &Body<'_>,
+        mtime: Nanos,
+        condition: Option<(&'static str, String)>,
+    ) -> Result<Entry, Fault> {
+        let mut ask =
+            Ask::new("PUT", key).body(body).header(self.dialect.names.mtime, time::format(mtime));
+        ask.headers.extend(self.kept_as.iter().cloned());
+        if let Some(condition) = condition {
+            ask.headers.push(condition);
+            if body.length >= LARGE {
+                ask = ask.header("expect", "100-continue");
+            }
+        }
+        let reply = self.send(what, &ask)?;
+        let foreign = self.has_foreign_etag(&reply);
+        let version = reply.header("etag").map(|etag| self.version(etag)).unwrap_or_default();
+        reply.drain();
+        if version.is_empty() {
+            let gone = || Error::new(Kind::Changed, what, "it is gone right after it was written");
+            return Ok(self.head(what, key)?.ok_or_else(gone)?);
+        }
+        if !foreign && md5_of(&version).is_some_and(|sum| sum != body.md5) {
+            // Nobody must take this for the file: better none, as it is about to be sent again.
+            self.delete(what, key, Some(&version))?;
+            let cause = "the service stored something else than was sent";
+            return Err(Error::new(Kind::Integrity, what, cause).into());
+        }
+        let print = RemotePrint::file(body.length, version, Some(mtime));
+        Ok(Entry::file(print, Some(Hash::Md5(body.md5))))
+    }
+
+    pub fn put_parts(
+        &self,
+        what: &str,
+        key: &str,
+        content: &dyn Content,
+        mtime: Nanos,
+        expect: Expect<'_>,
+        resume: &dyn Resume,
+    ) -> Result<Entry> {
+        check(what, expect, self.head(what, key)?.as_ref())?;
+        let size = content.size();
+        let saved = resume.load().and_then(|note| postcard::from_bytes::<Note>(&note).ok());
+        let is_this = |it: &Note| it.key == key && it.size == size && it.mtime == mtime;
+        let known = match saved {
+            // It has another name by now. What can't be dropped is left to the lifecycle rules.
+            Some(note) if !is_this(&note) => {
+                let _ = self.drop_noted(what, &note);
+                None
+            }
+            Some(note) if note.upload.is_empty() => {
+                // What can't be dropped is left to the bucket's lifecycle rules.
+                let _ = self.drop_unnoted(what, key);
+                None
+            }
+            // Not a note of ours if it asks for parts that can't be.
+            Some(note) if note.part_size > 0 && size.div_ceil(note.part_size) <= self.max_parts => {
+                self.parts(what, &note)?.map(|parts| (note, parts))
+            }
+            _ => None,
+        };
+        let (note, done) = match known {
+            Some(known) => known,
+            None => {
+                let part_size =
+                    self.part_size.max(size.div_ceil(self.max_parts).next_multiple_of(MIB));
+                let upload = String::new();
+                let mut note = Note { key: key.into(), size, mtime, part_size, upload };
+                let save = |note: &Note| {
+                    let bytes = postcard::to_stdvec(note)
+                        .map_err(|error| Error::new(Kind::State, what, error))?;
+                    resume.save(&bytes)
+                };
+                save(&note)?;
+                note.upload = self.start_parts(what, key, mtime)?;
+                save(&note)?;
+                (note, HashMap::new())
+            }
+        };
+        self.finish_parts(what, content, expect, &note, &done).inspect_err(|error| {
+            // Kept for another attempt only if it can go on; else it would cost storage forever.
+            let keep = [Kind::Offline, Kind::Busy, Kind::Cancelled, Kind::SignIn, Kind::Untrusted];
+            if !keep.contains(&error.kind()) {
+                // What can't be dropped is left to the bucket's lifecycle rules.
+                let _ = self.drop_parts(what, key, &note.upload);
+            }
+        })
+    }
+
+    pub fn drop_noted(&self, what: &str, Note { key, upload, .. }: &Note) -> Result<()> {
+        match upload.as_str() {
+            "" => self.drop_unnoted(what, key),
+            upload => self.drop_parts(what, key, upload),
+        }
+    }
+
+    fn drop_parts(&self, what: &str, key: &str, upload: &str) -> Result<()> {
+        let query = [("uploadId", upload)];
+        match self.send(what, &Ask::new("DELETE", key).query(&query)) {
+            Ok(reply) => reply.drain(),
+            Err(fault) if &*fault.code == "NoSuchUpload" => {}
+            Err(fault) => return Err(fault.into()),
+        }
+        Ok(())
+    }
+
+    /// Drops an upload that was begun when a crash kept its ID from being noted.
+    fn drop_unnoted(&self, what: &str, key: &str) -> Result<()> {
+        let query = [("prefix", key), ("uploads", "")];
+        let reply = self.send(what, &Ask::new("GET", "").query(&query))?;
+        let (mut at, mut upload, mut found) = (String::new(), String::new(), Vec::new());
+        self.document(what, reply, "ListMultipartUploads", &mut |path, text| {
+            match path {
+                "Upload/Key" => at = text,
+                "Upload/UploadId" => upload = text,
+                "Upload" if at == key => found.push(std::mem::take(&mut upload)),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        // RACE: another program's upload of this very file is dropped, too. It fails then, and
+        // nothing of it is lost.
+        found.iter().try_for_each(|upload| self.drop_parts(what, key, upload))
+    }
+
+    fn start_parts(&self, what: &str, key: &str, mtime: Nanos) -> Result<String> {
+        let mut ask = Ask::new("POST", key).query(&[("uploads", "")]).bytes(&[]);
+        ask.headers = self.kept_as.clone();
+        let ask = ask.header(self.dialect.names.mtime, time::format(mtime));
+        let reply = self.send(what, &ask)?;
+        let mut upload = String::new();
+        self.document(what, reply, "InitiateMultipartUpload", &mut |path, text| {
+            if path == "UploadId" {
+                upload = text;
+            }
+            Ok(())
+        })?;
+        if upload.is_empty() {
+            return Err(not_s3(what, "the reply tells no upload ID"));
+        }
+        Ok(upload)
+    }
+
+    /// Size and ETag of the parts that have arrived; `None` when there is no such upload.
+    fn parts(&self, what: &str, note: &Note) -> Result<Option<HashMap<u64, (u64, Version)>>> {
+        let (mut parts, mut marker) = (HashMap::new(), String::from("0"));
+        loop {
+            let query = [("uploadId", note.upload.as_str()), ("part-number-marker", &marker)];
+            let reply = match self.send(what, &Ask::new("GET", &note.key).query(&query)) {
+                // It is finished, dropped or expired, or can't be asked for: begin anew.
+                Err(fault) if &*fault.code == "NoSuchUpload" || fault.is_unsupported() => {
+                    return Ok(None);
+                }
+                reply => reply?,
+            };
+            let (mut number, mut size, mut etag) = (0, 0, Version::default());
+            let (mut more, mut next) = (false, String::new());
+            self.document(what, reply, "ListParts", &mut |path, text| {
+                match path {
+                    "Part/PartNumber" => number = parse(what, &text)?,
+                    "Part/Size" => size = parse(what, &text)?,
+                    "Part/ETag" => etag = self.version(&text),
+                    "Part" => {
+                        parts.insert(number, (size, std::mem::take(&mut etag)));
+                    }
+                    "IsTruncated" => more = text == "true",
+                    "NextPartNumberMarker" => next = text,
+                    _ => {}
+                }
+                Ok(())
+            })?;
+            if !more {
+                return Ok(Some(parts));
+            }
+            if parse::<u64>(what, &next)? <= parse::<u64>(what, &marker)? {
+                return Err(not_s3(what, "the list of parts doesn't end"));
+            }
+            marker = next;
+        }
+    }
+
+    fn finish_parts(
+        &self,
+        what: &str,
+        content: &dyn Content,
+        expect: Expect<'_>,
+        note: &Note,
+        done: &HashMap<u64, (u64, Version)>,
+    ) -> Result<Entry> {
+        let Note { key, size, mtime, upload, .. } = note;
+        let mut xml = String::from("<CompleteMultipartUpload>");
+        for (number, etag) in self.send_parts(what, content, note, done)? {
+            let etag = self.quoted(&etag);
+            let etag = escape(etag.as_str());
+            xml.push_str(&format!(
+                "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
+            ));
+        }
+        xml.push_str("</CompleteMultipartUpload>");
+        content.unchanged()?;
+        // The upload may have taken hours, and not every service checks conditions here.
+        // RACE: there, what is written from here until the parts are joined is overwritten.
+        check(what, expect, self.head(what, key)?.as_ref())?;
+        let conditional = self.conditions.support(expect) != Support::Ignored;
+        let joined = match self.join_parts(what, key, upload, &xml, conditional.then_some(expect)) {
+            Err(fault)
+                if conditional
+                    && (fault.is_unsupported()
+                        || self.is_refused(&fault, expect) && !fault.again) =>
+            {
+                // Refused although it holds? Then it is joined without.
+                check(what, expect, self.head(what, key)?.as_ref())?;
+                self.conditions.ignored(expect);
+                self.join_parts(what, key, upload, &xml, None)
+            }
+            joined => joined,
+        };
+        // The reply to a first attempt may have been lost. Then what is there was not a moment ago,
+        // and has our time to the nanosecond.
+        let lost = |fault: &Fault| {
+            fault.again && (self.is_refused(fault, expect) || &*fault.code == "NoSuchUpload")
+        };
+        let lost = joined.as_ref().is_err_and(lost);
+        if !lost {
+            joined?;
+        }
+        // The ETag of the reply isn't always the one that the object has (rclone serve s3).
+        let seen = self.head(what, key)?.filter(|it| {
+            let new = expect != Expect::Version(&it.print.version);
+            it.print.size == *size && (!lost || new && it.print.mtime == Some(*mtime))
+        });
+        seen.ok_or_else(|| Error::new(Kind::Changed, what, "it was changed in the meantime"))
+    }
+
+    /// Sends the parts that haven't arrived; tells the ETag of each. They are hashed in their order
+    /// by this thread, while those before are sent by others, as far as there are any free.
+    fn send_parts(
+        &self,
+        what: &str,
+        content: &dyn Content,
+        note: &Note,
+        done: &HashMap<u64, (u64, Version)>,
+    ) -> Result<BTreeMap<u64, Version>> {
+        let Note { key, size, part_size, upload, .. } = note;
+        let etags = Mutex::new(BTreeMap::new());
+        let has_arrived = |number: u64, body: &Body<'_>| {
+            let known = done.get(&number).filter(|(length, etag)| {
+                *length == body.length && md5_of(etag).is_none_or(|sum| sum == body.md5)
+            });
+            known.map(|(_, etag)| lock(&etags).insert(number, etag.clone())).is_some()
+        };
+        let send = |number: u64, body: &Body<'_>| -> Result<()> {
+            let etag = self.put_part(what, key, upload, number, body)?;
+            lock(&etags).insert(number, etag);
+            Ok(())
+        };
+        let (hand_over, queue) = sync_channel::<(u64, Body<'_>)>(0);
+        let queue = Mutex::new(Some(queue));
+        let send_all = || -> Result<()> {
+            while let Some((number, body)) = next(&queue) {
+                // After a failure nobody takes the next one.
+                send(number, &body).inspect_err(|_| *lock(&queue) = None)?;
+            }
+            Ok(())
+        };
+        let free = self.senders.borrow();
+        thread::scope(|scope| {
+            let start = |_| threads::named("part").spawn_scoped(scope, send_all).ok();
+            let senders: Vec<_> = (0..free.count).filter_map(start).collect();
+            let mut buffer = Vec::new();
+            let hashed = (1..=size.div_ceil(*part_size)).try_for_each(|number| {
+                let from = (number - 1) * part_size;
+                let body = self.part(content, from, (size - from).min(*part_size), &mut buffer)?;
+                if has_arrived(number, &body) {
+                    return Ok(());
+                }
+                if senders.is_empty() {
+                    return send(number, &body);
+                }
+                hand_over.send((number, body)).map_err(|_| ended(what))
+            });
+            drop(hand_over);
+            // Theirs are the errors that tell more.
+            for sender in senders {
+                sender.join().map_err(|_| ended(what))??;
+            }
+            hashed
+        })?;
+        Ok(etags.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn put_part(
+        &self,
+        what: &str,
+        key: &str,
+        upload: &str,
+        number: u64,
+        body: &Body<'_>,
+    ) -> Result<Version> {
+        let number = number.to_string();
+        let query = [("partNumber", number.as_str()), ("uploadId", upload)];
+        let reply = self.send(what, &Ask::new("PUT", key).query(&query).body(body))?;
+        let version = reply.header("etag").map(|etag| self.version(etag)).unwrap_or_default();
+        let wrong = md5_of(&version).is_some_and(|sum| sum != body.md5);
+        if version.is_empty() || wrong && !self.has_foreign_etag(&reply) {
+            let cause = format!("the service stored something else than was sent as part {number}");
+            return Err(Error::new(Kind::Integrity, what, cause));
+        }
+        reply.drain();
+        Ok(version)
+    }
+
+    fn join_parts(
+        &self,
+        what: &str,
+        key: &str,
+        upload: &str,
+        xml: &str,
+        expect: Option<Expect<'_>>,
+    ) -> Result<(), Fault> {
+        let query = [("uploadId", upload)];
+        let mut ask = Ask::new("POST", key).query(&query).bytes(xml.as_bytes());
+        ask.headers.extend(expect.map(|it| self.condition(it)));
+        let reply = self.send(what, &ask)?;
+        self.document(what, reply, "CompleteMultipartUpload", &mut |_, _| Ok(()))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No panic can leave half-changed what is kept in any of them.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What was handed over next; `None` when nothing will be.
+fn next<T>(queue: &Mutex<Option<Receiver<T>>>) -> Option<T> {
+    lock(queue).as_ref()?.recv().ok()
+}
+
+fn ended(what: &str) -> Error {
+    Error::new(Kind::State, what, "the threads that send its parts ended")
+}
+
+fn read_some(content: &dyn Content, buffer: &mut [u8], from: u64) -> Result<usize> {
+    match content.read_at(buffer, from)? {
+        0 => Err(Error::new(Kind::Changed, "reading the file", "it became shorter")),
+        count => Ok(count),
+    }
+}
+
+/// Whether a file can only be the one that was sent.
+fn is_ours(entry: &Entry, size: u64, sent: &Version, mtime: Nanos) -> bool {
+    entry.print == RemotePrint::file(size, sent.clone(), Some(mtime))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::store;
+    use super::*;
+    use crate::http::sigv4::sha256_hex;
+
+    struct Zeros(u64);
+
+    impl Content for Zeros {
+        fn size(&self) -> u64 {
+            self.0
+        }
+
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+            let count = buffer.len().min(1000).min(usize::try_from(self.0 - offset).unwrap());
+            buffer[..count].fill(0);
+            Ok(count)
+        }
+
+        fn unchanged(&self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn everything_sent_has_a_sum() {
+        for size in [0, 1, SMALL, SMALL + 1] {
+            let content = Zeros(size);
+            let zeros = vec![0; usize::try_from(size).unwrap()];
+            for (endpoint, sum) in
+                [("http://nas", sha256_hex(&zeros)), ("https://nas", UNSIGNED_PAYLOAD.to_owned())]
+            {
+                let store = store(&[("endpoint", endpoint)]).unwrap();
+                let mut buffer = Vec::new();
+                let body = store.body(&content, &mut buffer).unwrap();
+                assert_eq!(body.md5, <[u8; 16]>::from(Md5::digest(&zeros)), "{size}");
+                assert_eq!(body.sha256, sum, "{size}");
+                assert_eq!(body.payload.length(), Some(size));
+                let call = store.signed(&Ask::new("PUT", "a").body(&body));
+                assert!(call.headers.iter().any(|(name, _)| *name == "content-md5"));
+            }
+        }
+    }
+}
