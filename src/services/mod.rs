@@ -2,6 +2,7 @@
 
 mod dropbox;
 mod google_drive;
+mod parts;
 mod s3;
 mod webdav;
 
@@ -9,8 +10,13 @@ use crate::error::{Error, Kind, Result};
 use crate::remote::Service;
 
 /// All services in the order a person is shown them.
-pub static ALL: &[&dyn Service] =
-    &[&google_drive::GoogleDrive, &dropbox::Dropbox, &s3::S3, &webdav::WebDav];
+pub static ALL: &[&dyn Service] = &[
+    &google_drive::GoogleDrive,
+    &dropbox::Dropbox,
+    &s3::S3,
+    &azure_blob::AzureBlob,
+    &webdav::WebDav,
+];
 
 /// The service of this name.
 ///

@@ -7,37 +7,33 @@
 //!
 //! Facts of services that are named here were tried on the real servers, or read in botocore.
 
+use super::parts::{Senders, lock, read_some};
 use crate::content::Content;
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::hash::{Hash, HashKind};
 use crate::http::sigv4::{
     Signable, Signer, UNSIGNED_PAYLOAD, encode_path, encode_query, sha256_hex,
 };
-use crate::http::{self, Call, Http, Payload, Reply, content_range, drain, read_error};
+use crate::http::{self, Call, Exact, Http, Payload, Reply, content_range, drain, read_error, xml};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex, to_hex};
 use crate::remote::conditions::{Conditions, Support, check};
 use crate::remote::{
     Bucket, Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Made, Moves, NameRule,
     Needed, Place, Remote, Removal, Resume, Service, Settings, Written,
 };
-use crate::threads;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use md5::{Digest as _, Md5};
 use percent_encoding::percent_decode_str;
-use quick_xml::Reader;
 use quick_xml::escape::escape;
-use quick_xml::events::Event;
 use ring::digest;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The service as the registry knows it.
@@ -54,13 +50,8 @@ const MAX_KEYS: usize = 1000;
 const SMALL: u64 = 256 << 10;
 /// Bytes of a larger one that are hashed at once.
 const PIECE: usize = 64 << 10;
-/// Parts of large files that are on their way at the same time, beside those of files that are
-/// sent by their own threads.
-const SENDERS: usize = 3;
 /// From this size on the service is asked whether the condition holds before the body is sent.
 const LARGE: u64 = MIB;
-/// Far more than a page of 1000 of the longest keys takes.
-const XML_LIMIT: u64 = 16 * MIB;
 /// Services refuse a clock that is 15 minutes off; some say only that access is denied.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 /// An ETag that no object has.
@@ -193,28 +184,6 @@ struct Store {
     /// Whether the service keeps the markers of folders: 0 unknown, 1 yes, 2 no.
     markers: AtomicU8,
     senders: Senders,
-}
-
-/// How many threads more may send parts.
-struct Senders(AtomicUsize);
-
-/// Those that one file has. They are free again when this is dropped.
-struct Borrowed<'a> {
-    of: &'a Senders,
-    count: usize,
-}
-
-impl Senders {
-    /// All that are free.
-    fn borrow(&self) -> Borrowed<'_> {
-        Borrowed { of: self, count: self.0.swap(0, Relaxed) }
-    }
-}
-
-impl Drop for Borrowed<'_> {
-    fn drop(&mut self) {
-        self.of.0.fetch_add(self.count, Relaxed);
-    }
 }
 
 /// A request before it is signed.
@@ -404,7 +373,7 @@ impl Store {
         if get("sse") != "none" {
             extra.push(("x-amz-server-side-encryption", get("sse").to_owned()));
         }
-        let senders = http.connections().min(SENDERS);
+        let senders = Senders::new(http.connections());
         Ok(Store {
             http,
             address,
@@ -418,7 +387,7 @@ impl Store {
             conditions: Conditions::default(),
             etags: AtomicU8::default(),
             markers: AtomicU8::default(),
-            senders: Senders(AtomicUsize::new(senders)),
+            senders,
         })
     }
 
@@ -1047,8 +1016,7 @@ impl Store {
         seen.ok_or_else(|| Error::new(Kind::Changed, what, "it was changed in the meantime"))
     }
 
-    /// Sends the parts that haven't arrived; tells the ETag of each. They are hashed in their order
-    /// by this thread, while those before are sent by others, as far as there are any free.
+    /// Sends the parts that haven't arrived; tells the ETag of each.
     fn send_parts(
         &self,
         what: &str,
@@ -1064,43 +1032,18 @@ impl Store {
             });
             known.map(|(_, etag)| lock(&etags).insert(number, etag.clone())).is_some()
         };
-        let send = |number: u64, body: &Body<'_>| -> Result<()> {
-            let etag = self.put_part(what, key, upload, number, body)?;
+        let mut buffer = Vec::new();
+        let mut make = |number| {
+            let from = (number - 1) * part_size;
+            let body = self.part(content, from, (size - from).min(*part_size), &mut buffer)?;
+            Ok((!has_arrived(number, &body)).then_some(body))
+        };
+        let send = |number, body: Body<'_>| {
+            let etag = self.put_part(what, key, upload, number, &body)?;
             lock(&etags).insert(number, etag);
             Ok(())
         };
-        let (hand_over, queue) = sync_channel::<(u64, Body<'_>)>(0);
-        let queue = Mutex::new(Some(queue));
-        let send_all = || -> Result<()> {
-            while let Some((number, body)) = next(&queue) {
-                // After a failure nobody takes the next one.
-                send(number, &body).inspect_err(|_| *lock(&queue) = None)?;
-            }
-            Ok(())
-        };
-        let free = self.senders.borrow();
-        thread::scope(|scope| {
-            let start = |_| threads::named("part").spawn_scoped(scope, send_all).ok();
-            let senders: Vec<_> = (0..free.count).filter_map(start).collect();
-            let mut buffer = Vec::new();
-            let hashed = (1..=size.div_ceil(*part_size)).try_for_each(|number| {
-                let from = (number - 1) * part_size;
-                let body = self.part(content, from, (size - from).min(*part_size), &mut buffer)?;
-                if has_arrived(number, &body) {
-                    return Ok(());
-                }
-                if senders.is_empty() {
-                    return send(number, &body);
-                }
-                hand_over.send((number, body)).map_err(|_| ended(what))
-            });
-            drop(hand_over);
-            // Theirs are the errors that tell more.
-            for sender in senders {
-                sender.join().map_err(|_| ended(what))??;
-            }
-            hashed
-        })?;
+        self.senders.send(what, 1..=size.div_ceil(*part_size), &mut make, &send)?;
         Ok(etags.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -1671,57 +1614,6 @@ impl Page {
     }
 }
 
-/// A reader of exactly as many bytes as announced.
-struct Exact<R> {
-    what: String,
-    inner: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Exact<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        let fail = |kind, cause| Err(io::Error::other(Error::new(kind, self.what.as_str(), cause)));
-        let count = self
-            .inner
-            .read(buffer)
-            .map_err(|error| io::Error::other(read_error(&self.what, error)))?;
-        match count as u64 {
-            0 if self.left > 0 => fail(Kind::Offline, "the reply broke off"),
-            count if count > self.left => {
-                fail(Kind::Protocol, "the reply is longer than announced")
-            }
-            _ => {
-                self.left -= count as u64;
-                Ok(count)
-            }
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No panic can leave half-changed what is kept in any of them.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What was handed over next; `None` when nothing will be.
-fn next<T>(queue: &Mutex<Option<Receiver<T>>>) -> Option<T> {
-    lock(queue).as_ref()?.recv().ok()
-}
-
-fn ended(what: &str) -> Error {
-    Error::new(Kind::State, what, "the threads that send its parts ended")
-}
-
-fn read_some(content: &dyn Content, buffer: &mut [u8], from: u64) -> Result<usize> {
-    match content.read_at(buffer, from)? {
-        0 => Err(Error::new(Kind::Changed, "reading the file", "it became shorter")),
-        count => Ok(count),
-    }
-}
-
 fn amazon_host(region: &str) -> String {
     let end = if region.starts_with("cn-") { ".cn" } else { "" };
     format!("s3.{region}.amazonaws.com{end}")
@@ -1798,6 +1690,16 @@ fn not_s3(what: &str, cause: impl std::fmt::Display) -> Error {
         .remedy("check that the address is that of an S3 service; a proxy may be in between")
 }
 
+/// Reads an XML document; see [`xml::walk`].
+fn walk(
+    what: &str,
+    reader: impl Read,
+    on: &mut dyn FnMut(&str, String) -> Result<()>,
+) -> Result<String> {
+    let wrong = |cause| not_s3(what, format!("the reply isn't XML of S3 ({cause})"));
+    xml::walk(what, reader, &wrong, on)
+}
+
 fn kind_of(status: u16, code: &str, message: &str) -> Kind {
     match code {
         "InvalidAccessKeyId"
@@ -1840,77 +1742,6 @@ fn kind_of(status: u16, code: &str, message: &str) -> Kind {
             507 => Kind::QuotaFull,
             _ => Kind::Protocol,
         },
-    }
-}
-
-/// Reads an XML document: tells each element's path (`Root/Child`) and text when it ends. Returns
-/// the root's name. Nothing but elements, text and character references is accepted.
-fn walk(
-    what: &str,
-    reader: impl Read,
-    on: &mut dyn FnMut(&str, String) -> Result<()>,
-) -> Result<String> {
-    let wrong = |cause: String| not_s3(what, format!("the reply isn't XML of S3 ({cause})"));
-    let mut xml = Reader::from_reader(BufReader::new(reader.take(XML_LIMIT)));
-    xml.config_mut().expand_empty_elements = true;
-    let (mut buffer, mut path, mut text) = (Vec::new(), String::new(), String::new());
-    let mut root = String::new();
-    loop {
-        buffer.clear();
-        let event = xml.read_event_into(&mut buffer).map_err(|error| match error {
-            quick_xml::Error::Io(cause) => match cause.get_ref().and_then(|it| it.downcast_ref()) {
-                Some(own) => Error::clone(own),
-                None => read_error(what, io::Error::new(cause.kind(), cause.to_string())),
-            },
-            other => wrong(other.to_string()),
-        })?;
-        match event {
-            Event::Start(tag) => {
-                let name = tag.local_name();
-                let name: &str = name.as_ref();
-                if path.is_empty() {
-                    if !root.is_empty() {
-                        return Err(wrong("it has two roots".into()));
-                    }
-                    root = name.to_owned();
-                } else {
-                    path.push('/');
-                }
-                path.push_str(name);
-                text.clear();
-                if path.len() > 1024 {
-                    return Err(wrong("it is too deep".into()));
-                }
-            }
-            Event::End(_) => {
-                on(&path, std::mem::take(&mut text))?;
-                path.truncate(path.rfind('/').unwrap_or(0));
-            }
-            Event::Text(part) if path.is_empty() => {
-                if !part.trim().is_empty() {
-                    return Err(wrong("text around it".into()));
-                }
-            }
-            Event::Text(part) => text.push_str(&part),
-            Event::CData(part) => text.push_str(&part),
-            Event::GeneralRef(name) => {
-                let resolved = match &*name {
-                    "amp" => Some('&'),
-                    "lt" => Some('<'),
-                    "gt" => Some('>'),
-                    "quot" => Some('"'),
-                    "apos" => Some('\''),
-                    _ => name.resolve_char_ref().ok().flatten(),
-                };
-                text.push(resolved.ok_or_else(|| wrong(format!("unknown entity {}", &*name)))?);
-            }
-            Event::DocType(_) => return Err(wrong("it is a page".into())),
-            Event::Eof if root.is_empty() || !path.is_empty() => {
-                return Err(wrong("it ends too early".into()));
-            }
-            Event::Eof => return Ok(root),
-            Event::Decl(_) | Event::PI(_) | Event::Comment(_) | Event::Empty(_) => {}
-        }
     }
 }
 
@@ -2024,46 +1855,6 @@ mod tests {
         ] {
             assert_eq!(common_prefix(first, last), prefix);
         }
-    }
-
-    #[test]
-    fn xml_is_read_or_refused() {
-        let read = |text: &str| {
-            let mut all = Vec::new();
-            let root = walk("test", text.as_bytes(), &mut |path, text| {
-                all.push(format!("{path}={text}"));
-                Ok(())
-            });
-            root.map(|root| (root, all.join(",")))
-        };
-        let ok = |text: &str| read(text).unwrap();
-        assert_eq!(ok("<a/>"), ("a".into(), "a=".into()));
-        assert_eq!(ok(" \n<?xml version=\"1.0\"?>\n<x:a><b> 1 </b></x:a>\n").1, "a/b= 1 ,a=");
-        assert_eq!(ok("<a>&lt;&#x41;&#66;<![CDATA[<&]]>&quot;</a>").1, "a=<AB<&\"");
-        for text in [
-            "",
-            " ",
-            "a",
-            "<a>",
-            "<a",
-            "<a></b>",
-            "</a>",
-            "<a/><b/>",
-            "<a/>x",
-            "{\"a\":1}",
-            "<a>&b;</a>",
-            "<a>&#0;</a>",
-            "<a>&#xD800;</a>",
-            "<!DOCTYPE a><a/>",
-            "<!DOCTYPE a [<!ENTITY b \"&b;&b;\">]><a>&b;</a>",
-            "<a>\u{fffd}<b></a>",
-        ] {
-            assert_eq!(read(text).err().map(|error| error.kind()), Some(Kind::Protocol), "{text}");
-        }
-        let binary: &[u8] = b"<a>\xff\xfe</a>";
-        assert!(walk("test", binary, &mut |_, _| Ok(())).is_err());
-        let endless = io::Read::chain(&b"<a>"[..], io::repeat(b'x'));
-        assert!(walk("test", endless, &mut |_, _| Ok(())).is_err());
     }
 
     #[test]
