@@ -8,6 +8,7 @@ mod cancel;
 mod exact;
 pub mod oauth;
 mod resolver;
+pub mod shared_key;
 pub mod sigv4;
 mod traffic;
 mod userauth;

@@ -1,5 +1,6 @@
 //! The registry: every service that Mooring knows, one module and one line each.
 
+mod azure_blob;
 mod dropbox;
 mod google_drive;
 mod parts;
