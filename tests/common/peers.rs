@@ -37,6 +37,16 @@ pub struct S3Peer {
     pub secret_key: String,
 }
 
+/// A server that speaks the language of Azure Blob Storage, with its one account.
+pub struct AzurePeer {
+    pub name: &'static str,
+    /// With the account as its path.
+    pub endpoint: String,
+    pub account: String,
+    /// In Base64.
+    pub key: String,
+}
+
 /// A folder on a WebDAV server, with its user.
 pub struct DavPeer {
     pub name: &'static str,
@@ -100,6 +110,18 @@ pub fn rclone_s3() -> &'static S3Peer {
 /// All S3 peers, for what has to hold on each.
 pub fn s3_peers() -> [&'static S3Peer; 3] {
     [swift(), moto(), rclone_s3()]
+}
+
+/// Microsoft's Azurite. Checks signatures, conditions, MD5s, tiers and leases; copies at once.
+///
+/// Checks no clock, sorts names by their units of UTF-16, and tells a wrong key as the service tells a firewall.
+pub fn azurite() -> &'static AzurePeer {
+    static PEER: OnceLock<AzurePeer> = OnceLock::new();
+    PEER.get_or_init(|| {
+        let (account, key) = ("tester", "dGVzdGluZw==");
+        let endpoint = format!("{}/{account}", start("azurite", account, key));
+        AzurePeer { name: "azurite", endpoint, account: account.into(), key: key.into() }
+    })
 }
 
 /// Apache's mod_dav_fs with Basic sign-in. Honours conditions and locks.
@@ -315,6 +337,34 @@ impl S3Peer {
     }
 }
 
+impl AzurePeer {
+    /// Makes a container that no other test uses, and gives its name.
+    pub fn new_container(&self) -> String {
+        let container = unique_name("container");
+        succeed(self.rclone(&["mkdir", &format!("peer:{container}")]));
+        container
+    }
+
+    /// A shared access signature for a container, by Microsoft's SDK; `permissions` are letters of it.
+    pub fn sas(&self, container: &str, permissions: &str) -> String {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/azure_sign.py");
+        let mut command = python(script);
+        command.args(["sas", &self.account, &self.key, container, permissions]);
+        succeed(command.output().unwrap()).trim().to_owned()
+    }
+
+    /// Runs rclone, to which this server is `peer:`, and waits for its end.
+    pub fn rclone(&self, args: &[&str]) -> Output {
+        let remote = [
+            ("TYPE", "azureblob"),
+            ("ENDPOINT", &self.endpoint),
+            ("ACCOUNT", &self.account),
+            ("KEY", &self.key),
+        ];
+        rclone(&remote, args)
+    }
+}
+
 impl DavPeer {
     fn start(name: &'static str) -> DavPeer {
         let url = format!("{}/", start(name, DAV_USER, DAV_PASSWORD));
@@ -415,6 +465,14 @@ fn run_rclone(mut rclone: Command, remote: &[(&str, &str)], args: &[&str]) -> Ou
         .unwrap_or_else(|error| panic!("rclone doesn't start ({error}): run tests/run --install"))
 }
 
+/// A script that the Python of the test servers runs.
+pub fn python(script: &str) -> Command {
+    let mut command = Command::new(installed().join("python/bin/python"));
+    // -B: Python would leave compiled files beside the sources.
+    command.args(["-B", script]);
+    command
+}
+
 /// A tool of others that Debian packages.
 pub fn debian_tool(name: &str) -> Command {
     let debian = installed().join("debian");
@@ -437,7 +495,7 @@ pub fn debian_tool(name: &str) -> Command {
 /// What a command printed, which has to have succeeded.
 fn succeed(output: Output) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "rclone failed: {errors}");
+    assert!(output.status.success(), "it failed: {errors}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
