@@ -24,7 +24,7 @@ fn parts_of(peer: Peer) -> (&'static str, usize) {
     match peer.name() {
         "google-drive" => ("PUT /upload/drive/v3/files", 8 << 20),
         "dropbox" => ("POST /2/files/upload_session/append", 8 << 20),
-        "azurite" => ("comp=block&", 5 << 20),
+        "azurite" => ("?blockid=", 5 << 20),
         _ => ("partNumber=", 5 << 20),
     }
 }

@@ -109,7 +109,7 @@ fn the_first_sync_unites_both_sides_and_the_second_writes_nothing() {
             assert!(tree.contains_key("ours/empty/inner"), "{}", peer.name());
         }
         assert!(pair.local.join("ours/empty/inner").is_dir());
-        let is_part = |it: &&String| it.contains("partNumber=") || it.contains("comp=block&");
+        let is_part = |it: &&String| it.contains("partNumber=") || it.contains("?blockid=");
         let parts = relay.requests().iter().filter(is_part).count();
         assert_eq!(parts, if peer.is_store() { LARGE / (5 << 20) } else { 0 }, "{}", peer.name());
 
