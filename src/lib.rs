@@ -47,10 +47,11 @@
 //! stack for each running transfer, four times that for a large download, a connection and a small
 //! stack for each of three parts of large uploads, up to 64 finished transfers, one page of a
 //! listing, and for each folder on the way to where a look is, at most 8,192 sorted entries; of the
-//! last listing of a service, digests of some 2,000 ranges or 65,536 folders at most; verifying
-//! looks at both sides at once, and knows at most about 4,096 changes that a feed told. Decrypting and
-//! encrypting take less than 1 MiB for a file of any size, and one open folder for each on the way to
-//! it. Nothing grows with the number of files.
+//! last listing of a service, digests of some 2,000 ranges or 65,536 folders at most; up to 8,192
+//! items of a listing whose order isn't that of bytes; verifying looks at both sides at once, and
+//! knows at most about 4,096 changes that a feed told. Decrypting and encrypting take less than 1
+//! MiB for a file of any size, and one open folder for each on the way to it. Nothing grows with
+//! the number of files.
 //!
 //! The panel is no room of the program: it is made in `packaging/panel`, and knows [`admin`]'s
 //! requests and answers by types that a test makes of them.

@@ -3,9 +3,10 @@
 use super::{args, units, unprinted};
 use crate::admin::Request;
 use crate::admin::view::{
-    Authorization, BucketMade, BucketView, BucketsView, ConnectionView, Counts, FieldView, HoldLine, ItemLine,
-    LogLine, Overview, PasswordView, Paused, ProviderView, Removed, ServiceName, ServiceView,
-    SettingsView, SignedIn, StatusView, TaskItems, TaskStatus, TaskView, Tested,
+    Authorization, BucketMade, BucketView, BucketsView, ConnectionView, Counts, FieldView,
+    HoldLine, ItemLine, LogLine, Overview, PasswordView, Paused, ProviderView, Removed,
+    ServiceName, ServiceView, SettingsView, SignedIn, StatusView, TaskItems, TaskStatus, TaskView,
+    Tested,
 };
 use crate::engine::{Report, Trouble};
 use crate::error::{Error, Kind, Result};

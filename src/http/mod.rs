@@ -5,15 +5,19 @@
 //! a [`Reply`] for every status that isn't a matter of waiting. Nothing here knows a service.
 
 mod cancel;
+mod exact;
 pub mod oauth;
 mod resolver;
+pub mod shared_key;
 pub mod sigcos;
 pub mod sigoss;
 pub mod sigv4;
 mod traffic;
 mod userauth;
+pub mod xml;
 
 pub use cancel::Cancel;
+pub use exact::Exact;
 pub use traffic::Traffic;
 pub use userauth::{Shown, UserAuth};
 

@@ -81,6 +81,8 @@ pub enum Special {
     Document,
     /// Its owner doesn't let this account download it.
     Closed,
+    /// It is in the service's archive, which has to bring it back before it can be read.
+    Archived,
 }
 
 /// Where an item is, or is to be.

@@ -91,6 +91,8 @@ pub enum SkipReason {
     ExcludedName(Box<str>),
     /// The file is larger, on either side, than this limit of the task in bytes.
     OverLimit(u64),
+    /// It is in the service's archive.
+    Archived,
 }
 
 impl SkipReason {
@@ -108,7 +110,7 @@ impl SkipReason {
     /// Whether only a look at the service can tell this.
     pub fn is_of_service(&self) -> bool {
         use SkipReason::*;
-        matches!(self, Shortcut | OnlineDocument | NotDownloadable)
+        matches!(self, Shortcut | OnlineDocument | NotDownloadable | Archived)
     }
 }
 
@@ -118,6 +120,7 @@ impl From<Special> for SkipReason {
             Special::Shortcut => SkipReason::Shortcut,
             Special::Document => SkipReason::OnlineDocument,
             Special::Closed => SkipReason::NotDownloadable,
+            Special::Archived => SkipReason::Archived,
         }
     }
 }
@@ -153,6 +156,7 @@ impl fmt::Display for SkipReason {
             SkipReason::Shortcut => "it is a shortcut to another item",
             SkipReason::OnlineDocument => "it is an online document, not a file",
             SkipReason::NotDownloadable => "its owner doesn't let it be downloaded",
+            SkipReason::Archived => "it is in the service's archive, where it can't be read",
             SkipReason::ExcludedFolder => "the task excludes this folder",
         };
         f.write_str(text)
@@ -426,7 +430,7 @@ mod tests {
         for reason in [NotUtf8, MountPoint, SymbolicLink, SpecialFile] {
             assert!(reason.is_of_disk() && !reason.is_of_service(), "{reason:?}");
         }
-        for special in [Special::Shortcut, Special::Document, Special::Closed] {
+        for special in [Special::Shortcut, Special::Document, Special::Closed, Special::Archived] {
             let reason = SkipReason::from(special);
             assert!(!reason.is_of_disk() && reason.is_of_service(), "{reason:?}");
         }

@@ -23,6 +23,7 @@ impl SkipReason {
             SkipReason::ExcludedFolder => "excluded-folder",
             SkipReason::ExcludedName(_) => "excluded-name",
             SkipReason::OverLimit(_) => "over-limit",
+            SkipReason::Archived => "archived",
         }
     }
 
@@ -61,6 +62,9 @@ impl SkipReason {
                 "nothing to do; mooring task set TASK --max-size raises the limit"
             }
             SkipReason::NotDownloadable => "ask its owner to let it be downloaded",
+            SkipReason::Archived => {
+                "have the service bring it back from its archive (rehydrate it); then it is synced"
+            }
         }
     }
 }
@@ -90,6 +94,7 @@ mod tests {
             ExcludedFolder,
             ExcludedName("*.iso".into()),
             OverLimit(1),
+            Archived,
         ];
         let mut words: Vec<_> = all.iter().map(SkipReason::word).collect();
         let is_plain = |b: u8| b.is_ascii_lowercase() || b == b'-' || b == b'8';

@@ -1,7 +1,9 @@
 //! The registry: every service that Mooring knows, one line each, and one module for all that speak alike.
 
+mod azure_blob;
 mod dropbox;
 mod google_drive;
+mod parts;
 mod s3;
 mod webdav;
 
@@ -16,6 +18,7 @@ pub static ALL: &[&dyn Service] = &[
     &s3::OSS,
     &s3::COS,
     &s3::JD,
+    &azure_blob::AzureBlob,
     &webdav::WebDav,
 ];
 

@@ -2,7 +2,7 @@
 //! the first, and in the second with rclone or by what a fake can be told.
 
 use super::bench::{TempFolder, is_recycle_area};
-use super::peers::{DavPeer, FakePeer, S3Peer};
+use super::peers::{AzurePeer, DavPeer, FakePeer, S3Peer};
 use super::relay::Relay;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -25,6 +25,7 @@ pub type Tree = BTreeMap<String, Option<Vec<u8>>>;
 #[derive(Clone, Copy)]
 pub enum Peer {
     S3(&'static S3Peer),
+    Azure(&'static AzurePeer),
     Dav(&'static DavPeer),
     /// A cloud service that a fake stands for. The person there works by the fake's controls where
     /// rclone, which each time goes by way of a proxy of its own, would take most of the time.
@@ -44,6 +45,7 @@ impl Peer {
     pub fn name(self) -> &'static str {
         match self {
             Peer::S3(peer) => peer.name,
+            Peer::Azure(peer) => peer.name,
             Peer::Dav(peer) => peer.name,
             Peer::Fake(peer) => peer.name,
         }
@@ -51,6 +53,11 @@ impl Peer {
 
     pub fn is_s3(self) -> bool {
         matches!(self, Peer::S3(_))
+    }
+
+    /// Whether it has no folders but in the names of what is in them.
+    pub fn is_store(self) -> bool {
+        matches!(self, Peer::S3(_) | Peer::Azure(_))
     }
 
     /// Whether it keeps no empty folders: `rclone serve s3` has no markers.
@@ -62,6 +69,7 @@ impl Peer {
     pub fn relay(self) -> Relay {
         Relay::before(match self {
             Peer::S3(peer) => &peer.endpoint,
+            Peer::Azure(peer) => &peer.endpoint,
             Peer::Dav(peer) => &peer.url,
             Peer::Fake(peer) => &peer.endpoint,
         })
@@ -74,6 +82,9 @@ impl Peer {
                 peer.rclone(&[args, &["--s3-directory-markers"]].concat())
             }
             Peer::S3(peer) => peer.rclone(args),
+            // With markers, it fails at a folder that has none.
+            Peer::Azure(peer) if args.first() == Some(&"purge") => peer.rclone(args),
+            Peer::Azure(peer) => peer.rclone(&[args, &["--azureblob-directory-markers"]].concat()),
             Peer::Dav(peer) => peer.rclone(args),
             Peer::Fake(peer) if peer.name == "dropbox" => peer.rclone(&[("TYPE", "dropbox")], args),
             Peer::Fake(peer) => peer.rclone(&[("TYPE", "drive"), ("SCOPE", "drive")], args),
@@ -106,6 +117,17 @@ impl Pair {
                 let secrets = vec![("secret-key", &it.secret_key)];
                 let place = format!("peer:{bucket}/docs");
                 (it.service, place, "/docs".to_string(), values, secrets)
+            }
+            Peer::Azure(it) => {
+                let container = it.new_container();
+                let values = vec![
+                    format!("endpoint={}", seen(&it.endpoint)),
+                    format!("account={}", it.account),
+                    format!("container={container}"),
+                    "block-size=5".into(),
+                ];
+                let place = format!("peer:{container}/docs");
+                ("azure-blob", place, "/docs".to_string(), values, vec![("account-key", &it.key)])
             }
             Peer::Dav(it) => {
                 let root = it.new_folder();

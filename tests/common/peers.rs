@@ -45,6 +45,16 @@ pub struct S3Peer {
     behind: Option<&'static S3Peer>,
 }
 
+/// A server that speaks the language of Azure Blob Storage, with its one account.
+pub struct AzurePeer {
+    pub name: &'static str,
+    /// With the account as its path.
+    pub endpoint: String,
+    pub account: String,
+    /// In Base64.
+    pub key: String,
+}
+
 /// A folder on a WebDAV server, with its user.
 pub struct DavPeer {
     pub name: &'static str,
@@ -134,6 +144,18 @@ pub fn jd() -> &'static S3Peer {
 /// All fronts.
 pub fn s3_fronts() -> [&'static S3Peer; 3] {
     [oss(), cos(), jd()]
+}
+
+/// Microsoft's Azurite. Checks signatures, conditions, MD5s, tiers and leases; copies at once.
+///
+/// Checks no clock, sorts names by their units of UTF-16, and tells a wrong key as the service tells a firewall.
+pub fn azurite() -> &'static AzurePeer {
+    static PEER: OnceLock<AzurePeer> = OnceLock::new();
+    PEER.get_or_init(|| {
+        let (account, key) = ("tester", "dGVzdGluZw==");
+        let endpoint = format!("{}/{account}", start("azurite", account, key));
+        AzurePeer { name: "azurite", endpoint, account: account.into(), key: key.into() }
+    })
 }
 
 /// Apache's mod_dav_fs with Basic sign-in. Honours conditions and locks.
@@ -377,6 +399,34 @@ impl S3Peer {
     }
 }
 
+impl AzurePeer {
+    /// Makes a container that no other test uses, and gives its name.
+    pub fn new_container(&self) -> String {
+        let container = unique_name("container");
+        succeed(self.rclone(&["mkdir", &format!("peer:{container}")]));
+        container
+    }
+
+    /// A shared access signature for a container, by Microsoft's SDK; `permissions` are letters of it.
+    pub fn sas(&self, container: &str, permissions: &str) -> String {
+        let script = "azure_sign.py";
+        let mut command = python(script);
+        command.args(["sas", &self.account, &self.key, container, permissions]);
+        succeed(command.output().unwrap()).trim().to_owned()
+    }
+
+    /// Runs rclone, to which this server is `peer:`, and waits for its end.
+    pub fn rclone(&self, args: &[&str]) -> Output {
+        let remote = [
+            ("TYPE", "azureblob"),
+            ("ENDPOINT", &self.endpoint),
+            ("ACCOUNT", &self.account),
+            ("KEY", &self.key),
+        ];
+        rclone(&remote, args)
+    }
+}
+
 impl DavPeer {
     fn start(name: &'static str) -> DavPeer {
         let url = format!("{}/", start(name, DAV_USER, DAV_PASSWORD));
@@ -507,7 +557,7 @@ pub fn debian_tool(name: &str) -> Command {
 /// What a command printed, which has to have succeeded.
 fn succeed(output: Output) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "rclone failed: {errors}");
+    assert!(output.status.success(), "it failed: {errors}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

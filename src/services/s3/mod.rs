@@ -31,12 +31,13 @@ use self::address::{Address, Found};
 use self::dialect::Dialect;
 use self::listing::{Item, is_plain, special_of};
 use self::request::{Ask, Fault};
-use self::upload::{Note, Senders};
+use self::upload::Note;
 use self::xml::not_s3;
+use super::parts::Senders;
 use crate::content::Content;
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::hash::Hash;
-use crate::http::{self, Http, Reply, content_range, read_error};
+use crate::http::{self, Exact, Http, Reply, content_range, read_error};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex};
 use crate::remote::conditions::{Conditions, check};
 use crate::remote::{
@@ -48,7 +49,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use std::cmp::Reverse;
 use std::io::{self, Read};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One of the services, as the registry knows it.
@@ -66,9 +67,6 @@ pub static JD: Family = Family(&jd::DIALECT);
 const MIB: u64 = 1 << 20;
 /// Most keys of a page and of a batch.
 const MAX_KEYS: usize = 1000;
-/// Parts of large files that are on their way at the same time, beside those of files that are
-/// sent by their own threads.
-const SENDERS: usize = 3;
 
 impl Service for Family {
     fn descriptor(&self) -> &'static Descriptor {
@@ -217,7 +215,7 @@ impl Store {
         if !preset.conditions || !dialect.if_match {
             conditions.ignored(Expect::Version(&Version::default()));
         }
-        let senders = http.connections().min(SENDERS);
+        let senders = Senders::new(http.connections());
         Ok(Store {
             dialect,
             http,
@@ -240,7 +238,7 @@ impl Store {
             by_marker: AtomicBool::new(dialect.by_marker),
             etags: AtomicU8::default(),
             markers: AtomicU8::default(),
-            senders: Senders(AtomicUsize::new(senders)),
+            senders,
         })
     }
 
@@ -637,36 +635,6 @@ impl Remote for Store {
         for (index, path) in folders {
             let what = format!("removing the folder {path}");
             done(index, self.remove_folder(&what, &self.folder_key(path)));
-        }
-    }
-}
-
-/// A reader of exactly as many bytes as announced.
-struct Exact<R> {
-    what: String,
-    inner: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Exact<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        let fail = |kind, cause| Err(io::Error::other(Error::new(kind, self.what.as_str(), cause)));
-        let count = self
-            .inner
-            .read(buffer)
-            .map_err(|error| io::Error::other(read_error(&self.what, error)))?;
-        match count as u64 {
-            0 if self.left > 0 => fail(Kind::Offline, "the reply broke off"),
-            count if count > self.left => {
-                fail(Kind::Protocol, "the reply is longer than announced")
-            }
-            _ => {
-                self.left -= count as u64;
-                Ok(count)
-            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Writing files: in one request, or in parts that go on after a restart.
 
+use super::super::parts::{lock, read_some};
 use super::request::{Ask, Fault};
 use super::xml::{not_s3, parse};
 use super::{MIB, Store, md5_of, time};
@@ -11,16 +12,12 @@ use crate::http::sigv4::UNSIGNED_PAYLOAD;
 use crate::model::{Nanos, RemotePrint, Version, to_hex};
 use crate::remote::conditions::{Support, check};
 use crate::remote::{Entry, Expect, Resume};
-use crate::threads;
 use md5::{Digest as _, Md5};
 use quick_xml::escape::escape;
 use ring::digest;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Mutex, PoisonError};
 
 /// Up to this size a file is read once into memory; sending it twice costs little.
 const SMALL: u64 = 256 << 10;
@@ -30,28 +27,6 @@ const PIECE: usize = 64 << 10;
 const LARGE: u64 = MIB;
 /// An ETag that no object has.
 const WRONG_ETAG: &str = "\"00000000000000000000000000000000\"";
-
-/// How many threads more may send parts.
-pub(super) struct Senders(pub AtomicUsize);
-
-/// Those that one file has. They are free again when this is dropped.
-struct Borrowed<'a> {
-    of: &'a Senders,
-    count: usize,
-}
-
-impl Senders {
-    /// All that are free.
-    fn borrow(&self) -> Borrowed<'_> {
-        Borrowed { of: self, count: self.0.swap(0, Relaxed) }
-    }
-}
-
-impl Drop for Borrowed<'_> {
-    fn drop(&mut self) {
-        self.of.0.fetch_add(self.count, Relaxed);
-    }
-}
 
 /// A file or a part of one, hashed and ready to be sent.
 pub(super) struct Body<'a> {
@@ -474,43 +449,18 @@ impl Store {
             });
             known.map(|(_, etag)| lock(&etags).insert(number, etag.clone())).is_some()
         };
-        let send = |number: u64, body: &Body<'_>| -> Result<()> {
-            let etag = self.put_part(what, key, upload, number, body)?;
+        let mut buffer = Vec::new();
+        let mut make = |number| {
+            let from = (number - 1) * part_size;
+            let body = self.part(content, from, (size - from).min(*part_size), &mut buffer)?;
+            Ok((!has_arrived(number, &body)).then_some(body))
+        };
+        let send = |number, body: Body<'_>| {
+            let etag = self.put_part(what, key, upload, number, &body)?;
             lock(&etags).insert(number, etag);
             Ok(())
         };
-        let (hand_over, queue) = sync_channel::<(u64, Body<'_>)>(0);
-        let queue = Mutex::new(Some(queue));
-        let send_all = || -> Result<()> {
-            while let Some((number, body)) = next(&queue) {
-                // After a failure nobody takes the next one.
-                send(number, &body).inspect_err(|_| *lock(&queue) = None)?;
-            }
-            Ok(())
-        };
-        let free = self.senders.borrow();
-        thread::scope(|scope| {
-            let start = |_| threads::named("part").spawn_scoped(scope, send_all).ok();
-            let senders: Vec<_> = (0..free.count).filter_map(start).collect();
-            let mut buffer = Vec::new();
-            let hashed = (1..=size.div_ceil(*part_size)).try_for_each(|number| {
-                let from = (number - 1) * part_size;
-                let body = self.part(content, from, (size - from).min(*part_size), &mut buffer)?;
-                if has_arrived(number, &body) {
-                    return Ok(());
-                }
-                if senders.is_empty() {
-                    return send(number, &body);
-                }
-                hand_over.send((number, body)).map_err(|_| ended(what))
-            });
-            drop(hand_over);
-            // Theirs are the errors that tell more.
-            for sender in senders {
-                sender.join().map_err(|_| ended(what))??;
-            }
-            hashed
-        })?;
+        self.senders.send(what, 1..=size.div_ceil(*part_size), &mut make, &send)?;
         Ok(etags.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -548,27 +498,6 @@ impl Store {
         ask.headers.extend(expect.map(|it| self.condition(it)));
         let reply = self.send(what, &ask)?;
         self.document(what, reply, "CompleteMultipartUpload", &mut |_, _| Ok(()))
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No panic can leave half-changed what is kept in any of them.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What was handed over next; `None` when nothing will be.
-fn next<T>(queue: &Mutex<Option<Receiver<T>>>) -> Option<T> {
-    lock(queue).as_ref()?.recv().ok()
-}
-
-fn ended(what: &str) -> Error {
-    Error::new(Kind::State, what, "the threads that send its parts ended")
-}
-
-fn read_some(content: &dyn Content, buffer: &mut [u8], from: u64) -> Result<usize> {
-    match content.read_at(buffer, from)? {
-        0 => Err(Error::new(Kind::Changed, "reading the file", "it became shorter")),
-        count => Ok(count),
     }
 }
 

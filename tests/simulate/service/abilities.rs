@@ -88,8 +88,8 @@ pub enum Unicode {
 }
 
 const STORE_FACTS: Descriptor = Descriptor {
-    name: "azure",
-    label: "Azure in memory",
+    name: "swift",
+    label: "Swift in memory",
     fields: &[],
     providers: &[],
     task_fields: &[],
@@ -101,16 +101,13 @@ const STORE_FACTS: Descriptor = Descriptor {
     namesakes: false,
     keeps_mtime: true,
     hash: Some(HashKind::Md5),
-    max_size: Some(200),
+    max_size: None,
     max_path: 1024,
     names: NameRule { ends: "./", ..NameRule::NONE },
     bucket: None,
 };
 
-static AZURE: Descriptor = STORE_FACTS;
-
-static SWIFT: Descriptor =
-    Descriptor { name: "swift", label: "Swift in memory", max_size: None, ..STORE_FACTS };
+static SWIFT: Descriptor = STORE_FACTS;
 
 static ONEDRIVE: Descriptor = Descriptor {
     name: "onedrive",
@@ -179,10 +176,10 @@ pub fn twins() -> Vec<Abilities> {
         Abilities { name: "s3-plain", conditional: false, keeps_empty: false, ..s3 },
         Abilities {
             name: "azure",
-            descriptor: &AZURE,
+            descriptor: real("azure-blob"),
             versions: Versions::Counted,
             hashed: None,
-            largest: AZURE.max_size,
+            largest: Some(200),
             ..s3
         },
         Abilities {

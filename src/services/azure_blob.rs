@@ -1,0 +1,1688 @@
+//! Azure Blob Storage: Microsoft's, in each of its clouds, and servers that speak its language.
+//!
+//! A container has blobs, not folders. A file is the blob `root/path`. A folder that exists of its
+//! own is a blob without bytes, in one of three styles: `root/path/`, which Mooring makes, as rclone
+//! does; `root/path` with `hdi_isfolder` in its metadata, as Microsoft's own tools have it; and
+//! `root/path/.synoemptyblob` of Cloud Sync. Blobs that no path can name, with empty, `.` or `..`
+//! parts, are told to nobody and never touched. The root itself always is there when the container
+//! is. Snapshots, versions and what was deleted softly are left alone.
+//!
+//! Conditions are relied on: the service checks each of them in the moment of the write.
+
+use super::parts::{Senders, lock, read_some};
+use crate::content::Content;
+use crate::error::{Error, Kind, Result};
+use crate::hash::{Hash, HashKind};
+use crate::http::shared_key::{Signable, Signer};
+use crate::http::sigv4::{encode_path, encode_query};
+use crate::http::{self, Call, Exact, Http, Payload, Reply, content_range, drain, read_error, xml};
+use crate::model::{ItemKind, Nanos, RemotePrint, Version};
+use crate::remote::conditions::check;
+use crate::remote::{
+    Bucket, Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Made, Moves, NameRule,
+    Needed, Place, Remote, Removal, Resume, Service, Settings, Special, Written,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use md5::{Digest as _, Md5};
+use percent_encoding::percent_decode_str;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tz::UtcDateTime;
+
+/// The service as the registry knows it.
+pub struct AzureBlob;
+
+const MIB: u64 = 1 << 20;
+/// Version of the API: the first that knows all tiers. Servers keep what they had in old ones.
+const API_VERSION: &str = "2021-12-02";
+/// Largest file: what Cloud Sync takes. The service takes more by now.
+const MAX_SIZE: u64 = 19 << 38;
+/// Most blocks of a blob, most blobs of a page.
+const MAX_BLOCKS: u64 = 50_000;
+const MAX_BLOBS: usize = 5000;
+/// Up to this size a file is read once into memory; sending it twice costs little.
+const SMALL: u64 = 256 << 10;
+/// Bytes of a larger one that are hashed at once.
+const PIECE: usize = 64 << 10;
+/// From this size on the service is asked whether the condition holds before the body is sent.
+const LARGE: u64 = MIB;
+/// The service refuses a clock that is 15 minutes off.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+/// Pause between two looks at a copy that takes the service a while.
+const COPY_PAUSE: Duration = Duration::from_secs(1);
+/// Most items of a listing that wait for those that come before them.
+const MOST_HELD: usize = 8192;
+/// What Cloud Sync puts into a folder that has to stay though nothing is in it.
+const CLOUD_SYNC_MARKER: &str = ".synoemptyblob";
+
+static DESCRIPTOR: Descriptor = Descriptor {
+    name: "azure-blob",
+    label: "Azure Blob Storage",
+    fields: &[
+        place("account", "Storage account", "its name", FieldKind::Text, Needed::Yes),
+        place("container", "Container", "name of the container", FieldKind::Text, Needed::Yes),
+        field(
+            "account-key",
+            "Account key",
+            "one of the two keys of the account",
+            FieldKind::Secret,
+            Needed::No,
+        ),
+        field(
+            "sas",
+            "Shared access signature",
+            "instead of a key: a token that may read, write, delete and list, or an address with it",
+            FieldKind::Secret,
+            Needed::No,
+        ),
+        place(
+            "cloud",
+            "Cloud",
+            "which of Microsoft's clouds the account is in",
+            FieldKind::Choice(&["global", "china", "us-government"]),
+            Needed::Default("global"),
+        ),
+        place(
+            "endpoint",
+            "Address",
+            "of the account where it isn't Microsoft's own, such as http://127.0.0.1:10000/ACCOUNT",
+            FieldKind::Url,
+            Needed::No,
+        ),
+        field(
+            "block-size",
+            "Block size",
+            "MiB of each block of a large file, 1 to 4000",
+            FieldKind::Number(1, 4000),
+            Needed::Default("8"),
+        ),
+        field(
+            "access-tier",
+            "Access tier",
+            "for what Mooring writes; default is that of the account",
+            FieldKind::Choice(&["default", "hot", "cool", "cold"]),
+            Needed::Default("default"),
+        ),
+    ],
+    sign_in: None,
+    providers: &[],
+    task_fields: &[],
+    listing: Listing::Flat,
+    folders_implied: true,
+    moves: Moves::Files,
+    folds_case: false,
+    namesakes: false,
+    keeps_mtime: true,
+    hash: Some(HashKind::Md5),
+    max_size: Some(MAX_SIZE),
+    max_path: 1024,
+    // The service makes a slash of `\`. It takes a name that ends with a dot, but many libraries
+    // take the dot off again.
+    names: NameRule {
+        characters: "\\",
+        names: &[".", "..", CLOUD_SYNC_MARKER],
+        ends: ".",
+        ..NameRule::NONE
+    },
+    bucket: Some(Bucket { min: 3, max: 63, extra: "-" }),
+};
+
+const fn field(
+    key: &'static str,
+    label: &'static str,
+    help: &'static str,
+    kind: FieldKind,
+    needed: Needed,
+) -> Field {
+    Field { key, label, help, kind, needed, place: false }
+}
+
+/// One that says where the connection leads.
+const fn place(
+    key: &'static str,
+    label: &'static str,
+    help: &'static str,
+    kind: FieldKind,
+    needed: Needed,
+) -> Field {
+    Field { key, label, help, kind, needed, place: true }
+}
+
+impl Service for AzureBlob {
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
+    }
+
+    fn open(&self, settings: &Settings, http: Http, root: &str) -> Result<Arc<dyn Remote>> {
+        Ok(Arc::new(Store::open(settings, http, root)?))
+    }
+}
+
+/// What proves who asks.
+enum Proof {
+    /// The account's key, decoded.
+    Key(Vec<u8>),
+    /// The query of a shared access signature.
+    Sas(String),
+}
+
+/// A folder of a container, opened.
+struct Store {
+    http: Http,
+    /// Scheme, host and port.
+    origin: String,
+    /// Path of the container, encoded.
+    base: String,
+    /// Whether the address is the one that the account's name makes.
+    is_named: bool,
+    account: String,
+    container: String,
+    proof: Proof,
+    /// What comes before each path: empty, or the root with its slash.
+    root: String,
+    block_size: u64,
+    /// Header fields of every file that is written.
+    extra: Vec<(&'static str, String)>,
+    senders: Senders,
+}
+
+/// A request before it is signed.
+struct Ask<'a> {
+    method: &'static str,
+    /// Whole name of the blob; empty for the container.
+    key: &'a str,
+    query: &'a [(&'a str, &'a str)],
+    headers: Vec<(&'static str, String)>,
+    payload: Payload<'a>,
+}
+
+impl<'a> Ask<'a> {
+    fn new(method: &'static str, key: &'a str) -> Self {
+        Ask { method, key, query: &[], headers: Vec::new(), payload: Payload::None }
+    }
+
+    fn query(mut self, query: &'a [(&'a str, &'a str)]) -> Self {
+        self.query = query;
+        self
+    }
+
+    fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    fn payload(mut self, payload: Payload<'a>) -> Self {
+        self.payload = payload;
+        self
+    }
+
+    /// The service compares what arrives with the sum, so it is what was hashed.
+    fn body(self, body: &Body<'a>) -> Self {
+        self.payload(body.payload).header("content-md5", BASE64.encode(body.md5))
+    }
+}
+
+/// A file or a block of one, hashed and ready to be sent.
+struct Body<'a> {
+    payload: Payload<'a>,
+    length: u64,
+    md5: [u8; 16],
+}
+
+/// A file as it is to be stored.
+struct Sent {
+    size: u64,
+    md5: [u8; 16],
+    mtime: Nanos,
+}
+
+impl Sent {
+    fn header_fields<'a>(&self, ask: Ask<'a>) -> Ask<'a> {
+        ask.header("x-ms-meta-mtime", format_mtime(self.mtime))
+            .header("x-ms-blob-content-md5", BASE64.encode(self.md5))
+    }
+
+    fn entry(&self, version: Version) -> Entry {
+        let print = RemotePrint::file(self.size, version, Some(self.mtime));
+        Entry::file(print, Some(Hash::Md5(self.md5)))
+    }
+
+    /// Whether a blob can only be the one that was sent.
+    fn is(&self, item: &Item) -> bool {
+        (item.size, item.md5, item.mtime) == (self.size, Some(self.md5), Some(self.mtime))
+    }
+}
+
+/// A reply that isn't a success, or none at all.
+struct Fault {
+    /// 0 when there was no reply.
+    status: u16,
+    code: Box<str>,
+    /// It wasn't the first attempt that failed so: an earlier one may have been carried out.
+    again: bool,
+    error: Error,
+}
+
+impl Fault {
+    /// What was there isn't what the condition said.
+    fn is_of_condition(&self) -> bool {
+        matches!(
+            &*self.code,
+            "BlobAlreadyExists"
+                | "ConditionNotMet"
+                | "TargetConditionNotMet"
+                | "UnauthorizedBlobOverwrite"
+        )
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Fault { status: 0, code: Box::default(), again: false, error }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        fault.error
+    }
+}
+
+/// A blob, or what stands for those in a folder where a listing doesn't go into it.
+#[derive(Default)]
+struct Item {
+    key: String,
+    /// The name is percent-encoded: XML can't say it.
+    encoded: bool,
+    size: u64,
+    /// Empty for a folder that a listing doesn't go into.
+    version: Version,
+    md5: Option<[u8; 16]>,
+    mtime: Option<Nanos>,
+    /// Its metadata say that it stands for a folder.
+    is_folder: bool,
+    /// It can't be read before the service brings it back.
+    is_archived: bool,
+    /// A block blob: only its MD5 is always that of the content.
+    is_block: bool,
+}
+
+impl Item {
+    /// Takes a property of a blob, by its name in a listing.
+    fn property(&mut self, name: &str, value: &str) -> Option<()> {
+        match name {
+            "Content-Length" => self.size = value.trim().parse().ok()?,
+            "Etag" => self.version = Version::from_etag(value),
+            "Content-MD5" => {
+                self.md5 = BASE64.decode(value).ok().and_then(|sum| sum.try_into().ok());
+            }
+            "BlobType" => self.is_block = value == "BlockBlob",
+            "AccessTier" => self.is_archived = value == "Archive",
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// Takes a pair of the metadata. Names come in any case, as proxies and clients send them.
+    fn metadata(&mut self, name: &str, value: &str) {
+        if name.eq_ignore_ascii_case("mtime") {
+            self.mtime = parse_mtime(value);
+        } else if name.eq_ignore_ascii_case("hdi_isfolder") {
+            self.is_folder = value.eq_ignore_ascii_case("true");
+        }
+    }
+
+    /// Whether it stands for a folder. Bytes are left alone, whatever the metadata say.
+    fn is_marker(&self) -> bool {
+        self.is_folder && self.size == 0
+    }
+
+    fn entry(&self) -> Entry {
+        let hash = self.md5.filter(|_| self.is_block).map(Hash::Md5);
+        let print = RemotePrint::file(self.size, self.version.clone(), self.mtime);
+        let special = self.is_archived.then_some(Special::Archived);
+        Entry { special, ..Entry::file(print, hash) }
+    }
+}
+
+#[derive(Default)]
+struct Page {
+    items: Vec<Item>,
+    /// Where the listing goes on; empty at its end.
+    next: Option<String>,
+}
+
+impl Store {
+    fn open(settings: &Settings, http: Http, root: &str) -> Result<Store> {
+        let get = |key| settings.get(&DESCRIPTOR, key);
+        let wrong = |key: &str, cause: &str| {
+            Error::new(Kind::Usage, format!("setting {key} of {}", DESCRIPTOR.label), cause)
+                .remedy("see mooring service show azure-blob")
+        };
+        DESCRIPTOR.check(settings)?;
+        let (account, container) = (get("account"), get("container"));
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        if !(3..=24).contains(&account.len()) || !account.chars().all(plain) {
+            return Err(wrong("account", "it has 3 to 24 of the characters a-z 0-9"));
+        }
+        if !(3..=63).contains(&container.len())
+            || !container.split('-').all(|part| !part.is_empty() && part.chars().all(plain))
+        {
+            let rule = "it has 3 to 63 of the characters a-z 0-9 and single hyphens between them";
+            return Err(wrong("container", rule));
+        }
+        let endpoint = settings.given("endpoint");
+        let host = match get("cloud") {
+            "china" => "blob.core.chinacloudapi.cn",
+            "us-government" => "blob.core.usgovcloudapi.net",
+            _ => "blob.core.windows.net",
+        };
+        if endpoint.is_some() && settings.given("cloud").is_some_and(|cloud| cloud != "global") {
+            return Err(wrong("cloud", "an address of its own is in none of Microsoft's clouds"));
+        }
+        let address = endpoint.map_or_else(|| format!("https://{account}.{host}"), str::to_owned);
+        let (origin, path) = take_apart(&address).ok_or_else(|| {
+            wrong("endpoint", "it is more than a scheme, a host, a port and a path")
+        })?;
+        let base = format!("{path}/{container}");
+        let proof = match (settings.given("account-key"), settings.given("sas")) {
+            (Some(key), None) => {
+                let key = BASE64.decode(key.trim()).ok().filter(|key| !key.is_empty());
+                Proof::Key(key.ok_or_else(|| {
+                    wrong("account-key", "it isn't one: a key is in Base64, and ends with ==")
+                })?)
+            }
+            (None, Some(sas)) => {
+                let is_here = |address: &str| {
+                    let place = take_apart(address);
+                    place.is_some_and(|(at, path)| {
+                        at == origin
+                            && base
+                                .strip_prefix(&*path)
+                                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                    })
+                };
+                let token = match sas.trim().split_once('?') {
+                    Some((address, token)) if address.is_empty() || is_here(address) => token,
+                    Some(_) => {
+                        let cause = "its address is that of another account, cloud or container";
+                        return Err(wrong("sas", cause));
+                    }
+                    None => sas.trim(),
+                };
+                let is_plain = token.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+                if !is_plain || !token.split('&').any(|pair| pair.starts_with("sig=")) {
+                    return Err(wrong("sas", "it isn't one: it has sig= and other parts"));
+                }
+                Proof::Sas(token.to_owned())
+            }
+            _ => return Err(wrong("account-key", "it or a shared access signature is needed")),
+        };
+        let extra = match get("access-tier") {
+            "hot" => vec![("x-ms-access-tier", "Hot".into())],
+            "cool" => vec![("x-ms-access-tier", "Cool".into())],
+            "cold" => vec![("x-ms-access-tier", "Cold".into())],
+            _ => Vec::new(),
+        };
+        let senders = Senders::new(http.connections());
+        Ok(Store {
+            http,
+            origin,
+            base,
+            is_named: endpoint.is_none(),
+            account: account.into(),
+            container: container.into(),
+            proof,
+            root: if root.is_empty() { String::new() } else { format!("{root}/") },
+            block_size: u64::from(settings.number(&DESCRIPTOR, "block-size")) * MIB,
+            extra,
+            senders,
+        })
+    }
+
+    fn key(&self, path: &str) -> String {
+        format!("{}{path}", self.root)
+    }
+
+    /// Name of a folder's marker; what is in it starts with the same. Empty for a container's root.
+    fn folder_key(&self, path: &str) -> String {
+        if path.is_empty() { self.root.clone() } else { format!("{}{path}/", self.root) }
+    }
+
+    // ---- requests
+
+    /// Path of a blob, or of the container, as it is sent.
+    fn path(&self, key: &str) -> String {
+        match key {
+            "" => self.base.clone(),
+            key => format!("{}/{}", self.base, encode_path(key)),
+        }
+    }
+
+    /// The address of a path with this query and the shared access signature.
+    fn url(&self, path: &str, query: &str) -> String {
+        let sas = match &self.proof {
+            Proof::Sas(sas) => sas.as_str(),
+            Proof::Key(_) => "",
+        };
+        let mut url = format!("{}{path}", self.origin);
+        let mut mark = '?';
+        for part in [query, sas].into_iter().filter(|part| !part.is_empty()) {
+            url.push(mark);
+            url.push_str(part);
+            mark = '&';
+        }
+        url
+    }
+
+    fn signed<'a>(&self, ask: &Ask<'a>) -> Call<'a> {
+        let path = self.path(ask.key);
+        let url = self.url(&path, &encode_query(ask.query));
+        // Sending any request here twice does no harm: it writes the same again, or has a condition
+        // whose failure is looked into.
+        let mut call = Call::new(ask.method, url, true).payload(ask.payload);
+        call.headers.clone_from(&ask.headers);
+        call.headers.push(("x-ms-version", API_VERSION.into()));
+        if let Proof::Key(key) = &self.proof {
+            let signable = Signable {
+                method: ask.method,
+                path: &path,
+                query: ask.query,
+                headers: &call.headers,
+                length: ask.payload.length().unwrap_or(0),
+            };
+            let signer = Signer { account: &self.account, key };
+            call.headers.extend(signer.sign(&signable, self.http.service_time()));
+        }
+        call
+    }
+
+    /// Sends a request; learns the service's clock when it has to.
+    fn send(&self, what: &str, ask: &Ask<'_>) -> Result<Reply, Fault> {
+        let mut clock_set = matches!(self.proof, Proof::Sas(_));
+        loop {
+            let mut attempts = 0;
+            let reply = self.http.call(what, &mut || {
+                attempts += 1;
+                Ok(self.signed(ask))
+            });
+            let reply = reply.map_err(|error| match error.kind() {
+                Kind::Offline if self.is_named => error.or_remedy(format!(
+                    "check the network, and whether {} is the name of an account in this cloud",
+                    self.account
+                )),
+                _ => error,
+            })?;
+            if (200..300).contains(&reply.status) {
+                return Ok(reply);
+            }
+            if reply.status == 403 && !clock_set && self.http.correct_clock(&reply, CLOCK_TOLERANCE)
+            {
+                clock_set = true;
+                reply.drain();
+                continue;
+            }
+            return Err(Fault { again: attempts > 1, ..self.fault(what, reply) });
+        }
+    }
+
+    fn fault(&self, what: &str, reply: Reply) -> Fault {
+        let status = reply.status;
+        let told = reply.header("x-ms-error-code").unwrap_or_default().to_owned();
+        let (mut code, mut message) = (String::new(), String::new());
+        let mut reader = reply.into_reader();
+        // An explanation that can't be read leaves the status and the header to go by.
+        let _ = walk(what, &mut reader, &mut |path, text| {
+            match path {
+                "Error/Code" => code = text,
+                "Error/Message" => message = text,
+                _ => {}
+            }
+            Ok(())
+        });
+        drain(reader);
+        let code = if told.is_empty() { code } else { told };
+        self.explain(what, status, &code, &message)
+    }
+
+    /// The error that a service's code and message stand for.
+    fn explain(&self, what: &str, status: u16, code: &str, message: &str) -> Fault {
+        let kind = kind_of(status, code);
+        // The lines after the first number the request, and tell its time.
+        let message = message.lines().next().unwrap_or_default();
+        let message: String = message.chars().filter(|c| !c.is_control()).take(200).collect();
+        let cause = match (code, message.as_str()) {
+            ("", "") => format!("the service answered with status {status}"),
+            ("", message) => format!("{message} (status {status})"),
+            (code, "") => code.to_owned(),
+            (code, message) => format!("{code}, {message}"),
+        };
+        let error = Error::new(kind, what, cause);
+        let is_key = matches!(self.proof, Proof::Key(_));
+        let error = match (kind, code) {
+            (_, "ContainerNotFound") => error.remedy(format!(
+                "make the container {} or correct the connection's container",
+                self.container
+            )),
+            (_, "ResourceNotFound") => error.remedy(format!(
+                "check the connection's storage account, {}, and its address",
+                self.account
+            )),
+            (_, "ContainerDisabled" | "AccountIsDisabled") => {
+                error.remedy("enable the account again in the Azure portal")
+            }
+            (_, "KeyBasedAuthenticationNotPermitted") => error.remedy(
+                "give the connection a shared access signature: the account allows no keys",
+            ),
+            (Kind::SignIn, _) if is_key => error.remedy(format!(
+                "check the connection's account key, which has to be one of {}, and the firewall \
+                 of the account",
+                self.account
+            )),
+            (Kind::SignIn, _) => error.remedy(
+                "check the shared access signature: when it ends, from where it may be used, and \
+                 that it is for this container or account",
+            ),
+            (Kind::Denied, "BlobArchived" | "BlobBeingRehydrated") => {
+                error.remedy("have the service bring it back to another tier (rehydrate it)")
+            }
+            (Kind::Denied, "SnapshotsPresent") => {
+                error.remedy("remove its snapshots in the Azure portal, or the blob with them")
+            }
+            (Kind::Denied, "InvalidBlobType") => {
+                error.remedy("remove the append or page blob of this name in the Azure portal")
+            }
+            (Kind::Denied, _) if !is_key => error.remedy(
+                "make a shared access signature that may read, add, create, write, delete and list",
+            ),
+            (Kind::InUse, _) => {
+                error.remedy("nothing to do; it is synced once the other program lets go of it")
+            }
+            (Kind::Protocol, "InvalidBlobOrBlock") => error.remedy(
+                "another program began an upload of this file and left it: finish it, or wait a \
+                 week until the service drops it",
+            ),
+            (Kind::Protocol, _) => {
+                error.remedy("check that the address is that of an account of Azure Blob Storage")
+            }
+            _ => error,
+        };
+        Fault { status, code: code.into(), again: false, error }
+    }
+
+    /// Reads a reply that has to be an XML document with this root.
+    fn document(
+        &self,
+        what: &str,
+        reply: Reply,
+        root: &str,
+        on: &mut dyn FnMut(&str, String) -> Result<()>,
+    ) -> Result<()> {
+        let found = walk(what, reply.into_reader(), &mut |path, text| {
+            on(path.split_once('/').map_or("", |(_, child)| child), text)
+        })?;
+        if found != root {
+            return Err(not_azure(what, format!("the reply is <{found}>, not <{root}>")));
+        }
+        Ok(())
+    }
+
+    // ---- looking
+
+    fn head(&self, what: &str, key: &str) -> Result<Option<Item>> {
+        match self.send(what, &Ask::new("HEAD", key)) {
+            Ok(reply) => {
+                let size = reply.content_length();
+                let size = size.ok_or_else(|| not_azure(what, "the reply tells no size"))?;
+                self.item(what, &reply, size).map(Some)
+            }
+            Err(fault) if &*fault.code == "BlobNotFound" => Ok(None),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// The state of the blob of `size` that the header fields of a HEAD or GET tell of.
+    fn item(&self, what: &str, reply: &Reply, size: u64) -> Result<Item> {
+        let mut item = Item::default();
+        // Beside a part of the bytes, `Content-MD5` would be that of the part.
+        let whole = reply.header("x-ms-blob-content-md5");
+        let own = reply.header("content-md5").filter(|_| reply.status == 200);
+        let properties = [
+            ("Etag", reply.header("etag")),
+            ("BlobType", reply.header("x-ms-blob-type")),
+            ("AccessTier", reply.header("x-ms-access-tier")),
+            ("Content-MD5", whole.or(own)),
+        ];
+        for (name, value) in properties {
+            // None of these is refused.
+            let _ = value.and_then(|value| item.property(name, value));
+        }
+        for name in ["mtime", "hdi_isfolder"] {
+            if let Some(value) = reply.header(&format!("x-ms-meta-{name}")) {
+                item.metadata(name, value);
+            }
+        }
+        if item.version.is_empty() {
+            return Err(not_azure(what, "the reply tells no ETag"));
+        }
+        item.size = size;
+        Ok(item)
+    }
+
+    /// One page of the blobs whose names start with `prefix`, from where `marker` says. With `flat`
+    /// it goes into folders.
+    ///
+    /// It is read to its end before anything is done with it, which may take longer than the
+    /// service keeps a connection waiting.
+    fn page(
+        &self,
+        what: &str,
+        prefix: &str,
+        marker: &str,
+        most: usize,
+        flat: bool,
+    ) -> Result<Page> {
+        let most = most.to_string();
+        let mut query = vec![
+            ("comp", "list"),
+            ("include", "metadata"),
+            ("maxresults", &*most),
+            ("restype", "container"),
+        ];
+        let more =
+            [("delimiter", if flat { "" } else { "/" }), ("marker", marker), ("prefix", prefix)];
+        query.extend(more.into_iter().filter(|(_, value)| !value.is_empty()));
+        let reply = self.send(what, &Ask::new("GET", "").query(&query))?;
+        let (mut page, mut item) = (Page::default(), Item::default());
+        self.document(what, reply, "EnumerationResults", &mut |path, text| {
+            page.take(what, &mut item, path, text)
+        })?;
+        page.finish(what, prefix)?;
+        Ok(page)
+    }
+
+    /// The pages of such a listing, until `each` doesn't want the next.
+    fn pages(
+        &self,
+        what: &str,
+        prefix: &str,
+        most: usize,
+        flat: bool,
+        each: &mut dyn FnMut(Vec<Item>) -> Result<bool>,
+    ) -> Result<()> {
+        let mut marker = String::new();
+        loop {
+            let page = self.page(what, prefix, &marker, most, flat)?;
+            let next = page.next.unwrap_or_default();
+            if !each(page.items)? || next.is_empty() {
+                return Ok(());
+            }
+            if next == marker {
+                return Err(not_azure(what, "the listing doesn't end"));
+            }
+            marker = next;
+        }
+    }
+
+    /// The first blobs whose names start with `prefix`, at least so many if there are. A page may
+    /// be empty though it isn't the last.
+    fn first(&self, what: &str, prefix: &str, least: usize) -> Result<Vec<Item>> {
+        let mut found = Vec::new();
+        self.pages(what, prefix, least, true, &mut |items| {
+            found.extend(items);
+            Ok(found.len() < least)
+        })?;
+        Ok(found)
+    }
+
+    // ---- writing
+
+    /// Writes a file in one request, only over what is expected to be there.
+    fn put(
+        &self,
+        what: &str,
+        key: &str,
+        body: &Body<'_>,
+        mtime: Nanos,
+        expect: Expect<'_>,
+    ) -> Result<Entry> {
+        let sent = Sent { size: body.length, md5: body.md5, mtime };
+        let mut ask = Ask::new("PUT", key).body(body).header("x-ms-blob-type", "BlockBlob");
+        if body.length >= LARGE {
+            ask = ask.header("expect", "100-continue");
+        }
+        self.store(what, ask, &sent, expect)
+    }
+
+    /// Sends the request that makes a file be there, or a new one in its place, and tells its state.
+    fn store(&self, what: &str, ask: Ask<'_>, sent: &Sent, expect: Expect<'_>) -> Result<Entry> {
+        let key = ask.key;
+        let mut ask = sent.header_fields(ask);
+        ask.headers.extend(self.extra.iter().cloned());
+        ask.headers.push(condition(expect));
+        match self.send(what, &ask) {
+            Ok(reply) => {
+                let version = reply.header("etag").map(Version::from_etag).unwrap_or_default();
+                reply.drain();
+                if version.is_empty() {
+                    return Err(not_azure(what, "the reply tells no ETag"));
+                }
+                Ok(sent.entry(version))
+            }
+            // The blocks of a first attempt whose reply was lost are joined by now.
+            Err(fault)
+                if fault.is_of_condition() || fault.again && &*fault.code == "InvalidBlockList" =>
+            {
+                let found = self.head(what, key)?;
+                let ours = |it: &&Item| {
+                    fault.again && sent.is(it) && expect != Expect::Version(&it.version)
+                };
+                if let Some(ours) = found.as_ref().filter(ours) {
+                    return Ok(sent.entry(ours.version.clone()));
+                }
+                check(what, expect, found.map(|it| it.entry()).as_ref())?;
+                // It is again what is expected.
+                Err(fault.error.meaning(Kind::Changed))
+            }
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// Writes a file in blocks. Those that arrived before a stop have their number and hash for a
+    /// name, and needn't be sent again; so there is nothing to be noted. The service drops what
+    /// nobody joins within a week.
+    fn put_blocks(
+        &self,
+        what: &str,
+        key: &str,
+        content: &dyn Content,
+        mtime: Nanos,
+        expect: Expect<'_>,
+    ) -> Result<Entry> {
+        check(what, expect, self.head(what, key)?.map(|it| it.entry()).as_ref())?;
+        let size = content.size();
+        let block_size = self.block_size.max(size.div_ceil(MAX_BLOCKS).next_multiple_of(MIB));
+        let arrived = self.blocks(what, key)?;
+        let (mut whole, mut buffer) = (Md5::new(), Vec::new());
+        let list =
+            Mutex::new(String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>"));
+        let mut make = |number: u64| {
+            let from = (number - 1) * block_size;
+            let length = (size - from).min(block_size);
+            let body = part(content, from, length, &mut buffer, &mut |bytes| whole.update(bytes))?;
+            let id = block_id(number, &body.md5);
+            lock(&list).push_str(&format!("<Latest>{id}</Latest>"));
+            Ok((arrived.get(&id) != Some(&length)).then_some((id, body)))
+        };
+        let send = |_, (id, body): (String, Body<'_>)| {
+            let query = [("blockid", id.as_str()), ("comp", "block")];
+            self.send(what, &Ask::new("PUT", key).query(&query).body(&body))?.drain();
+            Ok(())
+        };
+        self.senders.send(what, 1..=size.div_ceil(block_size), &mut make, &send)?;
+        lock(&list).push_str("</BlockList>");
+        content.unchanged()?;
+        let list = std::mem::take(&mut *lock(&list));
+        let ask = Ask::new("PUT", key).query(&[("comp", "blocklist")]);
+        let ask = ask.payload(Payload::Bytes(list.as_bytes()));
+        let sent = Sent { size, md5: whole.finalize().into(), mtime };
+        self.store(what, ask, &sent, expect)
+    }
+
+    /// Sizes of the blocks that have arrived for a blob and are part of none yet, by their names.
+    fn blocks(&self, what: &str, key: &str) -> Result<HashMap<String, u64>> {
+        let query = [("blocklisttype", "uncommitted"), ("comp", "blocklist")];
+        let reply = match self.send(what, &Ask::new("GET", key).query(&query)) {
+            Err(fault) if &*fault.code == "BlobNotFound" => return Ok(HashMap::new()),
+            reply => reply?,
+        };
+        let (mut blocks, mut id) = (HashMap::new(), String::new());
+        self.document(what, reply, "BlockList", &mut |path, text| {
+            match path {
+                "UncommittedBlocks/Block/Name" => id = text,
+                "UncommittedBlocks/Block/Size" => {
+                    let size = text.parse().map_err(|_| not_azure(what, "a block has no size"))?;
+                    blocks.insert(std::mem::take(&mut id), size);
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(blocks)
+    }
+
+    // ---- moving and removing
+
+    fn copy_blob(&self, what: &str, from: &str, to: &str, version: &Version) -> Result<Entry> {
+        let (name, value) = condition(Expect::Absent);
+        let mut ask = Ask::new("PUT", to)
+            .header("x-ms-copy-source", self.url(&self.path(from), ""))
+            .header("x-ms-source-if-match", quoted(version))
+            .header(name, value)
+            .payload(Payload::Bytes(&[]));
+        ask.headers.extend(self.extra.iter().cloned());
+        let reply = self.send(what, &ask)?;
+        let mut status = reply.header("x-ms-copy-status").unwrap_or_default().to_owned();
+        reply.drain();
+        let gone = || Error::new(Kind::Changed, what, "the copy is gone right after it was made");
+        loop {
+            let pending = status == "pending";
+            if pending {
+                self.http.pause(COPY_PAUSE)?;
+            }
+            let reply = match self.send(what, &Ask::new("HEAD", to)) {
+                Err(fault) if &*fault.code == "BlobNotFound" => return Err(gone()),
+                reply => reply?,
+            };
+            let size = reply.content_length();
+            let size = size.ok_or_else(|| not_azure(what, "the reply tells no size"))?;
+            let item = self.item(what, &reply, size)?;
+            status = reply.header("x-ms-copy-status").unwrap_or_default().to_owned();
+            match status.as_str() {
+                "pending" => {}
+                "failed" | "aborted" => {
+                    self.delete(what, to, &item.version)?;
+                    let cause = format!("the service gave the copy up ({status})");
+                    return Err(Error::new(Kind::Integrity, what, cause));
+                }
+                _ => return Ok(item.entry()),
+            }
+        }
+    }
+
+    /// Removes a blob if it is of this version.
+    fn delete(&self, what: &str, key: &str, version: &Version) -> Result<()> {
+        let ask = Ask::new("DELETE", key).header("if-match", quoted(version));
+        match self.send(what, &ask) {
+            Ok(reply) => reply.drain(),
+            Err(fault) if &*fault.code == "BlobNotFound" => {}
+            // The condition doesn't hold of what is gone either.
+            Err(fault) if fault.is_of_condition() && self.head(what, key)?.is_none() => {}
+            Err(fault) => return Err(fault.into()),
+        }
+        Ok(())
+    }
+
+    /// Removes the markers of a folder, of whichever style, if nothing else is in it.
+    fn remove_folder(&self, what: &str, key: &str) -> Result<()> {
+        let found = self.first(what, key, 3)?;
+        let is_marker = |item: &Item| {
+            let name = &item.key[key.len()..];
+            item.size == 0 && matches!(name, "" | CLOUD_SYNC_MARKER)
+        };
+        if !found.iter().all(is_marker) {
+            return Err(Error::new(Kind::Exists, what, "the folder isn't empty"));
+        }
+        for item in &found {
+            self.delete(what, &item.key, &item.version)?;
+        }
+        let bare = key.trim_end_matches('/');
+        match self.head(what, bare)? {
+            Some(item) if item.is_marker() => self.delete(what, bare, &item.version),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Remote for Store {
+    fn test(&self) -> Result<()> {
+        let what = format!("looking into the container {}", self.container);
+        self.page(&what, &self.root, "", 1, true).map(drop)
+    }
+
+    fn list(
+        &self,
+        folder: Place<'_>,
+        each: &mut dyn FnMut(&str, Entry) -> Result<()>,
+    ) -> Result<()> {
+        let folder = folder.path;
+        let what = format!("listing {}", if folder.is_empty() { &self.container } else { folder });
+        let prefix = self.folder_key(folder);
+        let mut order =
+            Order { what: &what, each, held: BTreeMap::new(), stretch: None, last: String::new() };
+        self.pages(&what, &prefix, MAX_BLOBS, true, &mut |items| {
+            items.iter().try_for_each(|item| order.meet(&item.key[prefix.len()..], item))?;
+            Ok(true)
+        })?;
+        order.end()
+    }
+
+    fn folders(&self, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+        let prefix = self.folder_key("");
+        // A marker comes before what is in its folder, but on the same page they may be in any
+        // order.
+        let mut marked = BTreeSet::new();
+        self.pages("listing folders", &prefix, MAX_BLOBS, false, &mut |items| {
+            let named = |item: &Item| item.key[prefix.len()..].trim_end_matches('/').to_owned();
+            for item in items.iter().filter(|item| item.is_marker() && !item.key.ends_with('/')) {
+                each(&named(item))?;
+                marked.insert(named(item));
+            }
+            for item in items.iter().filter(|item| item.key.ends_with('/')) {
+                let name = named(item);
+                if is_path(&name) && !marked.contains(&name) {
+                    each(&name)?;
+                }
+            }
+            Ok(true)
+        })
+    }
+
+    /// A folder is there when a marker of it, or anything below it, is. The root is when the
+    /// container is.
+    fn stat(&self, place: Place<'_>, kind: ItemKind) -> Result<Option<Entry>> {
+        let path = place.path;
+        let what = format!("looking at {}", if path.is_empty() { &self.container } else { path });
+        if kind == ItemKind::File {
+            let item = self.head(&what, &self.key(path))?;
+            return Ok(item.filter(|item| !item.is_marker()).map(|item| item.entry()));
+        }
+        let within = match self.first(&what, &self.folder_key(path), 1) {
+            Err(error) if path.is_empty() && error.kind() == Kind::NotFound => return Ok(None),
+            within => within?,
+        };
+        let found = path.is_empty()
+            || !within.is_empty()
+            || self.head(&what, &self.key(path))?.is_some_and(|item| item.is_marker());
+        Ok(found.then(|| Entry::folder("")))
+    }
+
+    fn read(&self, place: Place<'_>, version: &Version, bytes: Range<u64>) -> Result<Download> {
+        let (what, key) = (format!("downloading {}", place.path), self.key(place.path));
+        let mut ask = Ask::new("GET", &key).header("if-match", quoted(version));
+        if let Some(range) = http::range(&bytes) {
+            ask = ask.header("x-ms-range", range);
+        }
+        let from = bytes.start;
+        let reply = match self.send(&what, &ask) {
+            Err(fault) if fault.is_of_condition() && self.head(&what, &key)?.is_none() => {
+                return Err(Error::new(Kind::NotFound, what, "it isn't there any more"));
+            }
+            Err(fault) if fault.status == 416 => {
+                // There is nothing from the file's very end on.
+                let entry = self.head(&what, &key)?.map(|item| item.entry());
+                check(&what, Expect::Version(version), entry.as_ref())?;
+                return match entry {
+                    Some(entry) if entry.print.size == from => {
+                        Ok(Download { reader: Box::new(io::empty()), end: from, entry })
+                    }
+                    _ => Err(fault.into()),
+                };
+            }
+            reply => reply?,
+        };
+        let (skip, size, end) = match (reply.status, reply.header("content-range")) {
+            (206, Some(range)) => match content_range(range) {
+                Some((came, Some(size))) if came == (from..size.min(bytes.end)) => {
+                    (0, size, came.end)
+                }
+                _ => return Err(not_azure(&what, format!("asked for {bytes:?}, got {range}"))),
+            },
+            // What we have is skipped where something in between ignores the range.
+            (200, _) => match reply.content_length() {
+                Some(size) => (from, size, size),
+                None => return Err(not_azure(&what, "the reply tells no size")),
+            },
+            (status, _) => return Err(not_azure(&what, format!("the reply has status {status}"))),
+        };
+        let entry = self.item(&what, &reply, size)?.entry();
+        check(&what, Expect::Version(version), Some(&entry))?;
+        if from > size {
+            return Err(Error::new(Kind::Changed, what, "it became shorter"));
+        }
+        let mut reader = Exact { what, inner: reply.into_reader(), left: end - from + skip };
+        let skipped = io::copy(&mut (&mut reader).take(skip), &mut io::sink());
+        skipped.map_err(|error| read_error(&reader.what, error))?;
+        Ok(Download { reader: Box::new(reader), end, entry })
+    }
+
+    fn write(
+        &self,
+        place: Place<'_>,
+        content: &dyn Content,
+        mtime: Nanos,
+        expect: Expect<'_>,
+        _: &dyn Resume,
+    ) -> Result<Written> {
+        let (what, key) = (format!("uploading {}", place.path), self.key(place.path));
+        let size = content.size();
+        if size > MAX_SIZE {
+            return Err(Error::new(Kind::TooLarge, what, "it has more than 4.75 TiB"));
+        }
+        if size > self.block_size {
+            let blocks = self.put_blocks(&what, &key, content, mtime, expect);
+            return blocks.map(Written::from);
+        }
+        let mut buffer = Vec::new();
+        let body = body(content, &mut buffer)?;
+        // A change from here on doesn't match the sum any more, and the service refuses it.
+        content.unchanged()?;
+        self.put(&what, &key, &body, mtime, expect).map(Written::from)
+    }
+
+    fn make_folder(&self, place: Place<'_>) -> Result<Made> {
+        let path = place.path;
+        let (what, key) = (format!("making the folder {path}"), self.folder_key(path));
+        let found = || Ok(Made::or_found(Entry::folder("")));
+        if key.is_empty() {
+            return found();
+        }
+        match self.head(&what, key.trim_end_matches('/'))? {
+            Some(item) if item.is_marker() => return found(),
+            Some(_) => return Err(Error::new(Kind::Exists, what, "a file is there")),
+            None => {}
+        }
+        let (name, value) = condition(Expect::Absent);
+        let ask = Ask::new("PUT", &key)
+            .header("x-ms-blob-type", "BlockBlob")
+            .header("x-ms-meta-hdi_isfolder", "true")
+            .header(name, value)
+            .payload(Payload::Bytes(&[]));
+        match self.send(&what, &ask) {
+            Ok(reply) => reply.drain(),
+            Err(fault) if fault.is_of_condition() => {}
+            Err(fault) => return Err(fault.into()),
+        }
+        found()
+    }
+
+    fn rename(
+        &self,
+        from: Place<'_>,
+        to: Place<'_>,
+        kind: ItemKind,
+        version: &Version,
+    ) -> Result<Entry> {
+        let (from, to) = (from.path, to.path);
+        let what = format!("moving {from} to {to}");
+        if kind == ItemKind::Folder {
+            return Err(Error::new(Kind::Usage, what, "this service has no way to move a folder"));
+        }
+        let (from, to) = (self.key(from), self.key(to));
+        let copied = self.copy_blob(&what, &from, &to, version)?;
+        if let Err(error) = self.delete(&what, &from, version) {
+            if error.kind() == Kind::Changed {
+                self.delete(&what, &to, &copied.print.version)?;
+            }
+            return Err(error);
+        }
+        Ok(copied)
+    }
+
+    fn copy(&self, from: Place<'_>, to: Place<'_>, version: &Version) -> Result<Entry> {
+        let (from, to) = (from.path, to.path);
+        let what = format!("copying {from} to {to}");
+        self.copy_blob(&what, &self.key(from), &self.key(to), version)
+    }
+
+    fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>)) {
+        let mut folders = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let path = item.place.path;
+            match item.kind {
+                ItemKind::File => {
+                    let what = format!("removing {path}");
+                    done(index, self.delete(&what, &self.key(path), item.version));
+                }
+                ItemKind::Folder => folders.push((index, path)),
+            }
+        }
+        // What is in a folder goes before it.
+        folders.sort_by_key(|(_, path)| Reverse(*path));
+        for (index, path) in folders {
+            let what = format!("removing the folder {path}");
+            done(index, self.remove_folder(&what, &self.folder_key(path)));
+        }
+    }
+}
+
+// ---- listings
+
+/// Puts a listing into the order of the bytes of paths, in which a folder's path ends in `/`.
+///
+/// The service's order may be that of the units of UTF-16 (Azurite's is): there, characters beyond
+/// the first 65,536 come before the last of these. What has such a character waits until nothing
+/// can come before it any more, as does a folder that was told without a slash.
+struct Order<'a> {
+    what: &'a str,
+    each: &'a mut dyn FnMut(&str, Entry) -> Result<()>,
+    /// What waits, by path.
+    held: BTreeMap<String, Entry>,
+    /// What may come before it begins with this.
+    stretch: Option<String>,
+    /// The path that was told last.
+    last: String,
+}
+
+impl Order<'_> {
+    /// Takes the next blob, at this path below the folder that is listed.
+    fn meet(&mut self, path: &str, item: &Item) -> Result<()> {
+        let within = path.strip_suffix(CLOUD_SYNC_MARKER).filter(|_| item.size == 0);
+        let (at, entry) = if let Some(folder) = within.filter(|it| it.ends_with('/')) {
+            (folder.to_owned(), Entry::folder(""))
+        } else if item.is_marker() && !path.ends_with('/') {
+            (format!("{path}/"), Entry::folder(""))
+        } else if path.ends_with('/') {
+            (path.to_owned(), Entry::folder(""))
+        } else {
+            (path.to_owned(), item.entry())
+        };
+        // This leaves out the root's own marker, too.
+        if !is_path(at.strip_suffix('/').unwrap_or(&at)) {
+            return Ok(());
+        }
+        let beyond = path.find(|c| c > '\u{ffff}');
+        let in_stretch = |stretch: &String| beyond.is_some() && path.starts_with(stretch.as_str());
+        if !self.stretch.as_ref().is_some_and(in_stretch) || self.held.len() >= MOST_HELD {
+            self.tell_before(path)?;
+            self.stretch = beyond.map(|from| path[..from].to_owned());
+        }
+        if beyond.is_none() && at.as_str() <= path {
+            return self.tell(&at, entry);
+        }
+        if self.held.len() >= MOST_HELD {
+            return Err(self.disorder());
+        }
+        self.held.insert(at, entry);
+        Ok(())
+    }
+
+    /// Tells what waits and comes before `path`.
+    fn tell_before(&mut self, path: &str) -> Result<()> {
+        while let Some(first) = self.held.first_entry().filter(|first| **first.key() < *path) {
+            let (at, entry) = first.remove_entry();
+            self.tell(&at, entry)?;
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<()> {
+        let held = std::mem::take(&mut self.held);
+        held.into_iter().try_for_each(|(at, entry)| self.tell(&at, entry))
+    }
+
+    fn tell(&mut self, at: &str, entry: Entry) -> Result<()> {
+        let folder = at.strip_suffix('/');
+        if folder.is_some() && self.last.starts_with(at) {
+            // What is in it, or another marker, has told of it.
+            return Ok(());
+        }
+        if *at <= *self.last {
+            return Err(self.disorder());
+        }
+        self.last.clear();
+        self.last.push_str(at);
+        (self.each)(folder.unwrap_or(at), entry)
+    }
+
+    fn disorder(&self) -> Error {
+        Error::new(Kind::Protocol, self.what, "the names come in disorder").remedy(
+            "take a storage account without a hierarchical namespace: with one, names are listed \
+             in another order",
+        )
+    }
+}
+
+impl Page {
+    /// Takes the value of an element of a listing.
+    fn take(&mut self, what: &str, item: &mut Item, path: &str, text: String) -> Result<()> {
+        let blob = path.strip_prefix("Blobs/Blob/");
+        match path {
+            "Blobs/Blob" | "Blobs/BlobPrefix" => self.items.push(std::mem::take(item)),
+            "Blobs/Blob/Name" | "Blobs/BlobPrefix/Name" => item.key = text,
+            "Blobs/Blob/Name/@Encoded" | "Blobs/BlobPrefix/Name/@Encoded" => {
+                item.encoded = text == "true";
+            }
+            "NextMarker" => self.next = Some(text),
+            _ => {
+                if let Some(name) = blob.and_then(|it| it.strip_prefix("Properties/")) {
+                    let nonsense = || not_azure(what, format!("{name} is '{text}'"));
+                    item.property(name, &text).ok_or_else(nonsense)?;
+                } else if let Some(name) = blob.and_then(|it| it.strip_prefix("Metadata/")) {
+                    item.metadata(name, &text);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Decodes the names and looks whether everything is as it has to be: whatever is missing from
+    /// a listing will be taken for removed.
+    fn finish(&mut self, what: &str, prefix: &str) -> Result<()> {
+        if self.next.is_none() {
+            return Err(not_azure(what, "the listing doesn't say whether it is whole"));
+        }
+        for item in &mut self.items {
+            if item.encoded {
+                let decoded = percent_decode_str(&item.key).decode_utf8();
+                let decoded = decoded.map_err(|_| not_azure(what, "a name isn't valid UTF-8"))?;
+                item.key = decoded.into_owned();
+            }
+            let versioned = item.key.ends_with('/') || !item.version.is_empty();
+            if !item.key.starts_with(prefix) || item.key.is_empty() || !versioned {
+                let cause = format!("the listing tells nonsense of '{}'", item.key);
+                return Err(not_azure(what, cause));
+            }
+        }
+        Ok(())
+    }
+}
+
+// ---- values
+
+/// Hashes a whole file. One that is small is kept in `buffer` to be sent from there.
+fn body<'a>(content: &'a dyn Content, buffer: &'a mut Vec<u8>) -> Result<Body<'a>> {
+    let length = content.size();
+    if length > SMALL {
+        return part(content, 0, length, buffer, &mut |_| ());
+    }
+    buffer.resize(usize::try_from(length).unwrap_or(0), 0);
+    let mut done = 0;
+    while done < buffer.len() {
+        done += read_some(content, &mut buffer[done..], done as u64)?;
+    }
+    let md5 = Md5::digest(&*buffer).into();
+    Ok(Body { payload: Payload::Bytes(buffer), length, md5 })
+}
+
+/// Hashes a part of a file, which is read again to be sent; `each` sees its bytes.
+fn part<'a>(
+    content: &'a dyn Content,
+    from: u64,
+    length: u64,
+    buffer: &mut Vec<u8>,
+    each: &mut dyn FnMut(&[u8]),
+) -> Result<Body<'a>> {
+    buffer.resize(PIECE, 0);
+    let (mut sum, mut done) = (Md5::new(), 0);
+    while done < length {
+        let most = usize::try_from(length - done).unwrap_or(PIECE).min(PIECE);
+        let count = read_some(content, &mut buffer[..most], from + done)?;
+        sum.update(&buffer[..count]);
+        each(&buffer[..count]);
+        done += count as u64;
+    }
+    let payload = Payload::Part { content, from, length };
+    Ok(Body { payload, length, md5: sum.finalize().into() })
+}
+
+/// Name of a block by which it is known again: two bytes are its number, the others of its MD5. It
+/// is as long as rclone's, as all blocks of a blob have to be that are there at the same time.
+fn block_id(number: u64, md5: &[u8; 16]) -> String {
+    let mut id = *md5;
+    // There are no more than 50,000.
+    id[..2].copy_from_slice(&number.to_be_bytes()[6..]);
+    BASE64.encode(id)
+}
+
+/// Scheme and host of an address, and its path without a slash at the end; `None` when there is
+/// more to it.
+fn take_apart(address: &str) -> Option<(String, String)> {
+    let (scheme, rest) = address.split_once("://")?;
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if host.is_empty() || rest.contains(['@', '?', '#', '%', ' ']) {
+        return None;
+    }
+    let port = if scheme == "https" { ":443" } else { ":80" };
+    let host = host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
+    let path = path.trim_end_matches('/');
+    let path = if path.is_empty() { String::new() } else { format!("/{path}") };
+    Some((format!("{scheme}://{host}"), path))
+}
+
+/// Whether a path below the root can be this.
+fn is_path(path: &str) -> bool {
+    !path.split('/').any(|part| matches!(part, "" | "." | ".."))
+}
+
+fn quoted(version: &Version) -> String {
+    format!("\"{}\"", version.as_str())
+}
+
+fn condition(expect: Expect<'_>) -> (&'static str, String) {
+    match expect {
+        Expect::Absent => ("if-none-match", "*".into()),
+        Expect::Version(version) => ("if-match", quoted(version)),
+    }
+}
+
+/// RFC 3339 in UTC with nine digits of a fraction, as rclone keeps it; empty for a time that has no
+/// such text, which no [`Nanos`] is.
+fn format_mtime(mtime: Nanos) -> String {
+    UtcDateTime::from_total_nanoseconds(mtime.into()).map_or_else(
+        |_| String::new(),
+        |at| {
+            let (month, day) = (at.month(), at.month_day());
+            let (hour, minute, second) = (at.hour(), at.minute(), at.second());
+            let (year, nanos) = (at.year(), at.nanoseconds());
+            format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z")
+        },
+    )
+}
+
+/// Understands RFC 3339 with any offset, as rclone writes in the time zone that it is in.
+fn parse_mtime(text: &str) -> Option<Nanos> {
+    let (day, rest) = text.trim().split_once(['T', 't', ' '])?;
+    let end = rest.find(['Z', 'z', '+', '-'])?;
+    let (time, zone) = rest.split_at(end);
+    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let [year, month, day] = numbers(day, '-')?;
+    let [hour, minute, second] = numbers(time, ':')?;
+    let [fraction] = numbers(&format!("{:0<9}", fraction.get(..9).unwrap_or(fraction)), '.')?;
+    let offset = match zone.split_at(1) {
+        ("Z" | "z", "") => 0,
+        (sign, zone) => {
+            let [hours, minutes] = numbers(zone, ':')?;
+            let size = i64::from(hours * 60 + minutes) * 60_000_000_000;
+            if sign == "-" { -size } else { size }
+        }
+    };
+    let [month, day, hour, minute, second] =
+        [month, day, hour, minute, second].map(|number| u8::try_from(number).ok());
+    let year = i32::try_from(year).ok()?;
+    let at = UtcDateTime::new(year, month?, day?, hour?, minute?, second?, fraction).ok()?;
+    Nanos::try_from(at.total_nanoseconds()).ok()?.checked_sub(offset)
+}
+
+/// The whole numbers, of up to nine digits, between these marks.
+fn numbers<const COUNT: usize>(text: &str, mark: char) -> Option<[u32; COUNT]> {
+    let digits = |part: &str| {
+        let plain = (1..=9).contains(&part.len()) && part.bytes().all(|it| it.is_ascii_digit());
+        plain.then(|| part.parse().ok()).flatten()
+    };
+    let numbers: Option<Vec<u32>> = text.split(mark).map(digits).collect();
+    numbers?.try_into().ok()
+}
+
+/// Reads an XML document; see [`xml::walk`].
+fn walk(
+    what: &str,
+    reader: impl Read,
+    on: &mut dyn FnMut(&str, String) -> Result<()>,
+) -> Result<String> {
+    let wrong = |cause| not_azure(what, format!("the reply isn't the XML of Azure ({cause})"));
+    xml::walk(what, reader, &wrong, on)
+}
+
+fn not_azure(what: &str, cause: impl std::fmt::Display) -> Error {
+    Error::new(Kind::Protocol, what, cause)
+        .remedy("check that the address is that of Azure Blob Storage; a proxy may be in between")
+}
+
+fn kind_of(status: u16, code: &str) -> Kind {
+    match code {
+        // The second: also what a firewall or the end of a signature looks like.
+        "AuthenticationFailed"
+        | "AuthorizationFailure"
+        | "InvalidAuthenticationInfo"
+        | "NoAuthenticationInformation"
+        | "KeyBasedAuthenticationNotPermitted"
+        | "AccountIsDisabled"
+        | "ContainerDisabled"
+        | "AuthorizationSourceIPMismatch"
+        | "AuthorizationProtocolMismatch"
+        | "AuthorizationServiceMismatch"
+        | "AuthorizationResourceTypeMismatch" => Kind::SignIn,
+        "AuthorizationPermissionMismatch"
+        | "InsufficientAccountPermissions"
+        | "BlobArchived"
+        | "BlobBeingRehydrated"
+        | "BlobImmutableDueToPolicy"
+        | "SnapshotsPresent"
+        | "InvalidBlobType" => Kind::Denied,
+        "BlobNotFound" | "ContainerNotFound" | "ResourceNotFound" => Kind::NotFound,
+        "BlobAlreadyExists" => Kind::Exists,
+        "RequestBodyTooLarge" => Kind::TooLarge,
+        "InvalidResourceName" | "InvalidUri" | "OutOfRangeInput" => Kind::BadName,
+        "LeaseIdMissing" | "LeaseAlreadyPresent" | "PendingCopyOperation" => Kind::InUse,
+        "ContainerBeingDeleted" => Kind::Busy,
+        // The first two: the file was changed while it was sent; so says Azurite by the third.
+        "Md5Mismatch"
+        | "InvalidMd5"
+        | "InvalidOperation"
+        | "ConditionNotMet"
+        | "SourceConditionNotMet"
+        | "TargetConditionNotMet"
+        | "InvalidBlockList"
+        | "InvalidRange" => Kind::Changed,
+        // The source of a copy, which came with its status.
+        "CannotVerifyCopySource" => match status {
+            404 => Kind::NotFound,
+            403 | 401 => Kind::Denied,
+            _ => Kind::Changed,
+        },
+        "InvalidBlobOrBlock" => Kind::Protocol,
+        // A proxy's or a router's page must not be taken for a file that is gone.
+        "" if status == 404 => Kind::Protocol,
+        _ => match status {
+            401 => Kind::SignIn,
+            403 => Kind::Denied,
+            404 => Kind::NotFound,
+            409 | 412 | 416 => Kind::Changed,
+            413 => Kind::TooLarge,
+            414 => Kind::BadName,
+            507 => Kind::QuotaFull,
+            _ => Kind::Protocol,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(settings: &[(&str, &str)]) -> Result<Store> {
+        let base =
+            [("account", "acme1"), ("container", "files"), ("account-key", "dmVyeS1zZWNyZXQ=")];
+        let all =
+            base.iter().chain(settings).map(|(key, value)| (key.to_string(), value.to_string()));
+        let http = Http::new(&crate::http::HttpOptions::default(), Default::default()).unwrap();
+        Store::open(&all.collect(), http, "root")
+    }
+
+    const SAS: &str = "sv=2021-12-02&sig=very-secret%3D";
+
+    #[test]
+    fn the_address_is_that_of_the_container() {
+        let sas = [("account-key", ""), ("sas", SAS)];
+        let url = |settings: &[(&str, &str)], key: &str| {
+            store(settings).unwrap().signed(&Ask::new("GET", key)).url
+        };
+        let key = "root/é+%/a";
+        let path = "files/root/%C3%A9%2B%25/a";
+        for (settings, wanted) in [
+            (&[][..], "https://acme1.blob.core.windows.net/"),
+            (&[("cloud", "china")], "https://acme1.blob.core.chinacloudapi.cn/"),
+            (&[("cloud", "us-government")], "https://acme1.blob.core.usgovcloudapi.net/"),
+            (&[("endpoint", "http://NAS:10000/acme1/")], "http://nas:10000/acme1/"),
+            (&[("endpoint", "https://files.example:443")], "https://files.example/"),
+        ] {
+            assert_eq!(url(settings, key), format!("{wanted}{path}"));
+        }
+        assert_eq!(url(&[], ""), "https://acme1.blob.core.windows.net/files");
+        assert_eq!(url(&sas, "a"), format!("https://acme1.blob.core.windows.net/files/a?{SAS}"));
+        let opened = store(&sas).unwrap();
+        let call = opened.signed(&Ask::new("GET", "").query(&[("comp", "list")]));
+        assert!(call.url.ends_with(&format!("/files?comp=list&{SAS}")), "{}", call.url);
+        assert!(call.headers.iter().all(|(name, _)| *name != "authorization"));
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused() {
+        let elsewhere = format!("https://other.blob.core.windows.net/?{SAS}");
+        let another = format!("https://acme1.blob.core.windows.net/files2?{SAS}");
+        for (settings, named) in [
+            (&[("account", "ab")][..], "account"),
+            (&[("account", "a.evil/")], "account"),
+            (&[("container", "ab")], "container"),
+            (&[("container", "Files")], "container"),
+            (&[("container", "a--b")], "container"),
+            (&[("container", "ab-")], "container"),
+            (&[("container", "a/../b")], "container"),
+            (&[("account-key", "no key")], "account-key"),
+            (&[("account-key", "")], "account-key"),
+            (&[("sas", SAS)], "account-key"),
+            (&[("account-key", ""), ("sas", "sv=1")], "sas"),
+            (&[("account-key", ""), ("sas", "sig=a b")], "sas"),
+            (&[("account-key", ""), ("sas", &elsewhere)], "sas"),
+            (&[("account-key", ""), ("sas", &another)], "sas"),
+            (&[("cloud", "nine")], "cloud"),
+            (&[("cloud", "china"), ("endpoint", "http://nas/acme1")], "cloud"),
+            (&[("endpoint", "http://")], "endpoint"),
+            (&[("endpoint", "http://user@host")], "endpoint"),
+            (&[("endpoint", "http://host/?a")], "endpoint"),
+            (&[("block-size", "0")], "block-size"),
+            (&[("block-size", "4001")], "block-size"),
+            (&[("access-tier", "archive")], "access-tier"),
+        ] {
+            let error = store(settings).err().unwrap();
+            assert_eq!(error.kind(), Kind::Usage, "{settings:?}");
+            assert!(error.to_string().contains(&format!("setting {named} ")), "{error}");
+            assert!(!error.to_string().contains("very-secret"), "{error}");
+        }
+        let here = format!("https://acme1.blob.core.windows.net/files?{SAS}");
+        for sas in [SAS.to_owned(), format!(" ?{SAS}\n"), here, elsewhere.replace("other", "acme1")]
+        {
+            assert!(store(&[("account-key", ""), ("sas", &sas)]).is_ok(), "{sas}");
+        }
+    }
+
+    #[test]
+    fn times_keep_their_nanoseconds() {
+        for (mtime, text) in [
+            (0, "1970-01-01T00:00:00.000000000Z"),
+            (1_600_000_000_123_456_789, "2020-09-13T12:26:40.123456789Z"),
+            (-1, "1969-12-31T23:59:59.999999999Z"),
+            (Nanos::MAX, "2262-04-11T23:47:16.854775807Z"),
+            (Nanos::MIN, "1677-09-21T00:12:43.145224192Z"),
+        ] {
+            assert_eq!(format_mtime(mtime), text);
+            assert_eq!(parse_mtime(text), Some(mtime), "{text}");
+        }
+        for (text, mtime) in [
+            ("1970-01-01T02:00:01.5+02:00", 1_500_000_000),
+            ("1969-12-31T19:00:00-05:00", 0),
+            (" 1970-01-01t00:00:00.0000000019z ", 1),
+        ] {
+            assert_eq!(parse_mtime(text), Some(mtime), "{text}");
+        }
+        for text in [
+            "",
+            "1970-01-01",
+            "1970-01-01T00:00:00",
+            "1970-01-01T00:00Z",
+            "1970-13-01T00:00:00Z",
+            "1970-01-01T00:00:00.-1Z",
+            "1970-01-01T00:00:00+2",
+            "1970-01-01T00:00:00.éééééZ",
+            "1970-01-01T00:00:00Zx",
+            "9999-01-01T00:00:00Z",
+            "1600000000.5",
+        ] {
+            assert_eq!(parse_mtime(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn blocks_are_known_by_number_and_content() {
+        let (one, two) = ([1; 16], [2; 16]);
+        let ids = [block_id(1, &one), block_id(2, &one), block_id(1, &two), block_id(50_000, &one)];
+        for (at, id) in ids.iter().enumerate() {
+            assert_eq!(id.len(), 24);
+            assert!(!ids[..at].contains(id));
+        }
+        assert_eq!(ids[0], block_id(1, &one));
+    }
+
+    /// What a listing in this order is told as.
+    fn ordered(names: &[&str]) -> Result<Vec<String>> {
+        let mut told = Vec::new();
+        let mut each = |path: &str, _: Entry| {
+            told.push(path.to_owned());
+            Ok(())
+        };
+        let (held, stretch, last) = (BTreeMap::new(), None, String::new());
+        let mut order = Order { what: "listing", each: &mut each, held, stretch, last };
+        let item = Item { size: 1, ..Item::default() };
+        names.iter().try_for_each(|name| order.meet(name, &item))?;
+        order.end()?;
+        Ok(told)
+    }
+
+    #[test]
+    fn any_listing_by_units_of_utf_16_or_bytes_is_told_by_bytes() {
+        let letters = ['-', 'a', '\u{e9}', '\u{d7ff}', '\u{e000}', '\u{ff01}', '\u{1f600}', '/'];
+        // Every name of up to four of these characters that is a path.
+        let mut names: Vec<String> = vec![String::new()];
+        for _ in 0..4 {
+            let longer = |name: &String| letters.map(|letter| format!("{name}{letter}"));
+            names.extend(names.clone().iter().flat_map(longer));
+        }
+        names.retain(|name| is_path(name));
+        names.sort();
+        names.dedup();
+        let mut by_units = names.clone();
+        by_units.sort_by_key(|name| name.encode_utf16().collect::<Vec<_>>());
+        assert_ne!(by_units, names);
+        for listed in [&names, &by_units] {
+            let listed: Vec<_> = listed.iter().map(String::as_str).collect();
+            assert_eq!(ordered(&listed).unwrap(), names);
+        }
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let many: Vec<_> = (0..3 * MOST_HELD).map(|n| format!("\u{1f600}/{n:06}")).collect();
+        let mut listed: Vec<_> = many.iter().map(String::as_str).collect();
+        assert_eq!(ordered(&listed).unwrap(), many);
+        // Nothing that was told too early goes unnoticed.
+        listed.push("\u{ff01}");
+        assert_eq!(ordered(&listed).unwrap_err().kind(), Kind::Protocol);
+        // With a hierarchical namespace, what is in a folder comes right after it.
+        let error = ordered(&["a/b", "a.txt"]).unwrap_err();
+        assert!(error.advice().contains("hierarchical"), "{error}");
+    }
+
+    #[test]
+    fn errors_say_what_to_do_and_no_secret() {
+        let with_key = store(&[]).unwrap();
+        let with_sas = store(&[("account-key", ""), ("sas", SAS)]).unwrap();
+        for (status, code, kind, advice) in [
+            (403, "AuthenticationFailed", Kind::SignIn, "account key"),
+            (403, "AuthorizationFailure", Kind::SignIn, "firewall"),
+            (403, "KeyBasedAuthenticationNotPermitted", Kind::SignIn, "shared access"),
+            (404, "ContainerNotFound", Kind::NotFound, "container files"),
+            (404, "BlobNotFound", Kind::NotFound, "looks again"),
+            (404, "", Kind::Protocol, "Azure"),
+            (409, "BlobAlreadyExists", Kind::Exists, "looks again"),
+            (409, "BlobArchived", Kind::Denied, "rehydrate"),
+            (409, "SnapshotsPresent", Kind::Denied, "snapshots"),
+            (409, "InvalidBlobType", Kind::Denied, "append"),
+            (412, "ConditionNotMet", Kind::Changed, "looks again"),
+            (412, "LeaseIdMissing", Kind::InUse, "lets go"),
+            (400, "Md5Mismatch", Kind::Changed, "looks again"),
+            (400, "InvalidBlobOrBlock", Kind::Protocol, "week"),
+            (413, "RequestBodyTooLarge", Kind::TooLarge, "split"),
+            (400, "InvalidResourceName", Kind::BadName, "rename"),
+            (418, "Teapot", Kind::Protocol, "address"),
+        ] {
+            let message = "It says.\nRequestId:1\nTime:2";
+            let error = with_key.explain("looking at a", status, code, message).error;
+            assert_eq!(error.kind(), kind, "{code}");
+            assert!(error.advice().contains(advice), "{error}");
+            assert!(error.to_string().starts_with("looking at a: "), "{error}");
+            assert!(!error.to_string().contains("RequestId"), "{error}");
+            let error = with_sas.explain("looking at a", status, code, message).error;
+            assert!(!error.to_string().contains("very-secret"), "{error}");
+        }
+        for code in ["AuthenticationFailed", "AuthorizationPermissionMismatch"] {
+            let error = with_sas.explain("looking at a", 403, code, "").error;
+            assert!(error.advice().contains("signature"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Large files on their way in parts, several at the same time.
+
+use crate::content::Content;
+use crate::error::{Error, Kind, Result};
+use crate::threads;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+/// Parts of large files that are on their way at the same time, beside those of files that are
+/// sent by their own threads.
+const SENDERS: usize = 3;
+
+/// How many threads more may send parts.
+pub(super) struct Senders(AtomicUsize);
+
+/// Those that one file has. They are free again when this is dropped.
+struct Borrowed<'a> {
+    of: &'a Senders,
+    count: usize,
+}
+
+impl Senders {
+    /// As many as a client with this many connections can use.
+    pub fn new(connections: usize) -> Self {
+        Senders(AtomicUsize::new(connections.min(SENDERS)))
+    }
+
+    /// Sends the parts of these numbers. They are made in their order by this thread, while those
+    /// before are sent by others, as far as there are any free. A part that is `None` has been
+    /// sent before.
+    ///
+    /// # Errors
+    /// The first that `make` or `send` has; nothing more is made or sent then.
+    pub fn send<P: Send>(
+        &self,
+        what: &str,
+        mut numbers: RangeInclusive<u64>,
+        make: &mut dyn FnMut(u64) -> Result<Option<P>>,
+        send: &(dyn Fn(u64, P) -> Result<()> + Sync),
+    ) -> Result<()> {
+        let (hand_over, queue) = sync_channel::<(u64, P)>(0);
+        let queue = Mutex::new(Some(queue));
+        let send_all = || -> Result<()> {
+            while let Some((number, part)) = next(&queue) {
+                // After a failure nobody takes the next one.
+                send(number, part).inspect_err(|_| *lock(&queue) = None)?;
+            }
+            Ok(())
+        };
+        let free = self.borrow();
+        thread::scope(|scope| {
+            let start = |_| threads::named("part").spawn_scoped(scope, send_all).ok();
+            let senders: Vec<_> = (0..free.count).filter_map(start).collect();
+            let made = numbers.try_for_each(|number| match make(number)? {
+                None => Ok(()),
+                Some(part) if senders.is_empty() => send(number, part),
+                Some(part) => hand_over.send((number, part)).map_err(|_| ended(what)),
+            });
+            drop(hand_over);
+            // Theirs are the errors that tell more.
+            for sender in senders {
+                sender.join().map_err(|_| ended(what))??;
+            }
+            made
+        })
+    }
+
+    /// All that are free.
+    fn borrow(&self) -> Borrowed<'_> {
+        Borrowed { of: self, count: self.0.swap(0, Relaxed) }
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        self.of.0.fetch_add(self.count, Relaxed);
+    }
+}
+
+/// Bytes of a file from `from` on, of which there have to be some.
+///
+/// # Errors
+/// `Changed` when there are none, and those of [`Content::read_at`].
+pub(super) fn read_some(content: &dyn Content, buffer: &mut [u8], from: u64) -> Result<usize> {
+    match content.read_at(buffer, from)? {
+        0 => Err(Error::new(Kind::Changed, "reading the file", "it became shorter")),
+        count => Ok(count),
+    }
+}
+
+/// The lock of what no panic can leave half-changed.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What was handed over next; `None` when nothing will be.
+fn next<T>(queue: &Mutex<Option<Receiver<T>>>) -> Option<T> {
+    lock(queue).as_ref()?.recv().ok()
+}
+
+fn ended(what: &str) -> Error {
+    Error::new(Kind::State, what, "the threads that send its parts ended")
+}
