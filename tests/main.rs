@@ -29,6 +29,7 @@ mod peers_daemon;
 mod peers_sync;
 mod promises;
 mod removed;
+mod renames;
 mod s3;
 mod sign_in;
 mod slow_boxes;

@@ -71,13 +71,14 @@ const WORDS: [(&str, &[&str]); 7] = [
     ),
 ];
 /// The sections of the texts, and those whose texts are asked for by words of the program.
-const SECTIONS: [&str; 19] = [
+const SECTIONS: [&str; 20] = [
     "app",
     "page",
     "do",
     "connect",
     "task",
     "folders",
+    "items",
     "first",
     "history",
     "settings",

@@ -553,6 +553,8 @@ pub struct ItemLine {
     pub path: String,
     /// file or folder.
     pub kind: ItemKind,
+    /// Whether it is on the disk.
+    pub local: bool,
     /// `skipped`: a rule leaves it out; `held`: it waits for a person; `failed`: it is tried again
     /// by itself.
     pub state: String,
@@ -568,9 +570,11 @@ pub struct ItemLine {
 
 impl ItemLine {
     fn of_problem(snapshot: &Snapshot, key: &Key, problem: Problem) -> Result<Self> {
+        let record = snapshot.get(key)?;
         Ok(ItemLine {
             path: snapshot.path(key)?,
             kind: key.kind(),
+            local: record.is_some_and(|record| record.is_on(Side::Local)),
             state: if problem.waits_for_person() { "held" } else { "failed" }.into(),
             code: problem.kind,
             reason: problem.reason,
@@ -580,13 +584,15 @@ impl ItemLine {
     }
 
     fn of_skipped(snapshot: &Snapshot, key: &Key) -> Result<Self> {
-        let skip = snapshot.get(key)?.and_then(|record| record.skip);
-        let Some(Skip { reason, since }) = skip else {
+        let record = snapshot.get(key)?;
+        let local = record.as_ref().is_some_and(|record| record.is_on(Side::Local));
+        let Some(Skip { reason, since }) = record.and_then(|record| record.skip) else {
             return Err(Error::new(Kind::State, key.plain(), "it is listed as skipped and isn't"));
         };
         Ok(ItemLine {
             path: snapshot.path(key)?,
             kind: key.kind(),
+            local,
             state: "skipped".into(),
             code: reason.word().into(),
             reason: reason.to_string(),
@@ -594,6 +600,14 @@ impl ItemLine {
             since: rfc3339(since),
         })
     }
+}
+
+/// An item that has another name now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Renamed {
+    /// Its new path in the task.
+    pub path: String,
 }
 
 /// A page of the items that aren't in sync: first those that failed or wait for a person, then
