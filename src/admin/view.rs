@@ -560,6 +560,8 @@ pub struct ItemLine {
     pub state: String,
     /// The rule's or the error's word, which doesn't change.
     pub code: String,
+    /// What the rule's word says nothing of: the character, the pattern, or the limit in bytes.
+    pub detail: String,
     /// The same for a person.
     pub reason: String,
     /// What to do.
@@ -577,6 +579,7 @@ impl ItemLine {
             local: record.is_some_and(|record| record.is_on(Side::Local)),
             state: if problem.waits_for_person() { "held" } else { "failed" }.into(),
             code: problem.kind,
+            detail: String::new(),
             reason: problem.reason,
             remedy: problem.remedy,
             since: rfc3339(problem.since),
@@ -595,6 +598,7 @@ impl ItemLine {
             local,
             state: "skipped".into(),
             code: reason.word().into(),
+            detail: reason.detail(),
             reason: reason.to_string(),
             remedy: reason.remedy().into(),
             since: rfc3339(since),

@@ -99,10 +99,12 @@ await step("files by extension, name and size", async () => {
   await page.getByText("Left out by a rule: 7").waitFor();
   await click("Start");
   await page.getByText("Everything is in sync").waitFor();
+  await page.getByText("Not in sync: 0 with problems, 7 left out by a rule").click();
+  for (const text of ["names like *.iso.", "limit of 1 MiB.", "The task leaves out this folder."]) await page.getByText(text).first().waitFor();
 });
 
 await step("what was entered is there again, and can be taken back", async () => {
-  await page.getByRole("link", { name: "Change: photo" }).click();
+  await page.getByRole("link", { name: "Change: photo" }).first().click();
   await page.getByText("More settings").click();
   assert.equal(await label("Leave out files by extension").inputValue(), "JPG bak iso");
   assert.equal(await label("Leave out files by name").inputValue(), "draft-?.*");
@@ -121,7 +123,7 @@ await step("what was entered is there again, and can be taken back", async () =>
 });
 
 await step("a folder that can't be looked into says so", async () => {
-  await page.getByRole("link", { name: "Change: photo" }).click();
+  await page.getByRole("link", { name: "Change: photo" }).first().click();
   await page.getByText("More settings").click();
   await label("Folder on this NAS").fill("relative");
   await click("Show the folders");

@@ -46,6 +46,16 @@ await step("items that a rule leaves out", async () => {
   await show("items");
 });
 
+await step("why, in the language of the page", async () => {
+  await page.goto(`${base}?lang=ger`);
+  await page.locator("details summary").click();
+  await page.getByText("Das Zeichen # ist im Namen nicht erlaubt.").waitFor();
+  await page.getByText("Die Aufgabe lässt Dateien mit Namen wie *.iso aus.").waitFor();
+  await page.goto(base);
+  await page.getByText(/^Not in sync/).click();
+  await page.getByText("The character # isn't allowed in its name. Rename it without.").waitFor();
+});
+
 await step("a name that is taken takes nothing's place", async () => {
   await page.getByRole("button", { name: "Rename: plans/part #1.txt" }).click();
   assert.equal(await dialog.getByLabel("New name").inputValue(), "part _1.txt");

@@ -290,6 +290,10 @@ state: string,
  */
 code: string, 
 /**
+ * What the rule's word says nothing of: the character, the pattern, or the limit in bytes.
+ */
+detail: string, 
+/**
  * The same for a person.
  */
 reason: string, 

@@ -5,7 +5,7 @@ import { ask, begin } from "./call";
 import { live } from "./live";
 import { State } from "./overview";
 import { Act, Labelled, Link, part, question, Told } from "./parts";
-import { t } from "./texts";
+import { bytes, has, t } from "./texts";
 
 /** Reasons that another name on the disk does away with. */
 const BY_NAME = ["character", "service-name", "name-too-long", "path-too-long", "bad-name", "name-taken", "name-clash"];
@@ -69,6 +69,14 @@ async function openFolder(path: string): Promise<void> {
   if (isWanted) await clipboard?.writeText(path);
 }
 
+/** Why an item isn't in sync and what to do, in the language of the page where it is a rule's doing. */
+function Reason({ item }: { item: api.ItemLine }) {
+  const { code, detail, state } = item;
+  const key = `items:${code.replaceAll("-", "_")}`;
+  if (state !== "skipped" || !has(key)) return <Told problem={item} />;
+  return <p>{t(key, code === "over-limit" ? bytes(Number(detail)) : detail)}</p>;
+}
+
 export function Item({ task, item }: { task: string; item: api.ItemLine }) {
   const { path, code, local, state } = item;
   const root = live.tasks.find((each) => each.name === task)?.local.replace(/\/$/, "");
@@ -76,7 +84,7 @@ export function Item({ task, item }: { task: string; item: api.ItemLine }) {
   return (
     <li>
       <bdi>{path}</bdi> <State state={state} />
-      <Told problem={item} />
+      <Reason item={item} />
       <div class="buttons">
         {BY_TASK.includes(code) && <Link class="button" to={`task/${part(task)}`} aria-label={`${t("do:edit")}: ${task}`}>{t("do:edit")}</Link>}
         {local && root && (
