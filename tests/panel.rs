@@ -148,13 +148,14 @@ fn what_a_task_leaves_out_is_chosen_in_a_browser() {
 #[test]
 fn what_isnt_in_sync_is_solved_in_a_browser() {
     let served = Served::new("items");
-    let s3 = peers::moto();
+    let (s3, dropbox) = (peers::moto(), peers::new_dropbox());
     let bucket = s3.new_bucket();
     browse(
         "items",
         json!({
             "base": served.base, "password": PASSWORD, "local": served.local, "bucket": bucket,
             "s3": { "endpoint": s3.endpoint, "access_key": s3.access_key, "secret_key": s3.secret_key },
+            "dropbox": { "endpoint": dropbox.endpoint, "id": dropbox.client_id },
         }),
     );
     let listed =

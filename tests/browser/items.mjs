@@ -2,7 +2,7 @@
 
 import { assert, eventually, fs, given, open, path } from "./browser.mjs";
 
-const { base, password, local, s3, bucket } = given;
+const { base, password, local, s3, bucket, dropbox } = given;
 const { page, show, step, close } = await open(new URL(base).origin);
 await page.context().grantPermissions(["clipboard-read", "clipboard-write"], { origin: new URL(base).origin });
 const click = (text) => page.getByRole("button", { name: text, exact: true }).click();
@@ -109,6 +109,36 @@ await step("what the task leaves out, the task takes in again", async () => {
   await page.getByRole("navigation").getByRole("link", { name: "Overview" }).click();
   await page.getByRole("button", { name: "Sync now: notes" }).click();
   await uploaded("skip.iso");
+});
+
+await step("two names that the service takes for one", async () => {
+  const twins = path.join(local, "twins");
+  fs.mkdirSync(twins);
+  fs.writeFileSync(path.join(twins, "Letter.txt"), "one");
+  fs.writeFileSync(path.join(twins, "letter.txt"), "other");
+  await page.goto(`${base}#/connect`);
+  await page.getByRole("button", { name: /Dropbox/ }).click();
+  await page.locator("input[name=client-id]").fill(dropbox.id);
+  await page.getByText("More settings").click();
+  await page.locator("input[name=endpoint]").fill(dropbox.endpoint);
+  await click("Connect");
+  const consent = await fetch(await page.getByRole("link", { name: "First open this page" }).getAttribute("href"));
+  await page.getByRole("textbox", { name: /paste the code/ }).fill((await consent.text()).replace(/^"?code: |"$/g, ""));
+  await click("Finish");
+  await page.getByRole("link", { name: "Choose folders" }).click();
+  await label("Folder on this NAS").fill(twins);
+  await click("Show what will happen");
+  await page.getByText("Sent to the cloud").waitFor();
+  await click("Start");
+  await page.getByText("Not in sync: 1 with problems, 0 left out by a rule").click();
+  const button = page.getByRole("button", { name: /^Rename: [Ll]etter.txt$/ });
+  await button.waitFor();
+  await show("twins");
+  await button.click();
+  assert.match(await dialog.getByLabel("New name").inputValue(), /^[Ll]etter 2\.txt$/);
+  await dialog.getByRole("button", { name: "Rename" }).click();
+  await page.getByRole("row").filter({ hasText: "uploaded" }).getByText(/^[Ll]etter 2\.txt$/).waitFor();
+  await page.getByText(/^Not in sync: 1/).waitFor({ state: "hidden" });
 });
 
 await close();

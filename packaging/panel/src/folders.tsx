@@ -271,7 +271,7 @@ export function FolderTree({ roots, value, change }: TreeProps) {
       {isOpen && roots.local && (
         <>
           <div class="roots"><Branch key={Object.values(roots).join("\n")} roots={roots} path="" out={out} turn={turn} /></div>
-          <div class="row">
+          <div class="row by-path">
             <Labelled label={t("folders:by_path")}>
               <input
                 value={path}

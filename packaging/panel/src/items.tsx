@@ -50,7 +50,9 @@ async function rename(task: string, item: api.ItemLine): Promise<void> {
   const form = await question(t("items:rename_title"), body, t("items:rename"));
   if (!form) return;
   await ask({ request: "item_rename", task, path: item.path, name: String(form.get("name")) });
-  if (!live.tasks.find((each) => each.name === task)?.paused) await begin({ request: "sync", task, approve: false });
+  // Whatever paused it, nobody wants to be told so now.
+  const state = live.status?.tasks.find((each) => each.name === task)?.state;
+  if (state !== "paused") await begin({ request: "sync", task, approve: false });
 }
 
 /** Opens a folder in the file manager of the NAS, or tells where it is. */
