@@ -30,6 +30,7 @@ mod peers_daemon;
 mod peers_sync;
 mod promises;
 mod removed;
+mod renames;
 mod s3;
 mod s3_dialects;
 mod s3_signatures;

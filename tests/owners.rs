@@ -179,6 +179,10 @@ fn naming(connection: &str, task: &str, folder: &Path) -> Vec<Value> {
         json!({ "request": "connection_test", "name": connection }),
         json!({ "request": "connection_authorize", "name": connection }),
         json!({ "request": "connection_authorized", "name": connection, "answer": "code" }),
+        json!({ "request": "buckets", "name": connection, "service": "webdav", "entered": entered }),
+        json!({
+            "request": "bucket_make", "name": connection, "service": "webdav", "entered": entered, "bucket": "new",
+        }),
         json!({ "request": "connection_remove", "name": connection }),
         json!({ "request": "pause", "scope": { "connection": connection } }),
         json!({ "request": "resume", "scope": { "connection": connection } }),
@@ -191,6 +195,7 @@ fn naming(connection: &str, task: &str, folder: &Path) -> Vec<Value> {
         json!({ "request": "pause", "scope": { "task": task } }),
         json!({ "request": "resume", "scope": { "task": task } }),
         json!({ "request": "log", "task": task, "limit": 10 }),
+        json!({ "request": "item_rename", "task": task, "path": "a", "name": "b" }),
         json!({ "request": "preview", "task": task }),
         json!({ "request": "sync", "task": task, "approve": true }),
         json!({ "request": "verify", "task": task, "quick": true }),
@@ -538,6 +543,16 @@ fn what_a_user_may_not_read_in_a_folder_stays_where_it_is() {
     ]);
     eventually("what may be written is here", || team.join("new").exists());
     assert!(!hr.join("new").exists());
+    // Nor is it renamed there.
+    for (folder, path, is_allowed) in [(&hr, "hr/a:b", false), (&team, "a:b", true)] {
+        fs::write(folder.join("a:b"), "content").unwrap();
+        let request =
+            json!({ "request": "item_rename", "task": "docs", "path": path, "name": "a b" });
+        let answer = nas.ask(User(ALICE), request);
+        assert_eq!(answer.status == 200, is_allowed, "{}", answer.text);
+        assert_eq!(folder.join("a b").exists(), is_allowed);
+        assert_eq!(folder.join("a:b").exists(), !is_allowed);
+    }
 }
 
 #[test]

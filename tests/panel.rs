@@ -65,34 +65,117 @@ fn fresh(name: &str) -> PathBuf {
     folder.canonicalize().unwrap()
 }
 
+/// A daemon that serves the panel at an address of its own, and a folder for what is synced.
+struct Served {
+    /// For all of it.
+    folder: PathBuf,
+    local: PathBuf,
+    base: String,
+    pid: u32,
+    _daemon: Running,
+}
+
+impl Served {
+    fn new(name: &str) -> Self {
+        let folder = fresh(name);
+        let state = folder.join("state");
+        let local = folder.join("nas");
+        fs::create_dir(&local).unwrap();
+        let command = |words: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_mooring"));
+            command.args(words).env("MOORING_STATE", &state).stderr(Stdio::null());
+            command
+        };
+        let mut set = command(&["settings", "password"]).stdin(Stdio::piped()).spawn().unwrap();
+        writeln!(set.stdin.take().unwrap(), "{PASSWORD}").unwrap();
+        assert!(set.wait().unwrap().success());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        drop(listener);
+        let page = panel().to_str().unwrap();
+        let daemon = command(&["daemon", "--listen", &port, "--panel", page]).spawn().unwrap();
+        let pid = daemon.id();
+        let daemon = Running::of(daemon);
+        let address = format!("127.0.0.1:{port}");
+        eventually("it listens", || TcpStream::connect(&address).is_ok());
+        Served { folder, local, base: format!("http://localhost:{port}/"), pid, _daemon: daemon }
+    }
+}
+
+#[test]
+fn a_bucket_is_chosen_and_made_in_a_browser() {
+    let served = Served::new("buckets");
+    let s3 = peers::moto();
+    let bucket = s3.new_bucket();
+    browse(
+        "buckets",
+        json!({
+            "base": served.base, "password": PASSWORD, "bucket": bucket, "made": format!("{bucket}-made"),
+            "s3": { "endpoint": s3.endpoint, "access_key": s3.access_key, "secret_key": s3.secret_key },
+        }),
+    );
+    let listed = s3.rclone(&["lsf", &format!("peer:{bucket}-made")]);
+    assert!(listed.status.success());
+    fs::remove_dir_all(served.folder).unwrap();
+}
+
+#[test]
+fn what_a_task_leaves_out_is_chosen_in_a_browser() {
+    let served = Served::new("filters");
+    let dav = peers::rclone_dav();
+    let cloud = dav.new_folder();
+    let [only, file] = [format!("peer:{cloud}/only in the cloud"), "kept.txt".into()];
+    let from: PathBuf = served.folder.join(&file);
+    fs::write(&from, "stays").unwrap();
+    assert!(dav.rclone(&["copy", from.to_str().unwrap(), &only]).status.success());
+    browse(
+        "filters",
+        json!({
+            "base": served.base, "password": PASSWORD, "local": served.local,
+            "dav": { "url": format!("{}{cloud}/", dav.url), "user": dav.user, "password": dav.password },
+        }),
+    );
+    let listed = dav.rclone(&["lsf", "--recursive", "--files-only", &format!("peer:{cloud}")]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let mut there: Vec<_> = listed.lines().collect();
+    there.sort_unstable();
+    let only = format!("only in the cloud/{file}");
+    assert_eq!(there, [&*only, "raw/2023/a.raw", "trips/d.jpg", "trips/e.iso", "trips/large.bin"]);
+    assert!(!served.local.join("photo/only in the cloud").exists());
+    fs::remove_dir_all(served.folder).unwrap();
+}
+
+#[test]
+fn what_isnt_in_sync_is_solved_in_a_browser() {
+    let served = Served::new("items");
+    let (s3, dropbox) = (peers::moto(), peers::new_dropbox());
+    let bucket = s3.new_bucket();
+    browse(
+        "items",
+        json!({
+            "base": served.base, "password": PASSWORD, "local": served.local, "bucket": bucket,
+            "s3": { "endpoint": s3.endpoint, "access_key": s3.access_key, "secret_key": s3.secret_key },
+            "dropbox": { "endpoint": dropbox.endpoint, "id": dropbox.client_id },
+        }),
+    );
+    let listed =
+        s3.rclone(&["lsf", "--recursive", "--files-only", &format!("peer:{bucket}/notes")]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let mut there: Vec<_> = listed.lines().collect();
+    there.sort_unstable();
+    assert_eq!(there, ["10_ off/in it.txt", "plans/part 1.txt", "plans/part _1.txt", "skip.iso"]);
+    fs::remove_dir_all(served.folder).unwrap();
+}
+
 #[test]
 fn an_owner_does_everything_in_a_browser() {
-    let folder = fresh("loopback");
-    let state = folder.join("state");
-    let local = folder.join("nas");
-    fs::create_dir(&local).unwrap();
-    let command = |words: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mooring"));
-        command.args(words).env("MOORING_STATE", &state).stderr(Stdio::null());
-        command
-    };
-    let mut set = command(&["settings", "password"]).stdin(Stdio::piped()).spawn().unwrap();
-    writeln!(set.stdin.take().unwrap(), "{PASSWORD}").unwrap();
-    assert!(set.wait().unwrap().success());
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let page = panel().to_str().unwrap();
-    let daemon = command(&["daemon", "--listen", &port, "--panel", page]).spawn().unwrap();
-    let pid = daemon.id();
-    let _daemon = Running::of(daemon);
-    let address = format!("127.0.0.1:{port}");
-    eventually("it listens", || TcpStream::connect(&address).is_ok());
-
+    let Served { folder, local, base, pid, _daemon } = Served::new("loopback");
     let (dav, drive) = (peers::rclone_dav(), peers::new_google_drive());
     let (cloud, shelf) = (dav.new_folder(), drive.new_folder());
     browse(
         "loopback",
         json!({
-            "base": format!("http://localhost:{port}/"), "password": PASSWORD, "local": local, "daemon": pid,
+            "base": base, "password": PASSWORD, "local": local, "daemon": pid,
             "dav": { "url": format!("{}{cloud}/", dav.url), "user": dav.user, "password": dav.password },
             "drive": {
                 "endpoint": drive.endpoint, "id": drive.client_id, "secret": drive.client_secret, "folder": shelf,
@@ -131,6 +214,7 @@ fn a_user_of_the_nas_is_served_by_its_web_server() {
         fs::set_permissions(each, fs::Permissions::from_mode(mode)).unwrap();
     }
     fs::write(own.join("letter.txt"), "Dear reader").unwrap();
+    fs::write(own.join("9:30.txt"), "an appointment").unwrap();
 
     let dav = peers::rclone_dav();
     let cloud = dav.new_folder();
@@ -141,8 +225,10 @@ fn a_user_of_the_nas_is_served_by_its_web_server() {
             "dav": { "url": format!("{}{cloud}/", dav.url), "user": dav.user, "password": dav.password },
         }),
     );
-    let sent = dav.rclone(&["cat", &format!("peer:{cloud}/own/letter.txt")]);
-    assert_eq!(String::from_utf8(sent.stdout).unwrap(), "Dear reader");
+    for (name, content) in [("letter.txt", "Dear reader"), ("9_30.txt", "an appointment")] {
+        let sent = dav.rclone(&["cat", &format!("peer:{cloud}/own/{name}")]);
+        assert_eq!(String::from_utf8(sent.stdout).unwrap(), content);
+    }
     fs::remove_dir_all(folder).unwrap();
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LANGUAGES: [&str; 10] =
     ["chs", "cht", "enu", "fre", "ger", "ita", "jpn", "krn", "nld", "spn"];
 /// The words that the daemon tells, by the section of their texts.
-const WORDS: [(&str, &[&str]); 7] = [
+const WORDS: [(&str, &[&str]); 8] = [
     (
         "task",
         &[
@@ -38,6 +38,28 @@ const WORDS: [(&str, &[&str]); 7] = [
             "delete_remote",
             "make_folder_local",
             "make_folder_remote",
+        ],
+    ),
+    (
+        "items",
+        &[
+            "reserved_name",
+            "reserved_beginning",
+            "character",
+            "service_name",
+            "not_utf8",
+            "name_too_long",
+            "path_too_long",
+            "too_large",
+            "mount_point",
+            "symbolic_link",
+            "special_file",
+            "shortcut",
+            "online_document",
+            "not_downloadable",
+            "excluded_folder",
+            "excluded_name",
+            "over_limit",
         ],
     ),
     ("state", &["idle", "syncing", "waiting", "held", "failed", "skipped", "paused", "suspended"]),
@@ -71,13 +93,14 @@ const WORDS: [(&str, &[&str]); 7] = [
     ),
 ];
 /// The sections of the texts, and those whose texts are asked for by words of the program.
-const SECTIONS: [&str; 19] = [
+const SECTIONS: [&str; 20] = [
     "app",
     "page",
     "do",
     "connect",
     "task",
     "folders",
+    "items",
     "first",
     "history",
     "settings",

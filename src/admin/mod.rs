@@ -7,6 +7,7 @@
 mod buckets;
 mod folders;
 mod reach;
+mod rename;
 mod sight;
 #[cfg(test)]
 mod types;
@@ -232,6 +233,16 @@ pub enum Request {
         /// At most so many items, up to 1,000.
         limit: usize,
     },
+    /// Renames an item on the disk that can't be synced by its name, in the folder where it is and
+    /// never over another: a [`view::Renamed`].
+    ItemRename {
+        /// The task.
+        task: String,
+        /// The item, by its path in the task.
+        path: String,
+        /// Its new name, which has to be one that can be synced.
+        name: String,
+    },
     /// What a sync would do: a [`view::Preview`].
     Preview {
         /// The task.
@@ -371,6 +382,9 @@ pub fn perform(book: &Book, state: &Path, caller: &Caller, request: Request) -> 
             let status = task_status(book, state, &task)?;
             let page = items(state, &task, after.as_deref(), limit)?;
             document(&TaskItems { status, page })
+        }
+        Request::ItemRename { task, path, name } => {
+            document(&rename::item(book, &task, &path, &name)?)
         }
         Request::Preview { task } | Request::Sync { task, .. } | Request::Verify { task, .. } => {
             let what = format!("task {}", book.task(&task)?.name);

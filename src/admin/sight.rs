@@ -56,6 +56,7 @@ impl<'a> Sight<'a> {
             | Request::TaskRemove { name }
             | Request::TaskStatus { name, .. }
             | Request::Log { task: Some(name), .. }
+            | Request::ItemRename { task: name, .. }
             | Request::Preview { task: name }
             | Request::Sync { task: name, .. }
             | Request::Verify { task: name, .. } => self.task(name),

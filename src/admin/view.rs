@@ -585,11 +585,15 @@ pub struct ItemLine {
     pub path: String,
     /// file or folder.
     pub kind: ItemKind,
+    /// Whether it is on the disk.
+    pub local: bool,
     /// `skipped`: a rule leaves it out; `held`: it waits for a person; `failed`: it is tried again
     /// by itself.
     pub state: String,
     /// The rule's or the error's word, which doesn't change.
     pub code: String,
+    /// What the rule's word says nothing of: the character, the pattern, or the limit in bytes.
+    pub detail: String,
     /// The same for a person.
     pub reason: String,
     /// What to do.
@@ -600,11 +604,14 @@ pub struct ItemLine {
 
 impl ItemLine {
     fn of_problem(snapshot: &Snapshot, key: &Key, problem: Problem) -> Result<Self> {
+        let record = snapshot.get(key)?;
         Ok(ItemLine {
             path: snapshot.path(key)?,
             kind: key.kind(),
+            local: record.is_some_and(|record| record.is_on(Side::Local)),
             state: if problem.waits_for_person() { "held" } else { "failed" }.into(),
             code: problem.kind,
+            detail: String::new(),
             reason: problem.reason,
             remedy: problem.remedy,
             since: rfc3339(problem.since),
@@ -612,20 +619,31 @@ impl ItemLine {
     }
 
     fn of_skipped(snapshot: &Snapshot, key: &Key) -> Result<Self> {
-        let skip = snapshot.get(key)?.and_then(|record| record.skip);
-        let Some(Skip { reason, since }) = skip else {
+        let record = snapshot.get(key)?;
+        let local = record.as_ref().is_some_and(|record| record.is_on(Side::Local));
+        let Some(Skip { reason, since }) = record.and_then(|record| record.skip) else {
             return Err(Error::new(Kind::State, key.plain(), "it is listed as skipped and isn't"));
         };
         Ok(ItemLine {
             path: snapshot.path(key)?,
             kind: key.kind(),
+            local,
             state: "skipped".into(),
             code: reason.word().into(),
+            detail: reason.detail(),
             reason: reason.to_string(),
             remedy: reason.remedy().into(),
             since: rfc3339(since),
         })
     }
+}
+
+/// An item that has another name now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Renamed {
+    /// Its new path in the task.
+    pub path: String,
 }
 
 /// A page of the items that aren't in sync: first those that failed or wait for a person, then

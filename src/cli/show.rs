@@ -59,6 +59,7 @@ pub fn printer(request: &Request) -> Printer {
         | Request::LocalFolderMake { .. }
         | Request::RemoteFolders { .. }
         | Request::RemoteFolderMake { .. }
+        | Request::ItemRename { .. }
         | Request::Preview { .. }
         | Request::Sync { .. }
         | Request::Verify { .. } => |out, answer| writeln!(out, "{answer:#}").map_err(unprinted),

@@ -380,7 +380,8 @@ impl Daemon {
             | Request::LocalFolders { .. }
             | Request::LocalFolderMake { .. }
             | Request::RemoteFolders { .. }
-            | Request::RemoteFolderMake { .. } => {
+            | Request::RemoteFolderMake { .. }
+            | Request::ItemRename { .. } => {
                 return self.perform_aside(caller, request, reply);
             }
             Request::TaskSet { ref name, .. } | Request::TaskRemove { ref name } => {

@@ -27,6 +27,20 @@ impl SkipReason {
         }
     }
 
+    /// What its word says nothing of: the character, the pattern, or the limit in bytes; empty for
+    /// the others.
+    pub fn detail(&self) -> String {
+        match self {
+            SkipReason::Character(character) if character.is_control() => {
+                character.escape_default().to_string()
+            }
+            SkipReason::Character(character) => character.to_string(),
+            SkipReason::ExcludedName(pattern) => pattern.to_string(),
+            SkipReason::OverLimit(bytes) => bytes.to_string(),
+            _ => String::new(),
+        }
+    }
+
     /// What to do, for a person who wants it synced.
     pub fn remedy(&self) -> &'static str {
         match self {
@@ -102,6 +116,9 @@ mod tests {
         words.sort();
         words.dedup();
         assert_eq!(words.len(), all.len(), "{words:?}");
+        let details = all.iter().map(SkipReason::detail).filter(|it| !it.is_empty());
+        assert_eq!(details.collect::<Vec<_>>(), [":", "*.iso", "1"]);
+        assert_eq!(Character('\n').detail(), "\\n");
         // A remedy says what to do.
         assert!(all.iter().all(|reason| reason.remedy().contains(' ')));
     }

@@ -162,20 +162,18 @@ await step("changing a task", async () => {
   await place("Overview");
   await page.getByRole("link", { name: "Change: photo" }).click();
   await page.getByText("More settings").click();
-  assert.equal(await label("Leave out files by name").inputValue(), "*.tmp");
-  await page.getByRole("button", { name: "Leave out a folder" }).click();
-  const picker = page.getByRole("dialog");
-  await picker.getByLabel("New folder").fill("drafts");
-  await picker.getByRole("button", { name: "Make" }).click();
-  await picker.getByText(`${photo}/drafts`, { exact: true }).waitFor();
-  await picker.getByRole("button", { name: "Choose this folder" }).click();
+  assert.equal(await label("Leave out files by extension").inputValue(), "tmp");
+  fs.mkdirSync(path.join(photo, "drafts"));
+  await click("Show the folders");
+  await label("drafts").uncheck();
+  await page.getByText("Left out: 1", { exact: true }).waitFor();
   await page.getByRole("radio", { name: /Only to the cloud/ }).check();
   await click("Save");
   await page.getByText("Saved.").waitFor();
   await show("change-task");
   await page.reload();
   await page.getByText("More settings").click();
-  await page.getByText("drafts", { exact: true }).waitFor();
+  await page.getByRole("button", { name: "Take in again: drafts" }).waitFor();
   assert.ok(await page.getByRole("radio", { name: /Only to the cloud/ }).isChecked());
 });
 

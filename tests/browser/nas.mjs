@@ -1,7 +1,7 @@
 // The panel as the desktop of a NAS shows it: in a frame, below a path, by the web server and the bridge, to a user who
 // isn't an administrator.
 
-import { assert, given, open, path } from "./browser.mjs";
+import { assert, eventually, fs, given, open, path } from "./browser.mjs";
 
 const { base, own, hidden, dav, daemon } = given;
 const { page, show, step, close } = await open(new URL(base).origin, { ignoreHTTPSErrors: true });
@@ -52,6 +52,44 @@ await step("a user chooses from what they may look into", async () => {
   await frame.getByText("Everything is in sync").waitFor();
   await frame.locator("table").getByText("letter.txt").waitFor();
   await show("frame-in-sync");
+});
+
+await step("a name that can't be synced is another one then", async () => {
+  await frame.getByText("Not in sync: 0 with problems, 1 left out by a rule").click();
+  await frame.getByRole("button", { name: "Rename: 9:30.txt" }).click();
+  assert.equal(await frame.getByRole("dialog").getByLabel("New name").inputValue(), "9_30.txt");
+  await frame.getByRole("dialog").getByRole("button", { name: "Rename" }).click();
+  await frame.locator("table").getByText("9_30.txt").first().waitFor();
+});
+
+await step("the desktop's file manager opens a shared folder", async () => {
+  fs.symlinkSync("letter.txt", path.join(own, "link"));
+  await frame.getByRole("button", { name: "Sync now: own" }).click();
+  await frame.getByText("Not in sync: 0 with problems, 1 left out by a rule").waitFor();
+  await page.evaluate(() => {
+    window.SYNO = { SDS: { AppLaunch: (...given) => (window.launched = given) } };
+  });
+  // Here it is in no shared folder, so that its path is told.
+  const button = frame.getByRole("button", { name: "Open folder: link" });
+  if (!(await button.isVisible())) await frame.getByText(/^Not in sync/).click();
+  await button.click();
+  assert.equal(await frame.getByRole("dialog").getByLabel("Folder on this NAS").inputValue(), own);
+  await page.keyboard.press("Escape");
+  assert.equal(await page.evaluate(() => window.launched), undefined);
+  // Were it on a volume, it would be.
+  await page.route("**/v1/request", async (route) => {
+    const answer = await route.fetch();
+    await route.fulfill({ response: answer, body: (await answer.text()).replaceAll(own, "/volume1/photo/own") });
+  });
+  await frame.getByRole("button", { name: "Pause: own" }).click();
+  await frame.getByText("/volume1/photo/own").waitFor();
+  await button.click();
+  await eventually("it is launched", () => page.evaluate(() => window.launched));
+  assert.deepEqual(await page.evaluate(() => window.launched), [
+    "SYNO.SDS.App.FileStation3.Instance", { opendir: "/photo/own" },
+  ]);
+  await page.unrouteAll({ behavior: "ignoreErrors" });
+  await show("frame-items");
 });
 
 await step("another site can't frame it", async () => {

@@ -277,6 +277,10 @@ path: string,
  */
 kind: ItemKind, 
 /**
+ * Whether it is on the disk.
+ */
+local: boolean, 
+/**
  * `skipped`: a rule leaves it out; `held`: it waits for a person; `failed`: it is tried again
  * by itself.
  */
@@ -285,6 +289,10 @@ state: string,
  * The rule's or the error's word, which doesn't change.
  */
 code: string, 
+/**
+ * What the rule's word says nothing of: the character, the pattern, or the limit in bytes.
+ */
+detail: string, 
 /**
  * The same for a person.
  */
@@ -566,6 +574,12 @@ export type Removed = {
  */
 removed: string, };
 
+export type Renamed = { 
+/**
+ * Its new path in the task.
+ */
+path: string, };
+
 export type Report = { 
 /**
  * Files sent.
@@ -804,7 +818,19 @@ after?: string | null,
 /**
  * At most so many items, up to 1,000.
  */
-limit: number, } | { "request": "preview", 
+limit: number, } | { "request": "item_rename", 
+/**
+ * The task.
+ */
+task: string, 
+/**
+ * The item, by its path in the task.
+ */
+path: string, 
+/**
+ * Its new name, which has to be one that can be synced.
+ */
+name: string, } | { "request": "preview", 
 /**
  * The task.
  */

@@ -20,6 +20,8 @@ interface Answers {
   connection_set: api.ConnectionView;
   connection_test: api.Tested;
   connection_try: api.Tested;
+  buckets: api.BucketsView;
+  bucket_make: api.BucketMade;
   connection_authorize: api.Authorization;
   connection_authorized: api.SignedIn;
   connection_remove: api.Removed;
@@ -40,6 +42,7 @@ interface Answers {
   local_folder_make: api.FoldersView;
   remote_folders: api.FoldersView;
   remote_folder_make: api.FoldersView;
+  item_rename: api.Renamed;
   preview: api.Preview;
   sync: api.Report;
   verify: unknown;

@@ -1,7 +1,9 @@
 // Connections: the list, the wizard for a new one, and changing one.
 
+import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type * as api from "./api";
+import { Bucket } from "./buckets";
 import { ask, type Problem } from "./call";
 import { live, refresh } from "./live";
 import { State, Toggle } from "./overview";
@@ -98,10 +100,67 @@ function ConnectionCard({ connection }: { connection: api.ConnectionView }) {
 
 // The form
 
+/** What a field is called, and what to enter, in the language of the page if it is known there. */
+function aboutOf({ key, label, help }: api.FieldView): { label: string; help: ComponentChildren } {
+  const known = `field:${wordOf(key)}_help`;
+  return { label: word("field", key, label), help: has(known) ? t(known) : <span lang="en">{help}</span> };
+}
+
+/** What stands for another value in a list of suggestions. */
+const OTHER = "(other)";
+
+interface SuggestedProps {
+  field: api.FieldView;
+  value: string;
+  label: string;
+  help: ComponentChildren;
+  named: ComponentChildren;
+}
+
+/** One of some values, or another. */
+function Suggested({ field, value, label, help, named }: SuggestedProps) {
+  const { key, kind, needed, suggestions } = field;
+  const first = value || field.default || "";
+  const [chosen, choose] = useState(first);
+  const [isOther, setOther] = useState(first !== "" && !suggestions?.some((each) => each.value === first));
+  const changed = (word: string) => {
+    setOther(word === OTHER);
+    choose(word === OTHER ? "" : word);
+  };
+  return (
+    <>
+      <Labelled label={named} help={help}>
+        <select required={needed && !isOther} onChange={(event) => changed(event.currentTarget.value)}>
+          {!field.default && <option value="" selected={!isOther && !chosen}>{needed ? "" : t("connect:usual")}</option>}
+          {suggestions?.map((each) => (
+            <option key={each.value} value={each.value} selected={!isOther && each.value === chosen}>{each.label} · {each.value}</option>
+          ))}
+          <option value={OTHER} selected={isOther}>{t("connect:other")}</option>
+        </select>
+      </Labelled>
+      {isOther ? (
+        <input
+          name={key}
+          pattern={kind === "url" ? "https?://.+" : undefined}
+          required={needed}
+          aria-label={`${label}: ${t("connect:other")}`}
+          autocomplete="off"
+          spellcheck={false}
+          value={chosen}
+          onInput={(event) => choose(event.currentTarget.value)}
+        />
+      ) : (
+        <input type="hidden" name={key} value={chosen} />
+      )}
+    </>
+  );
+}
+
 export function FieldInput({ field, value, isSealed }: { field: api.FieldView; value: string; isSealed: boolean }) {
   const { key, kind, choices, range } = field;
-  const label = word("field", key, field.label);
-  const told = has(`field:${wordOf(key)}_help`) ? t(`field:${wordOf(key)}_help`) : <span lang="en">{field.help}</span>;
+  const { label, help } = aboutOf(field);
+  const named = <>{label}{!field.needed && <span class="soft"> · {t("connect:optional")}</span>}</>;
+  if (field.suggestions?.length) return <Suggested field={field} value={value} label={label} help={help} named={named} />;
   const common = {
     name: key,
     required: field.needed && !isSealed,
@@ -129,10 +188,9 @@ export function FieldInput({ field, value, isSealed }: { field: api.FieldView; v
       <input {...common} defaultValue={value} />
     );
   }
-  const optional = !field.needed && <span class="soft"> · {t("connect:optional")}</span>;
   return (
     <>
-      <Labelled label={<>{label}{optional}</>} help={told}>{input}</Labelled>
+      <Labelled label={named} help={help}>{input}</Labelled>
       {kind === "secret" && isSealed && !field.needed && (
         <Check label={t("connect:forget")}><input type="checkbox" name={`forget ${key}`} /></Check>
       )}
@@ -140,10 +198,22 @@ export function FieldInput({ field, value, isSealed }: { field: api.FieldView; v
   );
 }
 
-function Fields({ service, settings }: { service: api.ServiceView; settings: Record<string, string | undefined> }) {
+interface FieldsProps {
+  service: api.ServiceView;
+  settings: Record<string, string | undefined>;
+  /** The connection that is changed; nothing for a new one. */
+  name?: string;
+}
+
+function Fields({ service, settings, name }: FieldsProps) {
   const fields = service.fields.filter((field) => !BY_SIGN_IN.includes(field.key));
   const input = (field: api.FieldView) => {
     const value = settings[field.key] ?? "";
+    if (field.kind === "bucket") {
+      const account = (form: HTMLFormElement) =>
+        isValid(form, field.key) ? { name: name ?? null, service: service.name, entered: enteredIn(form, service, settings) } : null;
+      return <Bucket key={field.key} field={field} {...aboutOf(field)} value={value} account={account} />;
+    }
     const isSealed = value === SEALED;
     return <FieldInput key={field.key} field={field} value={isSealed ? "" : value} isSealed={isSealed} />;
   };
@@ -175,11 +245,15 @@ function enteredIn(form: HTMLFormElement, service: api.ServiceView, settings: Re
   return entered;
 }
 
-export function isValid(form: HTMLFormElement): boolean {
-  const wrong = form.querySelector<HTMLElement>(":invalid");
+/** Whether all is as it has to be, apart from one input; else a person is shown what isn't. */
+export function isValid(form: HTMLFormElement, but?: string): boolean {
+  const inputs = [...form.querySelectorAll<HTMLInputElement>("input:invalid, textarea:invalid, select:invalid")];
+  const wrong = inputs.find((each) => !but || each.name !== but);
+  if (!wrong) return true;
   // What is wrong has to be seen.
-  for (let at = wrong?.closest("details"); at; at = at.parentElement?.closest("details")) at.open = true;
-  return form.reportValidity();
+  for (let at = wrong.closest("details"); at; at = at.parentElement?.closest("details") ?? null) at.open = true;
+  wrong.reportValidity();
+  return false;
 }
 
 /** A name that nothing has yet. */
@@ -419,7 +493,7 @@ function EditForm({ connection, service }: { connection: api.ConnectionView; ser
         }}
       >
         <h2>{service.label}</h2>
-        <Fields service={service} settings={shown} />
+        <Fields service={service} settings={shown} name={name} />
         <Failure problem={problem} />
         <p role="status" class="good">{said && <><Icon shape="check" />{said}</>}</p>
         <div class="buttons">

@@ -1,10 +1,10 @@
-// Choosing a folder, on the NAS or in the cloud, and making one in place.
+// Choosing a folder, on the NAS or in the cloud, and making one in place; and those of a task that are left out.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useMemo, useState } from "preact/hooks";
 import type * as api from "./api";
-import { ask } from "./call";
-import { Button, Failure, Icon, Labelled, useWork } from "./parts";
-import { t } from "./texts";
+import { ask, type Problem } from "./call";
+import { Button, Dialog, Failure, Icon, Labelled, useWork } from "./parts";
+import { number, t } from "./texts";
 
 /** Where folders are: on the NAS, or behind a connection. */
 export type Where = { local: true } | { connection: string };
@@ -32,13 +32,11 @@ interface PickerProps {
 }
 
 function Picker({ where, title, from, done }: PickerProps) {
-  const dialog = useRef<HTMLDialogElement>(null);
   const [view, show] = useState<api.FoldersView | null>(null);
   const [name, setName] = useState("");
   const { busy, problem, run } = useWork();
   const look = (path: string) => run(async () => show(await list(where, path)));
   useEffect(() => {
-    dialog.current?.showModal();
     // What was entered by hand may not be there.
     run(async () => show(await list(where, from).catch(() => list(where, ""))));
   }, []);
@@ -49,8 +47,7 @@ function Picker({ where, title, from, done }: PickerProps) {
       setName("");
     });
   return (
-    <dialog ref={dialog} class="picker" aria-labelledby="picker-title" onClose={() => done(null)}>
-      <h2 id="picker-title">{title}</h2>
+    <Dialog class="picker" title={title} done={() => done(null)}>
       <div class="row">
         <bdi class="path" aria-live="polite">{path || "…"}</bdi>
         <Button icon="up" disabled={busy || !view || path === "/"} onClick={() => look(above(path))}>{t("folders:up")}</Button>
@@ -86,7 +83,7 @@ function Picker({ where, title, from, done }: PickerProps) {
         <Button onClick={() => done(null)}>{t("do:cancel")}</Button>
         <Button class="main" disabled={!view} onClick={() => done(path)}>{t("folders:choose")}</Button>
       </div>
-    </dialog>
+    </Dialog>
   );
 }
 
@@ -132,32 +129,167 @@ export function Folder({ where, label, help, value, from = value, change }: Fold
   );
 }
 
-/** Folders in a folder, to be left out. */
-export function FolderList({ root, label, help, value, change }: { root: string; label: string; help: string; value: string[]; change: (paths: string[]) => void }) {
+/** The folders of a task, on both sides. */
+export interface Roots {
+  local: string;
+  connection: string;
+  remote: string;
+}
+
+/** What is left out of a task, in a form that costs little for each folder that is drawn. */
+interface LeftOut {
+  paths: Set<string>;
+  /** The folders that any of these are in. */
+  above: Set<string>;
+}
+
+function leftOut(paths: string[]): LeftOut {
+  const aboves = paths.flatMap((path) => [...path.matchAll(/\//g)].map((slash) => path.slice(0, slash.index)));
+  return { paths: new Set(paths), above: new Set(aboves) };
+}
+
+/** What is in a folder that may be on one side only; not being there is no failure. */
+async function there(where: Where, path: string): Promise<api.FoldersView> {
+  try {
+    return await list(where, path);
+  } catch (error) {
+    if ((error as Problem).kind !== "not-found") throw error;
+    return { path, folders: [], more: false };
+  }
+}
+
+interface BranchProps {
+  roots: Roots;
+  /** The folder whose folders are shown, by its path in the task; empty for the task's own. */
+  path: string;
+  out: LeftOut;
+  /** Leaves a folder out, or takes it in again. */
+  turn: (path: string, isIn: boolean) => void;
+}
+
+/** The folders in a folder of a task, looked for when they are first seen. */
+function Branch({ roots, path, out, turn }: BranchProps) {
+  const [names, setNames] = useState<string[] | null>(null);
+  const [hasMore, setMore] = useState(false);
+  const { busy, problem, run } = useWork();
+  useEffect(() => {
+    run(async () => {
+      const at = (root: string) => (path ? below(root.replace(/\/+$/, "") || "/", path) : root);
+      const sides = await Promise.allSettled([
+        there({ local: true }, at(roots.local)),
+        there({ connection: roots.connection }, at(roots.remote)),
+      ]);
+      const seen = sides.filter((side) => side.status === "fulfilled").map((side) => side.value);
+      setNames([...new Set(seen.flatMap((side) => side.folders))].sort());
+      setMore(seen.some((side) => side.more));
+      for (const side of sides) if (side.status === "rejected") throw side.reason;
+    });
+  }, []);
+  return (
+    <>
+      <ul class="tree" aria-busy={busy}>
+        {names?.map((name) => (
+          <Twig key={name} roots={roots} path={path ? `${path}/${name}` : name} name={name} out={out} turn={turn} />
+        ))}
+        {busy && <li class="soft">{t("folders:looking")}</li>}
+        {names?.length === 0 && !problem && <li class="soft">{t("folders:none")}</li>}
+        {hasMore && <li class="soft">{t("folders:more")}</li>}
+      </ul>
+      <Failure problem={problem} />
+    </>
+  );
+}
+
+/** A folder of a task that is ticked unless it is left out. */
+function Twig({ roots, path, name, out, turn }: BranchProps & { name: string }) {
   const [isOpen, open] = useState(false);
-  const [isOutside, setOutside] = useState(false);
-  const chosen = (path: string | null) => {
-    open(false);
-    if (!path) return;
-    const inside = path.startsWith(`${root.replace(/\/$/, "")}/`) ? path.slice(root.replace(/\/$/, "").length + 1) : "";
-    setOutside(!inside);
-    if (inside && !value.includes(inside)) change([...value, inside].sort());
+  const id = useId();
+  const isOut = out.paths.has(path);
+  return (
+    <li>
+      <div class="twig">
+        <button
+          type="button"
+          class={isOpen && !isOut ? "turn open" : "turn"}
+          aria-expanded={isOpen && !isOut}
+          aria-label={t("folders:inside", name)}
+          disabled={isOut}
+          onClick={() => open(!isOpen)}
+        >
+          <Icon shape="in" />
+        </button>
+        <input
+          id={id}
+          type="checkbox"
+          checked={!isOut}
+          indeterminate={out.above.has(path) && !isOut}
+          onChange={(event) => turn(path, event.currentTarget.checked)}
+        />
+        <label for={id}><Icon shape="folder" /><bdi>{name}</bdi></label>
+      </div>
+      {isOpen && !isOut && <Branch roots={roots} path={path} out={out} turn={turn} />}
+    </li>
+  );
+}
+
+interface TreeProps {
+  roots: Roots;
+  /** Paths of the folders that are left out. */
+  value: string[];
+  change: (paths: string[]) => void;
+}
+
+/** Which folders of a task are synced: a tree of both sides, and the paths that are left out. */
+export function FolderTree({ roots, value, change }: TreeProps) {
+  const [isOpen, open] = useState(false);
+  const [path, setPath] = useState("");
+  const bare = path.trim().replace(/^\/+|\/+$/g, "");
+  const out = useMemo(() => leftOut(value), [value]);
+  const turn = (path: string, isIn: boolean) => {
+    // What is in a folder that is left out needs no word of its own.
+    const others = value.filter((each) => each !== path && (isIn || !each.startsWith(`${path}/`)));
+    change(isIn ? others : [...others, path].sort());
+  };
+  const add = () => {
+    turn(bare, false);
+    setPath("");
   };
   return (
     <fieldset class="field">
-      <legend class="label">{label}</legend>
-      <small>{help}</small>
+      <legend class="label">{t("task:folders")}</legend>
+      <small>{t("task:folders_help")}</small>
+      <p role="status">{value.length ? t("folders:out", number(value.length)) : t("folders:all")}</p>
       <ul class="chosen">
         {value.map((each) => (
           <li key={each} class="row">
             <bdi><Icon shape="folder" /> {each}</bdi>
-            <Button about={each} onClick={() => change(value.filter((other) => other !== each))}>{t("do:remove")}</Button>
+            <Button about={each} onClick={() => turn(each, true)}>{t("folders:take_in")}</Button>
           </li>
         ))}
       </ul>
-      <p role="status">{isOutside && t("folders:outside", root)}</p>
-      <Button icon="plus" disabled={!root} onClick={() => open(true)}>{t("folders:leave_out")}</Button>
-      {isOpen && <Picker where={{ local: true }} title={label} from={root} done={chosen} />}
+      <Button icon="folder" disabled={!roots.local} expanded={isOpen} onClick={() => open(!isOpen)}>{t("folders:tree")}</Button>
+      {isOpen && roots.local && (
+        <>
+          <div class="roots"><Branch key={Object.values(roots).join("\n")} roots={roots} path="" out={out} turn={turn} /></div>
+          <div class="row by-path">
+            <Labelled label={t("folders:by_path")}>
+              <input
+                value={path}
+                autocomplete="off"
+                spellcheck={false}
+                onInput={(event) => setPath(event.currentTarget.value)}
+                onKeyDown={(event) => {
+                  if (event.key === "Enter") {
+                    event.preventDefault();
+                    if (bare) add();
+                  }
+                }}
+              />
+            </Labelled>
+            <Button icon="plus" disabled={!bare} onClick={add}>{t("folders:leave_out")}</Button>
+          </div>
+        </>
+      )}
     </fieldset>
   );
 }

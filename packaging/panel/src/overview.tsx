@@ -3,6 +3,7 @@
 import type * as api from "./api";
 import { ask, begin, readStatus, type Problem } from "./call";
 import { signIn } from "./connections";
+import { Item } from "./items";
 import { Lines } from "./lines";
 import { live, loadItems, news, type Items } from "./live";
 import { Act, Button, Icon, Link, part, question, Told, Way, type Shape } from "./parts";
@@ -86,6 +87,9 @@ function HoldCard({ task: { name, connection }, hold }: { task: api.LiveTask; ho
         </>
       ) : (
         <Told problem={code === "sign-in" ? { reason } : hold} />
+      )}
+      {code === "root-lost" && (
+        <div class="buttons"><Link class="button main" to={`task/${part(name)}`} aria-label={`${t("do:edit")}: ${name}`}>{t("do:edit")}</Link></div>
       )}
       {code === "sign-in" && (
         <div class="buttons">
@@ -183,20 +187,20 @@ function TaskCard({ task }: { task: api.LiveTask }) {
 function NotInSync({ name, counts }: { name: string; counts: api.Counts }) {
   const page: Items | undefined = live.items[name];
   const opened = async (isOpen: boolean) => {
-    if (isOpen) await loadItems(name).catch(() => {});
-    else delete live.items[name];
+    if (isOpen) {
+      // So it is open again when this is drawn anew.
+      live.items[name] ??= { items: [], next: null };
+      await loadItems(name).catch(() => {});
+    } else {
+      delete live.items[name];
+    }
     news();
   };
   return (
-    <details onToggle={(event) => opened(event.currentTarget.open)}>
+    <details open={page !== undefined} onToggle={(event) => opened(event.currentTarget.open)}>
       <summary>{t("page:not_in_sync", number(counts.problems), number(counts.skipped))}</summary>
       <ul>
-        {page?.items.map((item) => (
-          <li key={item.path}>
-            <bdi>{item.path}</bdi> <State state={item.state} />
-            <Told problem={item} />
-          </li>
-        ))}
+        {page?.items.map((item) => <Item key={`${item.kind} ${item.path}`} task={name} item={item} />)}
       </ul>
       {page?.next && <Button onClick={() => loadItems(name, page.next).then(news)}>{t("do:more")}</Button>}
     </details>

@@ -22,6 +22,7 @@ const SHAPES = {
   gear: "M12 8.5a3.5 3.5 0 1 0 0 7 3.5 3.5 0 0 0 0-7zM12 3v3M12 18v3M3 12h3M18 12h3M5.6 5.6l2.1 2.1M16.3 16.3l2.1 2.1M5.6 18.4l2.1-2.1M16.3 7.7l2.1-2.1",
   clock: "M12 3.5a8.5 8.5 0 1 0 0 17 8.5 8.5 0 0 0 0-17zM12 7.5V12l3 2",
   back: "M14.5 5.5L8 12l6.5 6.5",
+  in: "M9.5 5.5L16 12l-6.5 6.5",
   up: "M12 19V6M6 11.5L12 5.5l6 6",
 } as const;
 
@@ -57,13 +58,15 @@ interface ButtonProps {
   class?: string;
   disabled?: boolean;
   autofocus?: boolean;
+  /** Whether what it opens is open. */
+  expanded?: boolean;
   type?: "button" | "submit";
   onClick?: () => void;
 }
 
-export function Button({ icon, about, children, type = "button", ...rest }: ButtonProps) {
+export function Button({ icon, about, expanded, children, type = "button", ...rest }: ButtonProps) {
   return (
-    <button type={type} aria-label={about && `${children}: ${about}`} {...rest}>
+    <button type={type} aria-label={about && `${children}: ${about}`} aria-expanded={expanded} {...rest}>
       {icon && <Icon shape={icon} />}
       {children}
     </button>
@@ -101,6 +104,38 @@ export function useWork(): { busy: boolean; problem: Problem | null; run: (work:
   return { busy, problem, run, fail };
 }
 
+interface DialogProps {
+  title: string;
+  class?: string;
+  /** It was left. */
+  done: () => void;
+  children: ComponentChildren;
+}
+
+/** A dialog that is open for as long as it is there. Then the focus is where it was before. */
+export function Dialog({ title, done, children, ...rest }: DialogProps) {
+  const at = useRef<HTMLDialogElement>(null);
+  const isOpen = useRef(true);
+  const id = useId();
+  useEffect(() => {
+    const dialog = at.current;
+    const before = document.activeElement as HTMLElement | null;
+    dialog?.showModal();
+    return () => {
+      isOpen.current = false;
+      dialog?.close();
+      // Out of the page already, it doesn't do so by itself.
+      before?.focus();
+    };
+  }, []);
+  return (
+    <dialog ref={at} aria-labelledby={id} onClose={() => isOpen.current && done()} {...rest}>
+      <h2 id={id}>{title}</h2>
+      {children}
+    </dialog>
+  );
+}
+
 // Questions
 
 interface Question {
@@ -121,34 +156,29 @@ export function question(title: string, body: ComponentChildren, yes: string, is
 
 export function Questions() {
   const [shown, show] = useState(asked);
-  const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     showQuestion = (question) => show((asked = question));
   }, []);
-  useEffect(() => {
-    if (shown) dialog.current?.showModal();
-  }, [shown]);
   const end = (form: FormData | null) => {
     shown?.answer(form);
     show((asked = null));
   };
   if (!shown) return null;
   return (
-    <dialog ref={dialog} aria-labelledby="dialog-title" onClose={() => end(null)}>
+    <Dialog title={shown.title} done={() => end(null)}>
       <form
         onSubmit={(event) => {
           event.preventDefault();
           end(new FormData(event.currentTarget));
         }}
       >
-        <h2 id="dialog-title">{shown.title}</h2>
         {shown.body}
         <div class="buttons">
           <Button autofocus={shown.isGrave} onClick={() => end(null)}>{t("do:cancel")}</Button>
           <Button type="submit" class={shown.isGrave ? "grave" : "main"}>{shown.yes}</Button>
         </div>
       </form>
-    </dialog>
+    </Dialog>
   );
 }
 

@@ -1,16 +1,17 @@
 // Tasks: a new one with a look at what it will do, and changing one.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import { useEffect, useState } from "preact/hooks";
 import type * as api from "./api";
 import { ask, type Problem } from "./call";
 import { FieldInput, freeName, isValid, NAME_PATTERN } from "./connections";
-import { Folder, FolderList } from "./folders";
+import { Folder, FolderTree, type Roots } from "./folders";
+import { patternsOf, SizeLimit, wordsOf } from "./filters";
 import { live, refresh } from "./live";
 import { Route } from "./overview";
 import { Button, Check, Failure, go, Icon, Labelled, Link, part, question, useWork, Way, type Shape } from "./parts";
 import { bytes, number, t, word } from "./texts";
 
-const MB = 1 << 20;
 const DIRECTIONS: api.Direction[] = ["both", "upload", "download"];
 const POLICIES: api.ConflictPolicy[] = ["local", "remote", "newer", "both"];
 /** Intents that are shown of a preview. */
@@ -27,13 +28,16 @@ interface Entered {
   recycle_days: number;
   consistency_check: boolean;
   folders: string[];
-  patterns: string[];
+  /** As they stand in their inputs. */
+  extensions: string;
+  names: string;
+  /** Bytes; 0 for no limit. */
   max_size: number;
 }
 
 const NEW: Omit<Entered, "connection"> = {
   local: "", remote: "", direction: "both", conflict: "local", keep_removed: false, recycle_days: 30,
-  consistency_check: false, folders: [], patterns: [], max_size: 0,
+  consistency_check: false, folders: [], extensions: "", names: "", max_size: 0,
 };
 
 const nameOf = (path: string) => path.split("/").filter(Boolean).at(-1) ?? "";
@@ -58,13 +62,13 @@ function Direction({ value, change }: { value: api.Direction; change: (value: ap
 interface FieldsProps {
   entered: Entered;
   set: (change: Partial<Entered>) => void;
+  roots: Roots;
   service: api.ServiceView | null;
   settings: Record<string, string | undefined>;
 }
 
-function TaskFields({ entered, set, service, settings }: FieldsProps) {
-  const { direction, local } = entered;
-  const several = (text: string) => text.split("\n").map((line) => line.trim()).filter(Boolean);
+function TaskFields({ entered, set, roots, service, settings }: FieldsProps) {
+  const { direction } = entered;
   return (
     <>
       <Direction value={direction} change={(direction) => set({ direction })} />
@@ -92,19 +96,14 @@ function TaskFields({ entered, set, service, settings }: FieldsProps) {
             <input type="number" min={0} max={3650} required value={entered.recycle_days} onInput={(event) => set({ recycle_days: Number(event.currentTarget.value) })} />
           </Labelled>
         )}
-        <FolderList
-          root={local}
-          label={t("task:folders")}
-          help={t("task:folders_help")}
-          value={entered.folders}
-          change={(folders) => set({ folders })}
-        />
+        <FolderTree roots={roots} value={entered.folders} change={(folders) => set({ folders })} />
+        <Labelled label={t("task:extensions")} help={t("task:extensions_help")}>
+          <input value={entered.extensions} autocomplete="off" spellcheck={false} onInput={(event) => set({ extensions: event.currentTarget.value })} />
+        </Labelled>
         <Labelled label={t("task:patterns")} help={t("task:patterns_help")}>
-          <textarea rows={3} spellcheck={false} defaultValue={entered.patterns.join("\n")} onInput={(event) => set({ patterns: several(event.currentTarget.value) })} />
+          <textarea rows={3} spellcheck={false} value={entered.names} onInput={(event) => set({ names: event.currentTarget.value })} />
         </Labelled>
-        <Labelled label={t("task:max_size")} help={t("task:max_size_help")}>
-          <input type="number" min={0} max={1_000_000_000} required value={entered.max_size} onInput={(event) => set({ max_size: Number(event.currentTarget.value) })} />
-        </Labelled>
+        <SizeLimit value={entered.max_size} change={(max_size) => set({ max_size })} />
         <Check label={t("task:check")} help={t("task:check_help")}>
           <input type="checkbox" checked={entered.consistency_check} onChange={(event) => set({ consistency_check: event.currentTarget.checked })} />
         </Check>
@@ -131,8 +130,60 @@ function useService(connection: string): api.ServiceView | null {
   return service?.name === name ? service : null;
 }
 
+interface TaskFormProps extends Omit<FieldsProps, "roots"> {
+  title: string;
+  setRemote: (remote: string) => void;
+  /** Where choosing the remote folder begins, if not at what is entered. */
+  from?: string;
+  help?: string;
+  /** The connections to choose from. */
+  connections: string[];
+  busy: boolean;
+  problem: Problem | null;
+  /** What went well. */
+  said?: string;
+  leave: string;
+  go: string;
+  submit: (form: HTMLFormElement) => void;
+  /** What comes after the settings. */
+  children?: ComponentChildren;
+}
+
+/** What a new task and one that is changed are entered in. */
+function TaskForm({ title, setRemote, from, help, connections, busy, problem, said, leave, go, submit, children, ...fields }: TaskFormProps) {
+  const { entered: { connection, local, remote }, set } = fields;
+  return (
+    <form
+      class="card narrow"
+      noValidate
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (isValid(event.currentTarget)) submit(event.currentTarget);
+      }}
+    >
+      <h1>{title}</h1>
+      <Folder where={{ local: true }} label={t("task:local")} value={local} change={(local) => set({ local })} />
+      {connections.length > 1 && (
+        <Labelled label={t("task:connection")}>
+          <select onChange={(event) => set({ connection: event.currentTarget.value })}>
+            {connections.map((name) => <option key={name} selected={name === connection}>{name}</option>)}
+          </select>
+        </Labelled>
+      )}
+      <Folder where={{ connection }} label={t("task:remote", connection)} help={help} value={remote} from={from} change={setRemote} />
+      <TaskFields roots={{ local, connection, remote }} {...fields} />
+      {children}
+      <Failure problem={problem} />
+      <p role="status" class="good">{said && <><Icon shape="check" />{said}</>}</p>
+      <div class="buttons">
+        <Link class="button" to="">{leave}</Link>
+        <Button type="submit" class="main" disabled={busy}>{go}</Button>
+      </div>
+    </form>
+  );
+}
+
 export function NewTask({ connection }: { connection: string }) {
-  const form = useRef<HTMLFormElement>(null);
   const [entered, setEntered] = useState<Entered>({ ...NEW, connection: connection || (live.connections[0]?.name ?? "") });
   // Suggested until something else is entered.
   const [chosenName, setName] = useState<string | null>(null);
@@ -145,64 +196,45 @@ export function NewTask({ connection }: { connection: string }) {
   };
   const remote = isRemoteChosen ? entered.remote : entered.local && `/${nameOf(entered.local)}`;
   const name = chosenName ?? (entered.local && freeName(nameOf(entered.local), "NAS", live.tasks.map((each) => each.name)));
-  const submit = () => {
-    const at = form.current;
-    if (!at || !isValid(at)) return;
-    const { folders, patterns, max_size, ...rest } = entered;
-    const filter = { exclude_folders: folders, include_folders: [], exclude: patterns, include: [], max_size: max_size * MB };
-    const settings = settingsIn(at, service, {});
-    // What only downloads changes nothing in the cloud, and some services have no folders with nothing in them.
-    const isMade = entered.direction !== "download" && service?.folders_implied === false && remote !== "/";
+  const submit = (at: HTMLFormElement) =>
     run(async () => {
+      const { folders, extensions, names, max_size, ...rest } = entered;
+      const filter = { exclude_folders: folders, include_folders: [], exclude: patternsOf(extensions, names), include: [], max_size };
+      const settings = settingsIn(at, service, {});
+      // What only downloads changes nothing in the cloud, and some services have no folders with nothing in them.
+      const isMade = entered.direction !== "download" && service?.folders_implied === false && remote !== "/";
       if (isMade) await ask({ request: "remote_folder_make", connection: entered.connection, path: remote });
       await ask({ request: "task_add", task: { ...rest, name: name.trim(), remote, filter, settings }, paused: true });
       await refresh();
       go(`first/${part(name.trim())}`);
     });
-  };
   if (!live.connections.length) {
     return <p>{t("page:welcome_connect")} <Link to="connect">{t("do:connect")}</Link></p>;
   }
   return (
-    <form
-      ref={form}
-      class="card narrow"
-      noValidate
-      onSubmit={(event) => {
-        event.preventDefault();
-        submit();
+    <TaskForm
+      title={t("task:new")}
+      entered={{ ...entered, remote }}
+      set={set}
+      setRemote={(remote) => {
+        setRemoteChosen(true);
+        set({ remote });
       }}
+      from={isRemoteChosen ? remote : "/"}
+      help={entered.direction === "download" ? undefined : t("task:remote_help")}
+      connections={live.connections.map(({ name }) => name)}
+      service={service}
+      settings={{}}
+      busy={busy}
+      problem={problem}
+      leave={t("do:cancel")}
+      go={t("do:preview")}
+      submit={submit}
     >
-      <h1>{t("task:new")}</h1>
-      <Folder where={{ local: true }} label={t("task:local")} value={entered.local} change={(local) => set({ local })} />
-      {live.connections.length > 1 && (
-        <Labelled label={t("task:connection")}>
-          <select onChange={(event) => set({ connection: event.currentTarget.value })}>
-            {live.connections.map(({ name }) => <option key={name} selected={name === entered.connection}>{name}</option>)}
-          </select>
-        </Labelled>
-      )}
-      <Folder
-        where={{ connection: entered.connection }}
-        label={t("task:remote", entered.connection)}
-        help={entered.direction === "download" ? undefined : t("task:remote_help")}
-        value={remote}
-        from={isRemoteChosen ? remote : "/"}
-        change={(remote) => {
-          setRemoteChosen(true);
-          set({ remote });
-        }}
-      />
-      <TaskFields entered={entered} set={set} service={service} settings={{}} />
       <Labelled label={t("connect:name")} help={t("task:name_help")}>
         <input value={name} required maxLength={64} pattern={NAME_PATTERN} autocomplete="off" onInput={(event) => setName(event.currentTarget.value)} />
       </Labelled>
-      <Failure problem={problem} />
-      <div class="buttons">
-        <Link class="button" to="">{t("do:cancel")}</Link>
-        <Button type="submit" class="main" disabled={busy}>{t("do:preview")}</Button>
-      </div>
-    </form>
+    </TaskForm>
   );
 }
 
@@ -293,13 +325,12 @@ function enteredOf({ connection, local, remote, direction, conflict, keep_remove
   const { folders, patterns, max_size } = filter;
   return {
     connection, local, remote, direction, conflict, keep_removed, recycle_days, consistency_check,
-    folders, patterns, max_size: (max_size ?? 0) / MB,
+    folders, ...wordsOf(patterns), max_size: max_size ?? 0,
   };
 }
 
 function EditTask({ task }: { task: api.TaskView }) {
   const { name } = task;
-  const form = useRef<HTMLFormElement>(null);
   const [before, setBefore] = useState(task);
   const [entered, setEntered] = useState(() => enteredOf(task));
   const [isSaved, setSaved] = useState(false);
@@ -313,7 +344,8 @@ function EditTask({ task }: { task: api.TaskView }) {
   const isElsewhere = entered.local !== before.local || entered.remote !== before.remote;
   const save = async (at: HTMLFormElement) => {
     if (isElsewhere && !(await question(t("task:elsewhere_title", name), <p>{t("task:elsewhere")}</p>, t("do:save")))) return;
-    const { folders, patterns, max_size } = entered;
+    const { folders, extensions, names, max_size } = entered;
+    const patterns = patternsOf(extensions, names);
     const but = (some: string[], others: string[]) => some.filter((each) => !others.includes(each));
     const change: api.TaskChange = {
       local: entered.local === before.local ? null : entered.local,
@@ -328,7 +360,7 @@ function EditTask({ task }: { task: api.TaskView }) {
         include_folders: but(before.filter.folders, folders),
         exclude: but(patterns, before.filter.patterns),
         include: but(before.filter.patterns, patterns),
-        max_size: max_size * MB,
+        max_size,
       },
       settings: settingsIn(at, service, before.settings),
     };
@@ -354,32 +386,21 @@ function EditTask({ task }: { task: api.TaskView }) {
   const gone: Problem | null = live.tasks.some((each) => each.name === name) ? null : { reason: t("page:gone") };
   return (
     <>
-      <form
-        ref={form}
-        class="card narrow"
-        noValidate
-        onSubmit={(event) => {
-          event.preventDefault();
-          const at = event.currentTarget;
-          if (isValid(at)) run(() => save(at));
-        }}
-      >
-        <h1>{name}</h1>
-        <Folder where={{ local: true }} label={t("task:local")} value={entered.local} change={(local) => set({ local })} />
-        <Folder
-          where={{ connection: task.connection }}
-          label={t("task:remote", task.connection)}
-          value={entered.remote}
-          change={(remote) => set({ remote })}
-        />
-        <TaskFields entered={entered} set={set} service={service} settings={before.settings} />
-        <Failure problem={problem ?? gone} />
-        <p role="status" class="good">{isSaved && <><Icon shape="check" />{t("connect:saved")}</>}</p>
-        <div class="buttons">
-          <Link class="button" to="">{t("do:back")}</Link>
-          <Button type="submit" class="main" disabled={busy}>{t("do:save")}</Button>
-        </div>
-      </form>
+      <TaskForm
+        title={name}
+        entered={entered}
+        set={set}
+        setRemote={(remote) => set({ remote })}
+        connections={[task.connection]}
+        service={service}
+        settings={before.settings}
+        busy={busy}
+        problem={problem ?? gone}
+        said={isSaved ? t("connect:saved") : undefined}
+        leave={t("do:back")}
+        go={t("do:save")}
+        submit={(form) => run(() => save(form))}
+      />
       <section class="card narrow row">
         <p>{t("task:remove_help")}</p>
         <Button class="grave-line" disabled={busy} onClick={() => run(remove)}>{t("do:remove")}</Button>

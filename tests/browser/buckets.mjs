@@ -1,0 +1,93 @@
+// A connection to a service with buckets: its address and region from a list or by hand, its bucket chosen or made.
+
+import { assert, given, open } from "./browser.mjs";
+
+const { base, password, s3, bucket, made } = given;
+const { page, show, step, close } = await open(new URL(base).origin);
+const click = (text) => page.getByRole("button", { name: text, exact: true }).click();
+const heading = (text) => page.getByRole("heading", { name: text }).waitFor();
+const list = (text) => page.getByRole("combobox", { name: text });
+const value = (key) => page.locator(`input[name=${key}]`).inputValue();
+const picker = page.getByRole("dialog", { name: "Choose a bucket" });
+const choose = () => page.getByRole("button", { name: "Choose…: Bucket" }).click();
+
+await step("an address and a region that are suggested", async () => {
+  await page.goto(base);
+  await page.getByLabel("Password", { exact: true }).fill(password);
+  await page.keyboard.press("Enter");
+  await page.getByRole("link", { name: "Connect a cloud" }).click();
+  await page.getByRole("button", { name: /Amazon S3/ }).click();
+  await heading("Connect to Amazon S3");
+  assert.equal(await value("endpoint"), "");
+  assert.equal(await value("region"), "us-east-1");
+  await list("Region").selectOption("eu-central-1");
+  assert.equal(await value("region"), "eu-central-1");
+  await list("Address").selectOption({ label: "Amazon China (Beijing) · https://s3.cn-north-1.amazonaws.com.cn" });
+  assert.equal(await value("endpoint"), "https://s3.cn-north-1.amazonaws.com.cn");
+});
+
+await step("others by hand", async () => {
+  await list("Address").selectOption("another");
+  const address = page.getByLabel("Address: another");
+  await address.fill("ftp://nowhere");
+  await choose();
+  assert.ok(await address.evaluate((input) => !input.validity.valid));
+  assert.equal(await picker.count(), 0);
+  await address.fill(s3.endpoint);
+  await list("Region").selectOption("us-east-1");
+});
+
+await step("what is missing is asked for before buckets are looked for", async () => {
+  await choose();
+  assert.equal(await page.evaluate(() => document.activeElement.name), "access-key");
+  assert.equal(await picker.count(), 0);
+});
+
+await step("why no buckets are shown", async () => {
+  await page.locator("input[name=access-key]").fill(s3.access_key);
+  await page.locator("input[name=secret-key]").fill(s3.secret_key);
+  await page.getByLabel("Address: another").fill("http://127.0.0.1:9/");
+  await choose();
+  await picker.getByRole("alert").getByText("127.0.0.1:9").waitFor();
+  await show("bucket-refused");
+  await picker.getByRole("button", { name: "Cancel" }).click();
+  await picker.waitFor({ state: "hidden" });
+  await page.getByLabel("Address: another").fill(s3.endpoint);
+});
+
+await step("a bucket is chosen", async () => {
+  await choose();
+  await picker.getByRole("button", { name: bucket, exact: true }).waitFor();
+  await show("bucket");
+  await picker.getByRole("button", { name: bucket, exact: true }).click();
+  await picker.waitFor({ state: "hidden" });
+  assert.equal(await value("bucket"), bucket);
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Choose…");
+});
+
+await step("a bucket is made", async () => {
+  await choose();
+  await picker.getByLabel("New bucket").fill("No");
+  await picker.getByRole("button", { name: "Make" }).click();
+  await picker.getByRole("alert").getByText("3 to 63 of the characters").waitFor();
+  await picker.getByLabel("New bucket").fill(made);
+  await page.keyboard.press("Enter");
+  await picker.waitFor({ state: "hidden" });
+  assert.equal(await value("bucket"), made);
+  await click("Connect");
+  await heading("Amazon S3 and compatible is connected");
+});
+
+await step("another bucket for a connection that is there, by its sealed key", async () => {
+  await page.goto(`${base}#/connection/${encodeURIComponent("Amazon S3 and compatible")}`);
+  await page.getByLabel("Address: another").waitFor();
+  assert.equal(await page.getByLabel("Address: another").inputValue(), s3.endpoint);
+  await choose();
+  await picker.getByRole("button", { name: bucket, exact: true }).click();
+  assert.equal(await value("bucket"), bucket);
+  await click("Save");
+  await page.getByText("Saved.").waitFor();
+  await show("bucket-changed");
+});
+
+await close();
