@@ -35,6 +35,7 @@ impl<'a> Sight<'a> {
             | Request::LocalFolders { .. }
             | Request::LocalFolderMake { .. }
             | Request::Log { task: None, .. }
+            | Request::History { task: None, .. }
             | Request::Settings
             | Request::Status => Ok(()),
             Request::ConnectionShow { name }
@@ -52,6 +53,7 @@ impl<'a> Sight<'a> {
             | Request::TaskRemove { name }
             | Request::TaskStatus { name, .. }
             | Request::Log { task: Some(name), .. }
+            | Request::History { task: Some(name), .. }
             | Request::Preview { task: name }
             | Request::Sync { task: name, .. }
             | Request::Verify { task: name, .. } => self.task(name),
@@ -67,6 +69,9 @@ impl<'a> Sight<'a> {
                     .remedy("set it on the command line: mooring settings password"))
             }
             Request::SettingsSet { key, .. } => self.administrator(&format!("setting {key}")),
+            Request::Diagnostics { .. } => self.administrator("the diagnostics"),
+            Request::Export { .. } => self.whole("exporting all settings"),
+            Request::Import { .. } => self.whole("importing settings"),
         }
     }
 
@@ -113,6 +118,16 @@ impl<'a> Sight<'a> {
     fn task(&self, name: &str) -> Result<()> {
         let connection = self.book.connection(&self.book.task(name)?.connection)?;
         if self.sees(&connection) { Ok(()) } else { Err(unknown("task", name)) }
+    }
+
+    /// Refuses whoever doesn't have everything there is.
+    fn whole(&self, what: &str) -> Result<()> {
+        self.administrator(what)?;
+        if self.confined_to().is_none() {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Denied, what, "connections of others are among them")
+            .remedy("turn admin mode on first, or do it on the command line"))
     }
 
     fn administrator(&self, what: &str) -> Result<()> {
