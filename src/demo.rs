@@ -3,7 +3,7 @@
 //! Only in builds with the feature `demo`. What it makes is removed at the end, apart from a
 //! local folder that was given.
 
-use crate::daemon;
+use crate::daemon::{self, Place, Ticket};
 use crate::error::{Error, Result};
 use crate::logs;
 use crate::model::{ConflictPolicy, Direction};
@@ -24,8 +24,12 @@ use tokio::net::TcpListener;
 /// Seconds between two polls: quick enough to watch.
 const POLL: &str = "1";
 
-/// Runs until `SIGINT` or `SIGTERM`, telling `out` where to look.
-pub fn run(local: Option<PathBuf>, out: &mut dyn Write) -> Result<()> {
+/// Where `cargo panel` writes the page, from the folder with the built program on.
+const PANEL: &str = "../panel/ui";
+
+/// Runs until `SIGINT` or `SIGTERM`, telling `out` where to look. The page for browsers is in the
+/// folder `panel`, or where it was built.
+pub fn run(local: Option<PathBuf>, panel: Option<PathBuf>, out: &mut dyn Write) -> Result<()> {
     let failed = |error| Error::disk("the demo", error);
     let folder = Temporary::new().map_err(failed)?;
     let [state, cloud] = ["state", "cloud"].map(|name| folder.0.join(name));
@@ -38,19 +42,42 @@ pub fn run(local: Option<PathBuf>, out: &mut dyn Write) -> Result<()> {
     set_up(&state, &local, address)?;
     let (local, cloud) = (local.display(), cloud.display());
     let program = std::env::current_exe().map_err(failed)?;
+    let (place, page) = page(panel.or_else(|| built(&program)))?;
     let program = program.display();
     writeln!(
         out,
         "A NAS folder and a cloud folder are kept the same:\n\n  NAS    {local}\n  cloud  {cloud}\n         \
          (served as http://{address}/ by WebDAV)\n\nDrop a file into either; it appears in the other \
          within 2 seconds. For example:\n\n  echo hello > \"{local}/hello.txt\"; sleep 2; ls \"{cloud}\"\n\n\
-         Ask the daemon from another terminal:\n\n  \"{program}\" --state \"{}\" status\n\nCtrl-C ends it.\n",
+         Ask the daemon from another terminal:\n\n  \"{program}\" --state \"{}\" status\n\n{page}\n\nCtrl-C ends it.\n",
         state.display(),
     )
     .and_then(|()| out.flush())
     .map_err(failed)?;
     logs::start();
-    daemon::run(&state, None)
+    daemon::run(&state, place)
+}
+
+/// The folder with the page beside the folder with this program, if it was built.
+fn built(program: &Path) -> Option<PathBuf> {
+    let folder = program.parent()?.join(PANEL);
+    folder.join("index.html").exists().then_some(folder)
+}
+
+/// Where the page is, and what a person is told of it.
+fn page(folder: Option<PathBuf>) -> Result<(Option<Place>, String)> {
+    let Some(folder) = folder else {
+        let told = "Its page for browsers isn't built: \"cargo panel\" does so, with Node.js.";
+        return Ok((None, told.into()));
+    };
+    // RACE: something else may take the port before the daemon does, which is told then.
+    let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|it| it.local_addr());
+    let address = free.map_err(|error| Error::disk("a port for the page", error))?;
+    let (ticket, text) = Ticket::new()?;
+    let told = format!(
+        "Its page for browsers, once (this address logs in):\n\n  http://{address}/#ticket={text}"
+    );
+    Ok((Some(Place { address, folder: Some(folder), ticket: Some(ticket) }), told))
 }
 
 fn set_up(state: &Path, local: &Path, address: SocketAddr) -> Result<()> {

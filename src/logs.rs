@@ -1,14 +1,17 @@
 //! Where log lines go: standard error, and a bounded ring in memory that the daemon shows.
 //!
 //! Nothing is written to a disk and nothing grows: a line too long is cut, an old one makes room.
-//! `MOORING_LOG` sets the least important level that is told: error, warn, info (as long as
-//! nothing is set), debug, trace or off.
+//! The least important level that is told is that of the settings. As long as nobody has set one
+//! there, it is that of `MOORING_LOG`: error, warn, info (without it), debug, trace or off.
 
 use heapless::{Deque, String as Bounded};
+use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
+use tracing::callsite::rebuild_interest_cache;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
@@ -23,12 +26,75 @@ type Line = Bounded<LINE>;
 
 static RING: Mutex<Deque<Line, LINES>> = Mutex::new(Deque::new());
 
+/// What is told, by its place in [`LEVELS`].
+static TOLD: AtomicU8 = AtomicU8::new(Level::Info as u8);
+/// The levels of [`Level`], and what tells nothing.
+const LEVELS: [LevelFilter; 6] = [
+    LevelFilter::ERROR,
+    LevelFilter::WARN,
+    LevelFilter::INFO,
+    LevelFilter::DEBUG,
+    LevelFilter::TRACE,
+    LevelFilter::OFF,
+];
+
+/// How important a line is, the most important first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum Level {
+    /// What stops work.
+    Error,
+    /// What a person should know.
+    Warn,
+    /// What was done.
+    Info,
+    /// What helps to find out why.
+    Debug,
+    /// Every step.
+    Trace,
+}
+
+/// The words for levels.
+pub const LEVEL_WORDS: [(&str, Level); 5] = [
+    ("error", Level::Error),
+    ("warn", Level::Warn),
+    ("info", Level::Info),
+    ("debug", Level::Debug),
+    ("trace", Level::Trace),
+];
+
 /// Sends the log of this process to standard error and the ring. Called again, it does nothing.
 pub fn start() {
-    let level = std::env::var("MOORING_LOG").ok().and_then(|word| word.parse().ok());
-    let log = Log { level: level.unwrap_or(LevelFilter::INFO), aloud: true };
+    keep_to(None);
     // Fails when there is a subscriber already, which is as good.
-    let _ = tracing::subscriber::set_global_default(log);
+    let _ = tracing::subscriber::set_global_default(Log { aloud: true });
+}
+
+/// Tells what is of this level or more important from now on; what `MOORING_LOG` says when there is
+/// none.
+pub fn keep_to(level: Option<Level>) {
+    let at = level.map_or_else(by_default, |level| level as u8);
+    if TOLD.swap(at, Ordering::Relaxed) != at {
+        rebuild_interest_cache();
+    }
+}
+
+/// The level as long as nobody has set one; the most important one where nothing is told.
+pub fn level() -> Level {
+    let at = usize::from(by_default());
+    LEVEL_WORDS.get(at).map_or(Level::Error, |(_, level)| *level)
+}
+
+fn by_default() -> u8 {
+    let word = std::env::var("MOORING_LOG").ok().and_then(|word| word.parse().ok());
+    let at = LEVELS.iter().position(|level| word == Some(*level));
+    at.map_or(Level::Info as u8, |at| at as u8)
+}
+
+fn told() -> LevelFilter {
+    let at = TOLD.load(Ordering::Relaxed);
+    LEVELS.get(usize::from(at)).copied().unwrap_or(LevelFilter::INFO)
 }
 
 /// The last lines, oldest first.
@@ -37,7 +103,6 @@ pub fn recent() -> Vec<String> {
 }
 
 struct Log {
-    level: LevelFilter,
     /// Whether to write to standard error, too.
     aloud: bool,
 }
@@ -46,12 +111,12 @@ impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // What libraries say of themselves concerns nobody here, and may hold secrets.
         metadata.is_event()
-            && *metadata.level() <= self.level
+            && *metadata.level() <= told()
             && metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.level)
+        Some(told())
     }
 
     fn event(&self, event: &Event<'_>) {
@@ -131,7 +196,7 @@ mod tests {
 
     #[test]
     fn lines_are_kept_up_to_a_bound_and_cut() {
-        tracing::subscriber::with_default(Log { level: LevelFilter::INFO, aloud: false }, || {
+        tracing::subscriber::with_default(Log { aloud: false }, || {
             for number in 0..LINES + 10 {
                 tracing::info!(number, "a line\nand {}", "é".repeat(LINE));
             }

@@ -4,6 +4,8 @@
 use crate::common::bridge::{Bridge, Running};
 use crate::common::pair::eventually;
 use crate::common::peers;
+use mooring::model::Nanos;
+use mooring::store::{Event, Trees};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
@@ -65,73 +67,89 @@ fn fresh(name: &str) -> PathBuf {
     folder.canonicalize().unwrap()
 }
 
-/// A daemon that serves the panel at an address of its own, and a folder for what is synced.
-struct Served {
-    /// For all of it.
+/// A box whose daemon serves the panel itself, gone when the test ends.
+struct Nas {
     folder: PathBuf,
     local: PathBuf,
     base: String,
-    pid: u32,
-    _daemon: Running,
+    daemon: Option<Running>,
 }
 
-impl Served {
-    fn new(name: &str) -> Self {
+impl Nas {
+    /// One with a password, and nothing else.
+    fn new(name: &str) -> Nas {
         let folder = fresh(name);
-        let state = folder.join("state");
         let local = folder.join("nas");
         fs::create_dir(&local).unwrap();
-        let command = |words: &[&str]| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_mooring"));
-            command.args(words).env("MOORING_STATE", &state).stderr(Stdio::null());
-            command
-        };
-        let mut set = command(&["settings", "password"]).stdin(Stdio::piped()).spawn().unwrap();
+        let new = Nas { folder, local, base: String::new(), daemon: None };
+        let mut set = new.command(&["settings", "password"]);
+        let mut set = set.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         writeln!(set.stdin.take().unwrap(), "{PASSWORD}").unwrap();
         assert!(set.wait().unwrap().success());
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port().to_string();
-        drop(listener);
+        new
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mooring"));
+        command.args(words).env("MOORING_STATE", self.folder.join("state")).stderr(Stdio::null());
+        command
+    }
+
+    #[track_caller]
+    fn done(&self, words: &[&str]) {
+        succeed(self.command(words).stderr(Stdio::piped()));
+    }
+
+    /// Starts the daemon with the panel.
+    fn served(mut self) -> Nas {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = port.to_string();
         let page = panel().to_str().unwrap();
-        let daemon = command(&["daemon", "--listen", &port, "--panel", page]).spawn().unwrap();
-        let pid = daemon.id();
-        let daemon = Running::of(daemon);
+        let daemon = self.command(&["daemon", "--listen", &port, "--panel", page]).spawn().unwrap();
+        self.daemon = Some(Running::of(daemon));
         let address = format!("127.0.0.1:{port}");
         eventually("it listens", || TcpStream::connect(&address).is_ok());
-        Served { folder, local, base: format!("http://localhost:{port}/"), pid, _daemon: daemon }
+        self.base = format!("http://localhost:{port}/");
+        self
+    }
+}
+
+impl Drop for Nas {
+    fn drop(&mut self) {
+        self.daemon = None;
+        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
 #[test]
 fn a_bucket_is_chosen_and_made_in_a_browser() {
-    let served = Served::new("buckets");
+    let nas = Nas::new("buckets").served();
     let s3 = peers::moto();
     let bucket = s3.new_bucket();
     browse(
         "buckets",
         json!({
-            "base": served.base, "password": PASSWORD, "bucket": bucket, "made": format!("{bucket}-made"),
+            "base": nas.base, "password": PASSWORD, "bucket": bucket, "made": format!("{bucket}-made"),
             "s3": { "endpoint": s3.endpoint, "access_key": s3.access_key, "secret_key": s3.secret_key },
         }),
     );
     let listed = s3.rclone(&["lsf", &format!("peer:{bucket}-made")]);
     assert!(listed.status.success());
-    fs::remove_dir_all(served.folder).unwrap();
 }
 
 #[test]
 fn what_a_task_leaves_out_is_chosen_in_a_browser() {
-    let served = Served::new("filters");
+    let nas = Nas::new("filters").served();
     let dav = peers::rclone_dav();
     let cloud = dav.new_folder();
     let [only, file] = [format!("peer:{cloud}/only in the cloud"), "kept.txt".into()];
-    let from: PathBuf = served.folder.join(&file);
+    let from: PathBuf = nas.folder.join(&file);
     fs::write(&from, "stays").unwrap();
     assert!(dav.rclone(&["copy", from.to_str().unwrap(), &only]).status.success());
     browse(
         "filters",
         json!({
-            "base": served.base, "password": PASSWORD, "local": served.local,
+            "base": nas.base, "password": PASSWORD, "local": nas.local,
             "dav": { "url": format!("{}{cloud}/", dav.url), "user": dav.user, "password": dav.password },
         }),
     );
@@ -141,19 +159,18 @@ fn what_a_task_leaves_out_is_chosen_in_a_browser() {
     there.sort_unstable();
     let only = format!("only in the cloud/{file}");
     assert_eq!(there, [&*only, "raw/2023/a.raw", "trips/d.jpg", "trips/e.iso", "trips/large.bin"]);
-    assert!(!served.local.join("photo/only in the cloud").exists());
-    fs::remove_dir_all(served.folder).unwrap();
+    assert!(!nas.local.join("photo/only in the cloud").exists());
 }
 
 #[test]
 fn what_isnt_in_sync_is_solved_in_a_browser() {
-    let served = Served::new("items");
+    let nas = Nas::new("items").served();
     let (s3, dropbox) = (peers::moto(), peers::new_dropbox());
     let bucket = s3.new_bucket();
     browse(
         "items",
         json!({
-            "base": served.base, "password": PASSWORD, "local": served.local, "bucket": bucket,
+            "base": nas.base, "password": PASSWORD, "local": nas.local, "bucket": bucket,
             "s3": { "endpoint": s3.endpoint, "access_key": s3.access_key, "secret_key": s3.secret_key },
             "dropbox": { "endpoint": dropbox.endpoint, "id": dropbox.client_id },
         }),
@@ -164,18 +181,17 @@ fn what_isnt_in_sync_is_solved_in_a_browser() {
     let mut there: Vec<_> = listed.lines().collect();
     there.sort_unstable();
     assert_eq!(there, ["10_ off/in it.txt", "plans/part 1.txt", "plans/part _1.txt", "skip.iso"]);
-    fs::remove_dir_all(served.folder).unwrap();
 }
 
 #[test]
 fn an_owner_does_everything_in_a_browser() {
-    let Served { folder, local, base, pid, _daemon } = Served::new("loopback");
+    let nas = Nas::new("loopback").served();
     let (dav, drive) = (peers::rclone_dav(), peers::new_google_drive());
     let (cloud, shelf) = (dav.new_folder(), drive.new_folder());
     browse(
         "loopback",
         json!({
-            "base": base, "password": PASSWORD, "local": local, "daemon": pid,
+            "base": nas.base, "password": PASSWORD, "local": nas.local, "daemon": nas.daemon.as_ref().unwrap().id(),
             "dav": { "url": format!("{}{cloud}/", dav.url), "user": dav.user, "password": dav.password },
             "drive": {
                 "endpoint": drive.endpoint, "id": drive.client_id, "secret": drive.client_secret, "folder": shelf,
@@ -185,7 +201,71 @@ fn an_owner_does_everything_in_a_browser() {
     let listed = dav.rclone(&["lsf", "--recursive", "--files-only", &format!("peer:{cloud}")]);
     // What was removed is gone.
     assert_eq!(String::from_utf8(listed.stdout).unwrap(), "pictures/new.txt\n");
-    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_bucket_is_connected_lost_and_found_in_a_browser() {
+    let nas = Nas::new("s3").served();
+    let peer = peers::swift();
+    let bucket = peer.new_bucket();
+    let volume = fresh("volume");
+    browse(
+        "s3",
+        json!({
+            "base": nas.base, "password": PASSWORD, "local": nas.local, "volume": volume,
+            "s3": {
+                "endpoint": peer.endpoint, "region": peer.region, "bucket": bucket,
+                "access": peer.access_key, "secret": peer.secret_key,
+            },
+        }),
+    );
+    let listed = peer.rclone(&["lsf", "--recursive", "--files-only", &format!("peer:{bucket}")]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    for name in ["first.txt", "second.txt", "third.txt", "fourth.txt"] {
+        assert!(listed.contains(name), "{name}: {listed}");
+    }
+    fs::remove_dir_all(volume).unwrap();
+}
+
+/// Rows of a long list.
+const ROWS: usize = 100_000;
+
+#[test]
+fn of_long_lists_only_what_is_seen_is_drawn() {
+    let nas = Nas::new("lists");
+    for number in 0..ROWS {
+        fs::write(nas.local.join(format!("file {number:05}.tmp")), "").unwrap();
+    }
+    let dav = peers::rclone_dav();
+    let (url, user) =
+        (format!("url={}{}/", dav.url, dav.new_folder()), format!("user={}", dav.user));
+    let secret = nas.folder.join("password");
+    fs::write(&secret, &dav.password).unwrap();
+    let secret = format!("password=@{}", secret.display());
+    let values = ["--set", &url, "--set", &user, "--secret", &secret];
+    nas.done(&[&["connection", "add", "cloud", "--service", "webdav"][..], &values].concat());
+    nas.done(&["settings", "history", &ROWS.to_string()]);
+    let local = nas.local.to_str().unwrap();
+    let task = ["task", "add", "docs", "--connection", "cloud", "--remote", "/", "--local", local];
+    nas.done(&[&task[..], &["--exclude", "*.tmp"]].concat());
+    nas.done(&["sync", "docs"]);
+    // As after as many uploads.
+    let trees = Trees::open(&nas.folder.join("state/tasks/1.redb")).unwrap();
+    let mut batch = trees.batch().unwrap();
+    for number in 0..ROWS {
+        let event = Event {
+            time: (number as Nanos) * 1_000_000_000,
+            action: "uploaded".into(),
+            path: format!("file {number:05}.tmp"),
+            bytes: number as u64,
+            detail: String::new(),
+        };
+        batch.event(event).unwrap();
+    }
+    batch.commit().unwrap();
+    drop(trees);
+    let nas = nas.served();
+    browse("lists", json!({ "base": nas.base, "password": PASSWORD, "rows": ROWS }));
 }
 
 /// Names the user whose cookie it is, and nobody else.

@@ -39,7 +39,7 @@ impl Home {
 
     fn ask(&self, request: Value) -> Result<Value> {
         let request: Request = serde_json::from_value(request).unwrap();
-        perform(&self.book, &self.folder.join("state"), &Caller::Host, request)
+        perform(&self.book, &Caller::Host, request)
     }
 
     fn write(&self, path: &str, content: &str) {

@@ -10,7 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The pages by their names, in the order in which they are read.
-const PAGES: [&str; 7] = ["index", "clouds", "folders", "times", "waiting", "safety", "encrypted"];
+const PAGES: [&str; 8] =
+    ["index", "clouds", "folders", "times", "waiting", "safety", "settings", "encrypted"];
 
 /// A page as it was written.
 struct Page {

@@ -13,7 +13,9 @@ use std::process::Command;
 /// Sides in pixels of the icons that the desktop asks for.
 const ICON_SIZES: [u32; 7] = [16, 24, 32, 48, 64, 72, 256];
 /// What Node builds.
-const BUILT: [&str; 2] = ["page.js", "page.css"];
+const BUILT: [&str; 4] = ["page.js", "page.css", "tray.js", "heart.js"];
+/// What the scripts of the pages take from the one that they have in common.
+const HEART: &str = "\"./heart.js";
 /// What somebody who works on the panel may have in its folder beside it.
 const MODULES: &str = "node_modules/";
 /// Says in which state the packages of npm were fetched.
@@ -30,12 +32,21 @@ pub fn put(data: &Data, icon: &Icon, folder: &str, archive: &mut Archive) -> Res
     }
     for name in BUILT {
         let file = built.join(name);
-        archive.file(format!("{folder}/{name}"), fs::read(&file).map_err(at(&file))?);
+        let bytes = fs::read(&file).map_err(at(&file))?;
+        archive.file(format!("{folder}/{name}"), stamped(data, asked_by_version(bytes)));
     }
     for side in ICON_SIZES {
         archive.file(format!("{folder}/images/mooring-{side}.png"), icon.png(side)?);
     }
     help::put(&data.root, &format!("{folder}/help"), archive)
+}
+
+/// A script that tells the version of the one that it takes from, as the page does.
+fn asked_by_version(bytes: Vec<u8>) -> Vec<u8> {
+    match String::from_utf8(bytes) {
+        Ok(text) => text.replace(HEART, &format!("{HEART}?VERSION")).into(),
+        Err(error) => error.into_bytes(),
+    }
 }
 
 /// A file of the page in which the addresses of others tell their version: all files have one time, so that a browser
@@ -96,7 +107,7 @@ fn build(data: &Data) -> Result<PathBuf> {
     }
     let new = work.join("new");
     let _ = fs::remove_dir_all(&new);
-    npm(&copy, &["run", "--silent", "build", "--", "--outDir", "../new"])?;
+    npm(&copy, &["run", "--silent", "build", "--", "../new"])?;
     fs::rename(&new, &built).map_err(at(&built))?;
     Ok(built)
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LANGUAGES: [&str; 10] =
     ["chs", "cht", "enu", "fre", "ger", "ita", "jpn", "krn", "nld", "spn"];
 /// The words that the daemon tells, by the section of their texts.
-const WORDS: [(&str, &[&str]); 8] = [
+const WORDS: [(&str, &[&str]); 9] = [
     (
         "task",
         &[
@@ -62,6 +62,7 @@ const WORDS: [(&str, &[&str]); 8] = [
             "over_limit",
         ],
     ),
+    ("fate", &["add", "replace", "same", "refuse"]),
     ("state", &["idle", "syncing", "waiting", "held", "failed", "skipped", "paused", "suspended"]),
     ("phase", &["observing", "planning", "transferring", "removing"]),
     ("direction", &["both", "upload", "download"]),
@@ -93,7 +94,7 @@ const WORDS: [(&str, &[&str]); 8] = [
     ),
 ];
 /// The sections of the texts, and those whose texts are asked for by words of the program.
-const SECTIONS: [&str; 20] = [
+const SECTIONS: [&str; 22] = [
     "app",
     "page",
     "do",
@@ -104,6 +105,8 @@ const SECTIONS: [&str; 20] = [
     "first",
     "history",
     "settings",
+    "tray",
+    "fate",
     "schedule",
     "lines",
     "service",
@@ -228,16 +231,18 @@ fn all_languages_say_the_same() {
 
 #[test]
 fn the_page_runs_nothing_but_its_own_script() {
-    let page = read("index.html");
-    for rule in
-        ["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"]
-    {
-        assert!(page.contains(rule), "{rule}");
+    for name in ["index.html", "tray.html"] {
+        let page = read(name);
+        for rule in
+            ["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"]
+        {
+            assert!(page.contains(rule), "{name}: {rule}");
+        }
+        for inline in ["<style", " style=", " onclick=", " onload=", "javascript:", "://"] {
+            assert!(!page.contains(inline), "{name}: {inline}");
+        }
+        assert_eq!(page.matches("<script").count(), page.matches("<script src=\"").count());
     }
-    for inline in ["<style", " style=", " onclick=", " onload=", "javascript:", "://"] {
-        assert!(!page.contains(inline), "{inline}");
-    }
-    assert_eq!(page.matches("<script").count(), page.matches("<script src=\"").count());
     let script = script();
     for way in UNSAFE {
         assert!(!script.contains(way), "{way}");
@@ -249,7 +254,10 @@ fn nothing_of_an_older_package_is_taken_from_a_cache() {
     for (file, asked) in [
         ("index.html", "page.js"),
         ("index.html", "page.css"),
+        ("tray.html", "tray.js"),
+        ("tray.html", "page.css"),
         ("mooring.js", "index.html"),
+        ("mooring.js", "tray.html"),
         ("config-6.json", "index.html"),
     ] {
         assert!(read(file).contains(&format!("{asked}?VERSION")), "{file}: {asked}");

@@ -122,8 +122,14 @@ fn the_panel_is_small_and_whole() {
         });
         let size: usize = sizes.sum();
         assert!(size <= PANEL_BYTES, "{}: {size}", spk.name());
-        let page = str::from_utf8(spk.target_file("ui/page.js")).unwrap();
-        // Nothing of it comes from elsewhere, and what it is made of is packed into it.
-        assert!(!page.contains("import ") && !page.contains("sourceMappingURL"));
+        let version = &spk.info()["version"];
+        for name in ["ui/page.js", "ui/tray.js", "ui/heart.js"] {
+            let script = str::from_utf8(spk.target_file(name)).unwrap();
+            // Nothing of it comes from elsewhere, and what it is made of is packed into it.
+            assert!(!script.contains("import ") && !script.contains("sourceMappingURL"), "{name}");
+            let taken = script.matches("from\"").count();
+            assert_eq!(taken, script.matches(&format!("from\"./heart.js?{version}\"")).count());
+            assert_eq!(taken, usize::from(name != "ui/heart.js"), "{name}");
+        }
     }
 }

@@ -5,7 +5,9 @@
 //! documents of [`view`]. No secret is ever in one.
 
 mod buckets;
+pub mod diagnostics;
 mod folders;
+pub mod history;
 mod reach;
 mod rename;
 mod sight;
@@ -24,6 +26,7 @@ use crate::remote::Settings as Values;
 use crate::services;
 use crate::settings::{Book, Entered, NewTask, Scope, Secret, Task, TaskChange};
 use crate::store::Trees;
+use history::Wanted;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -205,6 +208,22 @@ pub enum Request {
         /// At most so many lines.
         limit: usize,
     },
+    /// The history a page at a time, the newest lines first: a [`view::HistoryPage`].
+    History {
+        /// Of this task only.
+        task: Option<String>,
+        /// The `next` of the page before; the newest lines without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<String>,
+        /// At most so many lines, up to 1,000.
+        limit: usize,
+        /// What happened; anything if it is empty.
+        #[serde(default)]
+        action: String,
+        /// What the item's path or the detail has in it, in upper or lower case.
+        #[serde(default)]
+        search: String,
+    },
     /// The settings of the program as a whole: [`SettingsView`].
     Settings,
     /// Changes one of them, answering with all: [`SettingsView`].
@@ -220,6 +239,31 @@ pub enum Request {
         /// The password; an empty one takes it back.
         #[cfg_attr(test, ts(type = "string"))]
         password: Secret,
+    },
+    /// All settings as one document: a [`crate::settings::Export`].
+    Export {
+        /// Seals the secrets; without it, they aren't in it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(type = "string | null"))]
+        password: Option<Secret>,
+    },
+    /// Takes such a document over, which adds and replaces but removes nothing:
+    /// [`crate::settings::ImportLine`]s.
+    Import {
+        /// The document.
+        #[cfg_attr(test, ts(type = "unknown"))]
+        document: Value,
+        /// What its secrets were sealed with; without it, they are left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(type = "string | null"))]
+        password: Option<Secret>,
+        /// Whether it is done; else it is only told.
+        apply: bool,
+    },
+    /// Everything that helps to find out what is wrong, without secrets: a document for people.
+    Diagnostics {
+        /// Whether names of files, folders and whatever a person named are left in.
+        names: bool,
     },
     /// How all tasks are: a [`StatusView`].
     Status,
@@ -278,9 +322,10 @@ pub enum Request {
 /// # Errors
 /// Those of [`Sight::permit`], `Usage` when what is asked breaks a rule, and whatever the disk and
 /// the service say.
-pub fn perform(book: &Book, state: &Path, caller: &Caller, request: Request) -> Result<Value> {
+pub fn perform(book: &Book, caller: &Caller, request: Request) -> Result<Value> {
     let sight = Sight::new(book, caller, book.globals()?.admin_mode);
     sight.permit(&request)?;
+    let base = &book.base()?;
     match request {
         Request::ServiceList => service_list(),
         Request::ServiceShow { name } => service_show(&name),
@@ -331,7 +376,7 @@ pub fn perform(book: &Book, state: &Path, caller: &Caller, request: Request) -> 
         Request::TaskList => document(&sight.tasks()?.iter().map(TaskView::of).collect::<Vec<_>>()),
         Request::TaskShow { name } => {
             let task = book.task(&name)?;
-            let details = with_trees(state, &task, TaskDetails::of)?;
+            let details = with_trees(base, &task, TaskDetails::of)?;
             document(&TaskView { details, ..TaskView::of(&task) })
         }
         Request::TaskAdd { task, paused } => {
@@ -366,8 +411,14 @@ pub fn perform(book: &Book, state: &Path, caller: &Caller, request: Request) -> 
             book.pause(&scope, false)?;
             document(&Paused::of(book, &sight)?)
         }
-        Request::Log { task, limit } => {
-            document(&log(&sight, book, state, task.as_deref(), limit)?)
+        Request::Log { task, limit } => document(&log(&sight, book, base, task.as_deref(), limit)?),
+        Request::History { task, before, limit, action, search } => {
+            let wanted = Wanted::new(limit, &action, &search, before.as_deref())?;
+            let mut found = Vec::new();
+            for task in history_tasks(&sight, book, task.as_deref())? {
+                found.extend(with_trees(base, &task, |trees| wanted.find(&task, trees))?);
+            }
+            document(&wanted.page(found))
         }
         Request::Settings => document(&SettingsView::of(&book.globals()?)),
         Request::SettingsSet { key, value } => {
@@ -376,11 +427,26 @@ pub fn perform(book: &Book, state: &Path, caller: &Caller, request: Request) -> 
         Request::PasswordSet { password } => {
             document(&PasswordView { set: book.set_password(password)? })
         }
-        Request::Status => document(&status(&sight, book, state)?),
+        Request::Export { password } => document(&book.export(password)?),
+        Request::Import { document: entered, password, apply } => {
+            let export = serde_json::from_value(entered).map_err(|error| {
+                Error::new(Kind::Usage, "the document", error)
+                    .remedy("give one that was exported: mooring settings export")
+            })?;
+            document(&book.import(export, password, apply)?)
+        }
+        Request::Diagnostics { names } => {
+            let (status, history) = (
+                document(&status(&sight, book, base)?)?,
+                document(&log(&sight, book, base, None, diagnostics::HISTORY)?)?,
+            );
+            diagnostics::document(book, &sight, status, history, names)
+        }
+        Request::Status => document(&status(&sight, book, base)?),
         Request::TaskStatus { name, after, limit } => {
             let task = book.task(&name)?;
-            let status = task_status(book, state, &task)?;
-            let page = items(state, &task, after.as_deref(), limit)?;
+            let status = task_status(book, base, &task)?;
+            let page = items(base, &task, after.as_deref(), limit)?;
             document(&TaskItems { status, page })
         }
         Request::ItemRename { task, path, name } => {
@@ -410,27 +476,21 @@ pub fn service_show(name: &str) -> Result<Value> {
 /// # Errors
 /// `Usage` when there is none or its connection is incomplete, `SignIn` when its secrets can't
 /// be unsealed, `State` when it is open elsewhere, and those of [`Reach::disk`].
-pub fn open_task(book: &Book, state: &Path, name: &str, cancel: Cancel) -> Result<Engine> {
-    open_by(Engine::open, book, state, name, cancel)
+pub fn open_task(book: &Book, name: &str, cancel: Cancel) -> Result<Engine> {
+    open_by(Engine::open, book, name, cancel)
 }
 
 /// Opens a task only to verify it: its state isn't written.
 ///
 /// # Errors
 /// As [`open_task`], and `NotFound` when it was never synced.
-pub fn open_task_to_verify(
-    book: &Book,
-    state: &Path,
-    name: &str,
-    cancel: Cancel,
-) -> Result<Engine> {
-    open_by(Engine::open_to_verify, book, state, name, cancel)
+pub fn open_task_to_verify(book: &Book, name: &str, cancel: Cancel) -> Result<Engine> {
+    open_by(Engine::open_to_verify, book, name, cancel)
 }
 
 fn open_by(
     open: fn(Setup<'_>) -> Result<Engine>,
     book: &Book,
-    state: &Path,
     name: &str,
     cancel: Cancel,
 ) -> Result<Engine> {
@@ -442,7 +502,7 @@ fn open_by(
         disk: Reach::of(&connection, &globals).disk(&task)?,
         service: services::find(&connection.service)?,
         values: &book.values(&connection)?,
-        state,
+        state: &book.base()?,
         transfers: globals.transfers as usize,
         history: globals.history.into(),
         cancel,
@@ -476,35 +536,39 @@ fn test(service: &str, values: &Values) -> Result<()> {
 fn log(
     sight: &Sight<'_>,
     book: &Book,
-    state: &Path,
+    base: &Path,
     task: Option<&str>,
     limit: usize,
 ) -> Result<Vec<LogLine>> {
-    let tasks = match task {
-        Some(name) => vec![book.task(name)?],
-        None => sight.tasks()?,
-    };
     let mut lines = Vec::new();
-    for task in &tasks {
-        let newest = with_trees(state, task, |trees| LogLine::newest(task, trees, limit))?;
+    for task in &history_tasks(sight, book, task)? {
+        let newest = with_trees(base, task, |trees| LogLine::newest(task, trees, limit))?;
         lines.extend(newest.unwrap_or_default());
     }
     Ok(LogLine::last(lines, limit))
 }
 
-fn status(sight: &Sight<'_>, book: &Book, state: &Path) -> Result<StatusView> {
+/// The tasks whose history is asked for.
+pub fn history_tasks(sight: &Sight<'_>, book: &Book, task: Option<&str>) -> Result<Vec<Task>> {
+    match task {
+        Some(name) => Ok(vec![book.task(name)?]),
+        None => sight.tasks(),
+    }
+}
+
+fn status(sight: &Sight<'_>, book: &Book, base: &Path) -> Result<StatusView> {
     let mut tasks = Vec::new();
     for task in sight.tasks()? {
-        tasks.push(task_status(book, state, &task)?);
+        tasks.push(task_status(book, base, &task)?);
     }
     Ok(StatusView { daemon: false, paused: book.globals()?.paused, tasks })
 }
 
-fn task_status(book: &Book, state: &Path, task: &Task) -> Result<TaskStatus> {
+fn task_status(book: &Book, base: &Path, task: &Task) -> Result<TaskStatus> {
     let word = if book.is_paused(task)? { "paused" } else { "stopped" };
     let mut status = TaskStatus::of(task, word);
     // One damaged state mustn't hide how the other tasks are.
-    if let Err(error) = with_trees(state, task, |trees| status.read(trees)) {
+    if let Err(error) = with_trees(base, task, |trees| status.read(trees)) {
         status.message = Some(error.to_string());
     }
     if status.message.is_none()
@@ -519,26 +583,29 @@ fn task_status(book: &Book, state: &Path, task: &Task) -> Result<TaskStatus> {
 ///
 /// # Errors
 /// `State` when it is damaged or open, or a disk error.
-pub fn overview(state: &Path, task: &Task) -> Result<Option<Overview>> {
-    with_trees(state, task, Overview::of)
+pub fn overview(base: &Path, task: &Task) -> Result<Option<Overview>> {
+    with_trees(base, task, Overview::of)
 }
 
 /// The items of a task that nobody has open, as [`ItemsPage::of`]; none when it was never synced.
 ///
 /// # Errors
 /// Those of [`overview`] and [`ItemsPage::of`].
-pub fn items(state: &Path, task: &Task, after: Option<&str>, limit: usize) -> Result<ItemsPage> {
-    let page = with_trees(state, task, |trees| ItemsPage::of(trees, after, limit))?;
+pub fn items(base: &Path, task: &Task, after: Option<&str>, limit: usize) -> Result<ItemsPage> {
+    let page = with_trees(base, task, |trees| ItemsPage::of(trees, after, limit))?;
     Ok(page.unwrap_or_default())
 }
 
-/// Reads a task's state; `None` when it was never synced.
-fn with_trees<T>(
-    state: &Path,
+/// Reads the state of a task that nobody has open; `None` when it was never synced.
+///
+/// # Errors
+/// `State` when it is damaged or open, or a disk error.
+pub fn with_trees<T>(
+    base: &Path,
     task: &Task,
     read: impl FnOnce(&Trees) -> Result<T>,
 ) -> Result<Option<T>> {
-    let file = task.state_file(state);
+    let file = task.state_file(base);
     // Opening would make it, and asking how things are mustn't write.
     if file.exists() { read(&Trees::open(&file)?).map(Some) } else { Ok(None) }
 }
@@ -563,6 +630,7 @@ mod tests {
             r#"{"request":"pause","scope":"everything"}"#,
             r#"{"request":"resume","scope":{"connection":"cloud"}}"#,
             r#"{"request":"log","task":null,"limit":100}"#,
+            r#"{"request":"history","task":null,"before":"1-30","limit":200,"action":"moved","search":""}"#,
             r#"{"request":"task_status","name":"docs","after":"p1-61","limit":100}"#,
             r#"{"request":"task_status","name":"docs","limit":100}"#,
             r#"{"request":"sync","task":"docs","approve":true}"#,
@@ -572,6 +640,9 @@ mod tests {
             r#"{"request":"connection_authorized","name":"cloud","answer":"code"}"#,
             r#"{"request":"connection_try","service":"s3","entered":{"values":[["bucket","b"]],"secrets":[]}}"#,
             r#"{"request":"connection_set","name":"cloud","entered":{"values":[["poll","9"]],"secrets":[["secret-key","s"]]}}"#,
+            r#"{"request":"export"}"#,
+            r#"{"request":"import","document":{},"password":"secret","apply":false}"#,
+            r#"{"request":"diagnostics","names":false}"#,
             r#"{"request":"connection_set","name":"cloud","entered":{"values":[],"secrets":[],"schedule":{"enabled":false}}}"#,
         ] {
             let request: Request = serde_json::from_str(text).unwrap();

@@ -37,6 +37,7 @@ impl<'a> Sight<'a> {
             | Request::LocalFolders { .. }
             | Request::LocalFolderMake { .. }
             | Request::Log { task: None, .. }
+            | Request::History { task: None, .. }
             | Request::Settings
             | Request::Status => Ok(()),
             Request::ConnectionShow { name }
@@ -57,6 +58,7 @@ impl<'a> Sight<'a> {
             | Request::TaskStatus { name, .. }
             | Request::Log { task: Some(name), .. }
             | Request::ItemRename { task: name, .. }
+            | Request::History { task: Some(name), .. }
             | Request::Preview { task: name }
             | Request::Sync { task: name, .. }
             | Request::Verify { task: name, .. } => self.task(name),
@@ -72,6 +74,9 @@ impl<'a> Sight<'a> {
                     .remedy("set it on the command line: mooring settings password"))
             }
             Request::SettingsSet { key, .. } => self.administrator(&format!("setting {key}")),
+            Request::Diagnostics { .. } => self.administrator("the diagnostics"),
+            Request::Export { .. } => self.whole("exporting all settings"),
+            Request::Import { .. } => self.whole("importing settings"),
         }
     }
 
@@ -118,6 +123,16 @@ impl<'a> Sight<'a> {
     fn task(&self, name: &str) -> Result<()> {
         let connection = self.book.connection(&self.book.task(name)?.connection)?;
         if self.sees(&connection) { Ok(()) } else { Err(unknown("task", name)) }
+    }
+
+    /// Refuses whoever doesn't have everything there is.
+    fn whole(&self, what: &str) -> Result<()> {
+        self.administrator(what)?;
+        if self.confined_to().is_none() {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Denied, what, "connections of others are among them")
+            .remedy("turn admin mode on first, or do it on the command line"))
     }
 
     fn administrator(&self, what: &str) -> Result<()> {

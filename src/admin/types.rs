@@ -5,10 +5,11 @@ use super::view::*;
 use super::*;
 use crate::daemon::status_types;
 use crate::engine::{Intent, Report, Trouble};
+use crate::logs::Level;
 use crate::model::{ConflictPolicy, Direction, ItemKind, Side};
 use crate::progress::ProgressView;
 use crate::rules::{Filter, Schedule, ScheduleChange};
-use crate::settings::FilterChange;
+use crate::settings::{Fate, FilterChange, ImportLine, Thing};
 use std::{env, fs};
 use ts_rs::{Config, TS};
 
@@ -69,8 +70,13 @@ fn the_panel_types_are_those_of_the_program() {
         ItemsPage,
         Paused,
         LogLine,
+        HistoryPage,
         SettingsView,
+        Level,
         PasswordView,
+        ImportLine,
+        Thing,
+        Fate,
         TaskStatus,
         TaskItems,
         Overview,

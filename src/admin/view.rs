@@ -7,11 +7,12 @@ use crate::caller::Caller;
 use crate::engine::{Intent, Report, has_looked};
 use crate::error::{Error, Kind, Result};
 use crate::hash::HashKind;
+use crate::logs::{self, Level};
 use crate::model::{ConflictPolicy, Direction, ItemKind, Nanos, Side, from_hex, to_hex};
 use crate::remote::{Descriptor, Field, FieldKind, Listing, Moves, Needed, Provider, Suggestion};
 use crate::rules::{Filter, RECYCLE_FOLDER, Schedule, WORK_FOLDER};
 use crate::settings::{Begun, Book, Connection, Globals, Task};
-use crate::store::{Hold, Key, Problem, Recycled, Skip, Snapshot, Trees};
+use crate::store::{Event, Hold, Key, Problem, Recycled, Skip, Snapshot, Trees};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -782,19 +783,19 @@ impl LogLine {
     /// The newest lines of a task's history.
     pub fn newest(task: &Task, trees: &Trees, limit: usize) -> Result<Vec<LogLine>> {
         let newest = trees.snapshot()?.history()?.take(limit);
-        newest
-            .map(|event| {
-                let event = event?;
-                Ok(LogLine {
-                    time: rfc3339(event.time),
-                    task: task.name.clone(),
-                    action: event.action,
-                    path: event.path,
-                    bytes: event.bytes,
-                    detail: event.detail,
-                })
-            })
-            .collect()
+        newest.map(|event| Ok(LogLine::of(task, event?))).collect()
+    }
+
+    /// A line of a task's history.
+    pub fn of(task: &Task, event: Event) -> Self {
+        LogLine {
+            time: rfc3339(event.time),
+            task: task.name.clone(),
+            action: event.action,
+            path: event.path,
+            bytes: event.bytes,
+            detail: event.detail,
+        }
     }
 
     /// The last lines of several tasks' newest ones, oldest first.
@@ -804,6 +805,18 @@ impl LogLine {
         lines.sort_by(|a, b| a.time.cmp(&b.time));
         lines.split_off(lines.len().saturating_sub(limit))
     }
+}
+
+/// A page of the history.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct HistoryPage {
+    /// Its lines, the newest first. There may be none before the end.
+    pub lines: Vec<LogLine>,
+    /// Where to go on; null at the end.
+    pub next: Option<String>,
+    /// Lines that are kept in all.
+    pub kept: u64,
 }
 
 /// The settings of the program as a whole.
@@ -816,6 +829,10 @@ pub struct SettingsView {
     pub history: u32,
     /// Whether administrators of the NAS see and change what belongs to others.
     pub admin_mode: bool,
+    /// The least important lines that the log tells.
+    pub log_level: Level,
+    /// The folder in which the tasks' states lie; empty when that is the state folder.
+    pub state_location: PathBuf,
 }
 
 impl SettingsView {
@@ -825,6 +842,8 @@ impl SettingsView {
             transfers: globals.transfers,
             history: globals.history,
             admin_mode: globals.admin_mode,
+            log_level: globals.log_level.unwrap_or_else(logs::level),
+            state_location: globals.state_location.clone().unwrap_or_default(),
         }
     }
 }

@@ -120,6 +120,29 @@ pub enum Command {
         /// The file with the public key.
         public_key: PathBuf,
     },
+    /// Write all settings down.
+    Export {
+        /// The file; the terminal without it.
+        to: Option<PathBuf>,
+        /// Where the password is that seals the secrets; without it they are left out.
+        password: Option<Source>,
+    },
+    /// Take settings over that were written down.
+    Import {
+        /// The file.
+        from: PathBuf,
+        /// Where the password of its secrets is; without it they are left out.
+        password: Option<Source>,
+        /// Whether it is done; else it is only told.
+        apply: bool,
+    },
+    /// Write down what helps to find out what is wrong.
+    Diagnostics {
+        /// The file; the terminal without it.
+        to: Option<PathBuf>,
+        /// Whether names are left in.
+        names: bool,
+    },
     /// Set the password of the panel, or take it back.
     Password(Option<Source>),
     /// Run until told to stop, perhaps with a panel of its own.
@@ -131,6 +154,8 @@ pub enum Command {
     Demo {
         /// The local folder, to keep.
         local: Option<PathBuf>,
+        /// The folder with the page.
+        panel: Option<PathBuf>,
     },
 }
 
@@ -191,6 +216,8 @@ enum Opt {
     PasswordFile,
     PrivateKey,
     PublicKey,
+    Apply,
+    NoNames,
 }
 
 /// Each option's name, and whether a value follows it.
@@ -229,6 +256,8 @@ const OPTIONS: &[(Opt, &str, bool)] = &[
     (Opt::PasswordFile, "password-file", true),
     (Opt::PrivateKey, "private-key", true),
     (Opt::PublicKey, "public-key", true),
+    (Opt::Apply, "apply", false),
+    (Opt::NoNames, "no-names", false),
 ];
 
 fn name_of(option: Opt) -> &'static str {
@@ -365,7 +394,10 @@ impl Given {
             // Only for who writes what the web server runs, so that help doesn't tell of it.
             ["cgi"] => Ok(Command::Cgi(self.programs())),
             #[cfg(feature = "demo")]
-            ["demo"] => Ok(Command::Demo { local: self.local()? }),
+            ["demo"] => Ok(Command::Demo {
+                local: self.local()?,
+                panel: self.take(Opt::Panel).map(PathBuf::from),
+            }),
             ["status"] => ask(Request::Status),
             ["status", task] => ask(Request::TaskStatus {
                 name: task.to_string(),
@@ -379,6 +411,19 @@ impl Given {
                 ask(Request::Log { task: Some(task.to_string()), limit: self.limit()? })
             }
             ["settings"] => ask(Request::Settings),
+            ["settings", "export"] => {
+                let to = self.take(Opt::Out).map(PathBuf::from);
+                Ok(Command::Export { to, password: self.password_file()? })
+            }
+            ["settings", "import", from] => Ok(Command::Import {
+                from: from.into(),
+                password: self.password_file()?,
+                apply: self.flag(Opt::Apply)?,
+            }),
+            ["diagnostics"] => Ok(Command::Diagnostics {
+                to: self.take(Opt::Out).map(PathBuf::from),
+                names: !self.flag(Opt::NoNames)?,
+            }),
             ["settings", "password"] | ["settings", "password", "-"] => {
                 Ok(Command::Password(Some(Source::Input)))
             }
@@ -486,7 +531,7 @@ impl Given {
         let bare = text.parse().ok().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let address = bare.or_else(|| text.parse().ok());
         let wrong = || self.wrong(format!("'{text}' is neither ADDRESS:PORT nor a port"));
-        Ok(Some(Place { address: address.ok_or_else(wrong)?, folder }))
+        Ok(Some(Place { address: address.ok_or_else(wrong)?, folder, ticket: None }))
     }
 
     fn programs(&mut self) -> Programs {

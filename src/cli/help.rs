@@ -186,7 +186,13 @@ pub const TOPICS: &[Topic] = &[
     Topic {
         usage: "demo",
         about: "try it: a daemon with a task, and a server in the process",
-        options: &[("--local DIR", "the local folder; it is kept (default: one for the moment)")],
+        options: &[
+            ("--local DIR", "the local folder; it is kept (default: one for the moment)"),
+            (
+                "--panel DIR",
+                "the folder with the page for browsers (default: where cargo panel writes it)",
+            ),
+        ],
     },
     Topic {
         usage: "status [TASK]",
@@ -217,12 +223,47 @@ pub const TOPICS: &[Topic] = &[
         options: &[],
     },
     Topic {
+        usage: "settings export [-o FILE] [--password-file FILE]",
+        about: "write all connections, tasks and settings down; without their secrets, or with them sealed",
+        options: &[
+            ("-o FILE", "a new file; what it tells is printed without it"),
+            (
+                "--password-file FILE",
+                "seals the secrets, which go along then; - for standard input",
+            ),
+        ],
+    },
+    Topic {
+        usage: "settings import FILE [--password-file FILE] [--apply]",
+        about: "tell what such a file would add and replace here; it removes nothing",
+        options: &[
+            ("--password-file FILE", "the password of its secrets; - for standard input"),
+            ("--apply", "do it"),
+        ],
+    },
+    Topic {
+        usage: "diagnostics [-o FILE] [--no-names]",
+        about: "write down what helps to find out what is wrong; without secrets",
+        options: &[
+            ("-o FILE", "a new file; what it tells is printed without it"),
+            ("--no-names", "without names of files, folders and whatever else a person named"),
+        ],
+    },
+    Topic {
         usage: "settings [KEY VALUE]",
         about: "show all settings of the program, or change one",
         options: &[
             ("transfers", "transfers of a task at the same time, 1 to 20"),
             ("history", "lines of each task's history that are kept, 5 to 100000"),
             ("admin-mode", "on or off: administrators of the NAS see and change what others have"),
+            (
+                "log-level",
+                "the least important lines of the log: error, warn, info, debug or trace",
+            ),
+            (
+                "state-location",
+                "a folder, on a fast or roomy volume, to move the tasks' states to; default: back",
+            ),
         ],
     },
 ];

@@ -6,6 +6,7 @@
 mod args;
 mod authorize;
 mod crypt;
+mod documents;
 mod help;
 mod listen;
 mod plan;
@@ -118,6 +119,11 @@ fn run(invocation: Invocation, out: &mut dyn Write) -> Result<End> {
         Command::Encrypt { from, to, password, public_key } => {
             return crypt::encrypt(from, to, password, public_key, json, out);
         }
+        Command::Export { to, password } => documents::export(state, to, password, out)?,
+        Command::Import { from, password, apply } => {
+            documents::import(state, from, password, apply, json, out)?;
+        }
+        Command::Diagnostics { to, names } => documents::diagnostics(state, to, names, out)?,
         Command::Password(source) => {
             let password = source.map(values::password).transpose()?;
             let request = Request::PasswordSet { password: password.unwrap_or_default() };
@@ -133,7 +139,7 @@ fn run(invocation: Invocation, out: &mut dyn Write) -> Result<End> {
             cgi::run(state_folder(state), &programs, &variable, out).map_err(unprinted)?;
         }
         #[cfg(feature = "demo")]
-        Command::Demo { local } => crate::demo::run(local, out)?,
+        Command::Demo { local, panel } => crate::demo::run(local, panel, out)?,
     }
     Ok(End::Done)
 }
@@ -151,7 +157,7 @@ fn answered(state: &Path, request: Request) -> Result<Value> {
         Request::ServiceShow { name } => admin::service_show(&name),
         request => match Client::connect(state)? {
             Some(daemon) => daemon.call(&request),
-            None => admin::perform(&Book::open(state)?, state, &Caller::Host, request),
+            None => admin::perform(&Book::open(state)?, &Caller::Host, request),
         },
     }
 }

@@ -41,7 +41,7 @@ fn look(state: &Path, task: String, listing: &mut Listing<'_>) -> Result<Value> 
     let book = Book::open(state)?;
     let cancel = Cancel::default();
     signals::cancel_on_signal(&cancel)?;
-    let mut engine = admin::open_task(&book, state, &task, cancel)?;
+    let mut engine = admin::open_task(&book, &task, cancel)?;
     let mut each = |Intent { action, path, bytes }: Intent| {
         listing.add(action, &path, bytes).map_err(unprinted)
     };

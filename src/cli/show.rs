@@ -10,7 +10,9 @@ use crate::admin::view::{
 };
 use crate::engine::{Report, Trouble};
 use crate::error::{Error, Kind, Result};
+use crate::logs::LEVEL_WORDS;
 use crate::rules::{Filter, Grid, Schedule};
+use crate::settings::{Fate, ImportLine, STATE_LOCATION, Thing};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -52,10 +54,14 @@ pub fn printer(request: &Request) -> Printer {
             |out, answer| show(out, answer, settings)
         }
         Request::PasswordSet { .. } => |out, answer| show(out, answer, password),
+        Request::Import { .. } => |out, answer| show(out, answer, imported),
         Request::Status => |out, answer| show(out, answer, status),
         Request::TaskStatus { .. } => |out, answer| show(out, answer, task_items),
         // Their commands print as they go, or there is none; what a daemon answers is a document.
-        Request::LocalFolders { .. }
+        Request::Export { .. }
+        | Request::History { .. }
+        | Request::Diagnostics { .. }
+        | Request::LocalFolders { .. }
         | Request::LocalFolderMake { .. }
         | Request::RemoteFolders { .. }
         | Request::RemoteFolderMake { .. }
@@ -325,12 +331,33 @@ fn log(out: &mut dyn Write, lines: Vec<LogLine>) -> io::Result<()> {
 }
 
 fn settings(out: &mut dyn Write, settings: SettingsView) -> io::Result<()> {
+    let place = settings.state_location.display().to_string();
     let rows = [
         ("transfers", settings.transfers.to_string()),
         ("history", settings.history.to_string()),
         ("admin-mode", word_of(&args::SWITCH, settings.admin_mode).to_owned()),
+        ("log-level", word_of(&LEVEL_WORDS, settings.log_level).to_owned()),
+        (STATE_LOCATION, if place.is_empty() { "default".into() } else { place }),
     ];
     columns(out, rows.map(|(key, value)| [key.to_owned(), value]).into())
+}
+
+fn imported(out: &mut dyn Write, lines: Vec<ImportLine>) -> io::Result<()> {
+    let rows = lines.into_iter().map(|ImportLine { thing, name, fate, detail }| {
+        let thing = match thing {
+            Thing::Settings => "the settings of the program",
+            Thing::Connection => "connection",
+            Thing::Task => "task",
+        };
+        let fate = match fate {
+            Fate::Add => "new",
+            Fate::Replace => "replaced",
+            Fate::Same => "the same",
+            Fate::Refuse => "refused",
+        };
+        [fate.to_owned(), format!("{thing} {name}"), units::plain(&detail)]
+    });
+    columns(out, rows.collect())
 }
 
 fn password(out: &mut dyn Write, password: PasswordView) -> io::Result<()> {

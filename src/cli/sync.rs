@@ -47,7 +47,7 @@ fn here(state: &Path, task: &str, approve: bool) -> Result<Report> {
     admin::refuse_paused(&book, &book.task(task)?)?;
     let cancel = Cancel::default();
     signals::cancel_on_signal(&cancel)?;
-    let mut engine = admin::open_task(&book, state, task, cancel)?;
+    let mut engine = admin::open_task(&book, task, cancel)?;
     let look = Look { local: LocalLook::All, remote: true, approve, retry: true, verify: u64::MAX };
     let progress = engine.progress();
     progress::during(move || progress.view(), || engine.cycle(&look))

@@ -50,7 +50,7 @@ fn here(
     // Held open to the end, so that nobody syncs, changes or removes the task meanwhile.
     let book = Book::open(state)?;
     signals::cancel_on_signal(&cancel)?;
-    let mut engine = admin::open_task_to_verify(&book, state, task, cancel)?;
+    let mut engine = admin::open_task_to_verify(&book, task, cancel)?;
     let progress = engine.progress();
     progress::during(
         move || progress.view(),

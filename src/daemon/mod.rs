@@ -19,19 +19,20 @@ mod wake;
 mod worker;
 
 use crate::accounts;
+use crate::admin::history::Wanted;
 use crate::admin::{self, Reach, Request, Sight};
 use crate::caller::Caller;
 use crate::engine::Scrutiny;
 use crate::error::{Error, Kind, Result};
 use crate::local::WatchBudget;
 use crate::services;
-use crate::settings::{Book, Connection, Scope, Task};
-use crate::threads;
+use crate::settings::{Book, Connection, STATE_LOCATION, Scope, Task};
+use crate::{logs, threads};
 pub use api::{ADMINISTRATOR, USER, socket_path};
 use api::{Asked, Reply, Socket};
 use hours::{Local, Rest};
-pub use panel::Place;
 use panel::{Login, Panel};
+pub use panel::{Place, Ticket};
 use schedule::Window;
 #[cfg(test)]
 pub(crate) use status::status_types;
@@ -87,6 +88,8 @@ enum Event {
     Folder(Asked, Result<PathBuf>),
     /// A person has signed in to the service of this connection, and waits for the answer.
     SignedIn(String, Result<serde_json::Value>, Reply),
+    /// What had to be done while no task is open is done, or failed.
+    Rested(Result<serde_json::Value>, Reply),
     /// Somebody asks the daemon to end.
     Stop,
 }
@@ -130,7 +133,6 @@ fn open_settings(state: &Path) -> Result<Book> {
 
 struct Daemon {
     book: Arc<Book>,
-    state: PathBuf,
     tasks: BTreeMap<u64, TaskRun>,
     watches: WatchBudget,
     /// Tells the local time.
@@ -150,6 +152,9 @@ struct Daemon {
     events: mpsc::Sender<Event>,
     /// Requests that wait for their task's work to end.
     deferred: Vec<Asked>,
+    /// Whether no task may be open, and the request that waits for it.
+    resting: bool,
+    rested: Option<Asked>,
     /// Whose requests are answered aside, as long as they are.
     aside: Vec<(Option<String>, Weak<()>)>,
     /// When to end at the latest.
@@ -172,7 +177,7 @@ impl Daemon {
         });
         let mut alarm = Alarm::new(events.clone())?;
         let mut calendar = Calendar::new(events.clone())?;
-        let mut daemon = Daemon::new(book, state, events, Box::new(Local::now))?;
+        let mut daemon = Daemon::new(book, events, Box::new(Local::now))?;
         if let Some(place) = panel {
             let panel = Panel::bind(place, daemon.book.clone(), daemon.login.clone()).await?;
             tokio::spawn(panel.serve(ask));
@@ -196,13 +201,11 @@ impl Daemon {
 
     fn new(
         book: Book,
-        state: &Path,
         events: mpsc::Sender<Event>,
         local: Box<dyn Fn() -> Local>,
     ) -> Result<Daemon> {
         let mut daemon = Daemon {
             book: Arc::new(book),
-            state: state.to_owned(),
             tasks: BTreeMap::new(),
             watches: WatchBudget::of_machine(),
             local,
@@ -214,6 +217,8 @@ impl Daemon {
             turn: None,
             events,
             deferred: Vec::new(),
+            resting: false,
+            rested: None,
             aside: Vec::new(),
             ending: None,
         };
@@ -284,9 +289,16 @@ impl Daemon {
                 // Who asked may have left.
                 let _ = reply.send(answer);
             }
+            Event::Rested(answer, reply) => {
+                self.rest(false);
+                let answer = self.reload(now).and(answer);
+                // Who asked may have left.
+                let _ = reply.send(answer);
+            }
             Event::Stop => {
                 self.ending = Some(now + END_PATIENCE);
                 self.deferred.clear();
+                self.rested = None;
                 self.tasks.values_mut().for_each(TaskRun::close);
             }
         }
@@ -307,6 +319,7 @@ impl Daemon {
                 for asked in std::mem::take(&mut self.deferred) {
                     self.answer(asked, now);
                 }
+                self.perform_at_rest();
             }
         }
     }
@@ -359,6 +372,14 @@ impl Daemon {
     /// Answers a request, or sees to it that somebody will.
     fn answer(&mut self, Asked { caller, request, reply }: Asked, now: Instant) {
         let answer = match request {
+            request if self.resting && !is_apart(&request) => {
+                Err(busy("the request", "the settings and the state are being moved"))
+            }
+            request if needs_rest(&request) => {
+                self.rest(true);
+                self.rested = Some(Asked { caller, request, reply });
+                return self.perform_at_rest();
+            }
             Request::Sync { task, approve } => match self.task_to_sync(&task) {
                 Ok(task) => return task.sync(approve, reply, now),
                 Err(error) => Err(error),
@@ -371,12 +392,15 @@ impl Daemon {
                 Ok(task) => return task.verify(Scrutiny { after, quick, most: None }, reply),
                 Err(error) => Err(error),
             },
-            // These talk to the service, or look about on the disk, which takes its time.
+            // These talk to the service, look about on the disk, or make a key of a password, which takes its
+            // time.
             Request::ConnectionTest { .. }
             | Request::ConnectionTry { .. }
             | Request::Buckets { .. }
             | Request::BucketMake { .. }
             | Request::ConnectionAuthorized { .. }
+            | Request::Export { .. }
+            | Request::Import { apply: false, .. }
             | Request::LocalFolders { .. }
             | Request::LocalFolderMake { .. }
             | Request::RemoteFolders { .. }
@@ -415,6 +439,7 @@ impl Daemon {
     ) -> Result<serde_json::Value> {
         let resumed = match &request {
             Request::Status => return self.status(caller, now),
+            Request::Diagnostics { names } => return self.diagnostics(caller, *names, now),
             Request::TaskShow { name } => return self.show(name),
             Request::TaskStatus { name, after, limit } => {
                 return self.task_status(name, after.as_deref(), *limit);
@@ -422,13 +447,17 @@ impl Daemon {
             Request::Log { task, limit } => {
                 return self.history(caller, task.as_deref(), *limit);
             }
+            Request::History { task, before, limit, action, search } => {
+                let wanted = Wanted::new(*limit, action, search, before.as_deref())?;
+                return self.history_page(caller, task.as_deref(), &wanted);
+            }
             Request::Resume { scope } => Some(scope.clone()),
             // It may be what a task on hold was waiting for, even if its other settings stay.
             Request::ConnectionSet { name, .. } => Some(Scope::Connection(name.clone())),
             _ => None,
         };
         let is_password = matches!(request, Request::PasswordSet { .. });
-        let answer = admin::perform(&self.book, &self.state, caller, request)?;
+        let answer = admin::perform(&self.book, caller, request)?;
         self.reload(now)?;
         if is_password {
             self.login.end_all();
@@ -470,15 +499,14 @@ impl Daemon {
             // Who asked may have left.
             Err(error) => return drop(reply.send(Err(error))),
         };
-        let (book, state) = (self.book.clone(), self.state.clone());
-        let events = self.events.clone();
+        let (book, events) = (self.book.clone(), self.events.clone());
         // When there is no thread to be had, the reply is dropped, which says as much.
         let _ = threads::named("request").spawn(move || {
             let signs_in = match &request {
                 Request::ConnectionAuthorized { name, .. } => Some(name.clone()),
                 _ => None,
             };
-            let answer = admin::perform(&book, &state, &caller, request);
+            let answer = admin::perform(&book, &caller, request);
             drop(place);
             match signs_in.filter(|_| answer.is_ok()) {
                 // Fails when the daemon has ended meanwhile.
@@ -486,6 +514,31 @@ impl Daemon {
                 None => drop(reply.send(answer)),
             }
         });
+    }
+
+    /// Does what waits for all tasks to be closed, once they are, in a thread of its own: it may take
+    /// long.
+    fn perform_at_rest(&mut self) {
+        if self.tasks.values().any(TaskRun::is_running) {
+            return;
+        }
+        let Some(Asked { caller, request, reply }) = self.rested.take() else { return };
+        let (book, events) = (self.book.clone(), self.events.clone());
+        let work = move || {
+            let answer = admin::perform(&book, &caller, request);
+            // Fails when the daemon has ended meanwhile.
+            drop(events.blocking_send(Event::Rested(answer, reply)));
+        };
+        if threads::named("rest").spawn(work).is_err() {
+            // The reply was dropped, which says as much.
+            self.rest(false);
+        }
+    }
+
+    /// Closes all tasks, so that nobody uses their states, or lets them open again.
+    fn rest(&mut self, resting: bool) {
+        self.resting = resting;
+        self.tasks.values_mut().for_each(|task| task.rest_closed(resting));
     }
 
     fn task_named(&mut self, name: &str) -> Result<&mut TaskRun> {
@@ -511,7 +564,7 @@ impl Daemon {
     /// Takes over what the settings say now.
     fn reload(&mut self, now: Instant) -> Result<()> {
         let globals = self.book.globals()?;
-        let tasks = self.book.tasks()?;
+        let (tasks, base) = (self.book.tasks()?, self.book.base()?);
         self.tasks.retain(|id, _| tasks.iter().any(|task| task.id == *id));
         for task in tasks {
             let connection = self.book.connection(&task.connection)?;
@@ -531,7 +584,7 @@ impl Daemon {
             let place = Workplace {
                 service,
                 values,
-                state: self.state.clone(),
+                state: base.clone(),
                 transfers: globals.transfers as usize,
                 history: globals.history.into(),
                 watches: self.watches.clone(),
@@ -547,6 +600,7 @@ impl Daemon {
         }
         self.connections = self.book.connections()?;
         (self.paused, self.admin_mode) = (globals.paused, globals.admin_mode);
+        logs::keep_to(globals.log_level);
         self.follow_schedules(now);
         Ok(())
     }
@@ -567,6 +621,29 @@ impl Daemon {
 
 fn busy(what: impl Into<String>, cause: &str) -> Error {
     Error::new(Kind::Busy, what, cause).remedy("try again in a minute")
+}
+
+/// Whether a request is done while no task is open: states are moved, or begin anew.
+fn needs_rest(request: &Request) -> bool {
+    match request {
+        Request::SettingsSet { key, .. } => key == STATE_LOCATION,
+        Request::Import { apply, .. } => *apply,
+        _ => false,
+    }
+}
+
+/// Whether a request has nothing to do with the state of tasks, and changes nothing.
+fn is_apart(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::ServiceList
+            | Request::ServiceShow { .. }
+            | Request::ConnectionList
+            | Request::ConnectionShow { .. }
+            | Request::TaskList
+            | Request::Settings
+            | Request::Status
+    )
 }
 
 /// Whether a scope includes a task.

@@ -4,8 +4,9 @@
 use super::Daemon;
 use super::hours::Rest;
 use super::task::TaskRun;
+use crate::admin::history::Wanted;
 use crate::admin::view::{ItemsPage, LogLine, TaskDetails, TaskItems, TaskStatus, TaskView};
-use crate::admin::{self, Request, Sight};
+use crate::admin::{self, Request, Sight, diagnostics};
 use crate::caller::Caller;
 use crate::engine::Report;
 use crate::error::{Error, Kind, Result};
@@ -128,7 +129,7 @@ impl Daemon {
         let status = status_of(run);
         let page = match run.trees() {
             Some(trees) => ItemsPage::of(trees, after, limit)?,
-            None => admin::items(&self.state, &task, after, limit)?,
+            None => admin::items(&self.book.base()?, &task, after, limit)?,
         };
         document(&TaskItems { status, page })
     }
@@ -140,15 +141,47 @@ impl Daemon {
         name: Option<&str>,
         limit: usize,
     ) -> Result<Value> {
-        let tasks = match name {
-            Some(name) => vec![self.book.task(name)?],
-            None => Sight::new(&self.book, caller, self.admin_mode).tasks()?,
-        };
         let mut lines = Vec::new();
-        for task in &tasks {
+        for task in &self.history_tasks(caller, name)? {
             lines.extend(self.newest(task, limit)?);
         }
         document(&LogLine::last(lines, limit))
+    }
+
+    /// A page of the history, the newest lines first.
+    pub(super) fn history_page(
+        &self,
+        caller: &Caller,
+        name: Option<&str>,
+        wanted: &Wanted,
+    ) -> Result<Value> {
+        let mut found = Vec::new();
+        for task in &self.history_tasks(caller, name)? {
+            found.extend(match self.tasks.get(&task.id).and_then(TaskRun::trees) {
+                Some(trees) => Some(wanted.find(task, trees)?),
+                None => {
+                    admin::with_trees(&self.book.base()?, task, |trees| wanted.find(task, trees))?
+                }
+            });
+        }
+        document(&wanted.page(found))
+    }
+
+    fn history_tasks(&self, caller: &Caller, name: Option<&str>) -> Result<Vec<Task>> {
+        admin::history_tasks(&Sight::new(&self.book, caller, self.admin_mode), &self.book, name)
+    }
+
+    /// Everything that helps to find out what is wrong.
+    pub(super) fn diagnostics(
+        &mut self,
+        caller: &Caller,
+        names: bool,
+        now: Instant,
+    ) -> Result<Value> {
+        let status = self.status(caller, now)?;
+        let history = self.history(caller, None, diagnostics::HISTORY)?;
+        let sight = Sight::new(&self.book, caller, self.admin_mode);
+        diagnostics::document(&self.book, &sight, status, history, names)
     }
 
     fn newest(&self, task: &Task, limit: usize) -> Result<Vec<LogLine>> {
@@ -165,7 +198,7 @@ impl Daemon {
     }
 
     fn closed(&self, request: Request) -> Result<Value> {
-        admin::perform(&self.book, &self.state, &Caller::Host, request)
+        admin::perform(&self.book, &Caller::Host, request)
     }
 }
 

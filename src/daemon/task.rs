@@ -62,6 +62,8 @@ pub struct TaskRun {
     overview: Option<Overview>,
     /// Whether its state has been asked for that.
     is_read: bool,
+    /// Whether nobody may open its state for now.
+    is_shut: bool,
 }
 
 /// Work that is being done.
@@ -125,6 +127,7 @@ impl TaskRun {
             last: None,
             overview: None,
             is_read: false,
+            is_shut: false,
         }
     }
 
@@ -155,6 +158,7 @@ impl TaskRun {
         let same = place.task == self.place.task
             && place.reach == self.place.reach
             && place.values == self.place.values
+            && place.state == self.place.state
             && place.transfers == self.place.transfers
             && place.history == self.place.history;
         if place.task.filter != self.place.task.filter {
@@ -236,6 +240,14 @@ impl TaskRun {
         self.listening.stop();
         self.cancel.cancel();
         self.cancel = Cancel::default();
+    }
+
+    /// Keeps its state closed, whoever wants to work with it, or lets it be opened again.
+    pub fn rest_closed(&mut self, shut: bool) {
+        self.is_shut = shut;
+        if shut {
+            self.close();
+        }
     }
 
     /// Syncs once, because a person asks.
@@ -359,7 +371,8 @@ impl TaskRun {
 
     /// Begins to listen to the service if it can be waited for and nothing else is to be done.
     pub fn listen(&mut self, now: Instant, tell: impl FnOnce(u64, Result<()>) + Send + 'static) {
-        let idle = self.is_active() && self.running.is_none() && self.pending.is_none();
+        let idle =
+            self.is_active() && !self.is_shut && self.running.is_none() && self.pending.is_none();
         if !idle || !self.listening.may_begin(now) {
             return;
         }
@@ -393,7 +406,7 @@ impl TaskRun {
 
     /// Since when it could work; `None` when it can't or needn't.
     pub fn ready_since(&self, now: Instant) -> Option<Instant> {
-        if self.running.is_some() {
+        if self.running.is_some() || self.is_shut {
             None
         } else if !self.previews.is_empty() || !self.audits.is_empty() {
             Some(now)
@@ -493,7 +506,7 @@ impl TaskRun {
         if let Some(left) = left {
             let Left { engine, overview, ear } = *left;
             self.overview = overview.or(self.overview.take());
-            let keep = self.is_active() && !was_stopped;
+            let keep = self.is_active() && !was_stopped && !self.is_shut;
             self.ear = ear.filter(|_| keep && result.is_ok());
             self.engine = Some(engine).filter(|_| keep);
         }
@@ -667,7 +680,11 @@ impl TaskRun {
         let opened = self.running.as_ref().and_then(|running| running.opened.as_ref());
         let read = match opened {
             Some((_, trees)) if !trees.is_resting() => Overview::of(trees).ok(),
-            _ if self.overview.is_none() && self.running.is_none() && !self.is_read => {
+            _ if self.overview.is_none()
+                && self.running.is_none()
+                && !self.is_read
+                && !self.is_shut =>
+            {
                 self.is_read = true;
                 admin::overview(&self.place.state, &self.place.task).ok().flatten()
             }

@@ -72,7 +72,7 @@ impl Stage {
             Local::at(SystemTime::UNIX_EPOCH + Duration::from_secs(clock.get()), zone)
         };
         let (events, inbox) = mpsc::channel(MOST_EVENTS);
-        let daemon = Daemon::new(book, &state, events, Box::new(local)).unwrap();
+        let daemon = Daemon::new(book, events, Box::new(local)).unwrap();
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         Stage { daemon, inbox, unix, folder, runtime }
     }

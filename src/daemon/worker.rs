@@ -32,7 +32,7 @@ pub struct Workplace {
     pub service: &'static dyn Service,
     /// The values of its connection, secrets unsealed.
     pub values: remote::Settings,
-    /// The state folder.
+    /// The folder with its state.
     pub state: PathBuf,
     /// Transfers at the same time.
     pub transfers: usize,

@@ -738,6 +738,14 @@ fn by_new_paths(folders: &[String], renamed: &[(String, String)]) -> Option<Vec<
 
 /// Opens the state of the task with this id.
 pub fn open_trees(state: &Path, id: u64) -> Result<Trees> {
+    // Where its volume isn't mounted, a new state would take the place of the one that is there.
+    if !state.is_dir() {
+        let what = format!("the state's folder {}", state.display());
+        return Err(Error::new(Kind::Disk, what, "it isn't there").remedy(
+            "mount its volume, and Mooring goes on by itself; if it is gone for good: mooring settings \
+             state-location default",
+        ));
+    }
     let folder = state.join("tasks");
     fs::create_dir_all(&folder)
         .map_err(|error| Error::disk(format!("folder {}", folder.display()), error))?;

@@ -3,10 +3,12 @@
 use super::file::{CONNECTIONS, File, GLOBALS, TASKS};
 use super::sign_in::{ATTEMPT, Signed};
 use super::{
-    Connection, Entered, Globals, NewTask, Password, Scope, Secret, Task, TaskChange, check,
+    Connection, Entered, Globals, NewTask, Password, STATE_LOCATION, Scope, Secret, Task,
+    TaskChange, check,
 };
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http, Traffic};
+use crate::logs::{LEVEL_WORDS, Level};
 use crate::remote::{self, Descriptor, FieldKind, REFRESH_TOKEN, Service, SignIn};
 use crate::rules::{Filter, Schedule};
 use crate::services;
@@ -18,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The rows of [`GLOBALS`].
-const GLOBALS_ROW: &str = "globals";
+pub(super) const GLOBALS_ROW: &str = "globals";
 const PASSWORD_ROW: &str = "password";
 
 /// What stands for a secret where only its presence matters.
@@ -32,7 +34,7 @@ const HISTORY: RangeInclusive<u32> = 5..=100_000;
 /// thread at a time should change tasks: a change is checked against what was read before it.
 pub struct Book {
     pub(super) file: Arc<File>,
-    state: PathBuf,
+    pub(super) state: PathBuf,
     /// Held by who changes a connection, which more than one thread may do.
     turn: Mutex<()>,
     /// What gives access to the services that people signed in to, by connection.
@@ -47,13 +49,15 @@ impl Book {
     /// # Errors
     /// `State` when another process has them open or the file is damaged, or a disk error.
     pub fn open(state: &Path) -> Result<Book> {
-        Ok(Book {
+        let book = Book {
             file: Arc::new(File::open(state)?),
             state: state.to_owned(),
             turn: Mutex::default(),
             grants: Mutex::default(),
             traffic: Mutex::default(),
-        })
+        };
+        book.tidy();
+        Ok(book)
     }
 
     /// All connections, by name.
@@ -94,7 +98,7 @@ impl Book {
             schedule: Schedule::default(),
             owner: owner.map(str::to_owned),
         };
-        self.enter(services::find(service)?, connection, entered)
+        self.enter(services::find(service)?, connection, entered, &[])
     }
 
     /// Changes settings of a connection; what isn't entered stays. When it leads elsewhere
@@ -105,14 +109,16 @@ impl Book {
     pub fn change_connection(&self, name: &str, entered: Entered) -> Result<Connection> {
         let _turn = self.turn();
         let connection = self.connection(name)?;
-        self.enter(services::find(&connection.service)?, connection, entered)
+        self.enter(services::find(&connection.service)?, connection, entered, &[])
     }
 
+    /// Takes over what is entered. Secrets that it `lacks` are entered later.
     pub(super) fn enter(
         &self,
         service: &dyn Service,
         mut connection: Connection,
         entered: Entered,
+        lacks: &[&str],
     ) -> Result<Connection> {
         let descriptor = service.descriptor();
         let known = self.file.settings(&connection);
@@ -148,10 +154,11 @@ impl Book {
             };
             all.extend([(key.clone(), text)]);
         }
+        all.extend(lacks.iter().map(|key| ((*key).to_owned(), PRESENT.to_owned())));
         check::values(descriptor, &all)?;
         let limits = all.limits(descriptor);
         // A lost key file must not stop a person from entering the secrets again, one by one.
-        if known.is_ok() {
+        if known.is_ok() && lacks.is_empty() {
             let http = Http::new(&all.http_options(descriptor, 1), Cancel::default())?;
             if let Some(sign_in) = &descriptor.sign_in {
                 all = all.with_grant(Arc::new(self.signed(&connection.name, sign_in)));
@@ -283,6 +290,11 @@ impl Book {
         Ok(settings.with_grant(self.grant(&connection.name, sign_in)))
     }
 
+    /// All secrets, to see to it that a text has none of them.
+    pub(crate) fn secrets_to_hide(&self) -> Result<Vec<String>> {
+        Ok(self.file.secrets()?.into_iter().map(Secret::reveal).collect())
+    }
+
     fn traffic(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Traffic>>> {
         self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -345,7 +357,7 @@ impl Book {
             name: new.name,
             id: 0,
             connection: new.connection,
-            local: check::local_folder(&new.local, &self.state)?,
+            local: self.local_folder(&new.local)?,
             remote: check::remote_folder(&new.remote)?,
             direction: new.direction,
             conflict: new.conflict,
@@ -373,7 +385,7 @@ impl Book {
         let before = self.task(name)?;
         let mut task = before.clone();
         if let Some(local) = change.local {
-            task.local = check::local_folder(&local, &self.state)?;
+            task.local = self.local_folder(&local)?;
         }
         if let Some(remote) = change.remote {
             task.remote = check::remote_folder(&remote)?;
@@ -418,6 +430,10 @@ impl Book {
         self.forget_state(&task)
     }
 
+    pub(super) fn local_folder(&self, folder: &Path) -> Result<PathBuf> {
+        check::local_folder(folder, [&self.state, &self.base()?])
+    }
+
     fn check_apart(&self, descriptor: &Descriptor, task: &Task) -> Result<()> {
         let others = self.tasks_of(&task.connection)?;
         others
@@ -427,7 +443,7 @@ impl Book {
     }
 
     fn forget_state(&self, task: &Task) -> Result<()> {
-        match fs::remove_file(task.state_file(&self.state)) {
+        match fs::remove_file(task.state_file(&self.base()?)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::disk(format!("removing the old state of task {}", task.name), error))
             }
@@ -464,7 +480,8 @@ impl Book {
         Ok(self.file.one(GLOBALS, GLOBALS_ROW)?.unwrap_or_default())
     }
 
-    /// Changes a setting of the program as a whole: `transfers`, `history` or `admin-mode`.
+    /// Changes a setting of the program as a whole: `transfers`, `history`, `admin-mode`, `log-level`,
+    /// or `state-location` as [`Book::move_state`] does.
     ///
     /// # Errors
     /// `Usage` when there is no such setting or the value is out of range.
@@ -474,10 +491,12 @@ impl Book {
             "transfers" => globals.transfers = number(key, value, TRANSFERS)?,
             "history" => globals.history = number(key, value, HISTORY)?,
             "admin-mode" => globals.admin_mode = switch(key, value)?,
+            "log-level" => globals.log_level = Some(level(key, value)?),
+            STATE_LOCATION => return self.move_state(value),
             _ => {
                 let what = format!("setting {key}");
                 return Err(Error::new(Kind::Usage, what, "there is no such setting")
-                    .remedy("choose transfers, history or admin-mode"));
+                    .remedy("choose transfers, history, admin-mode, log-level or state-location"));
             }
         }
         self.file.write(|change| change.put(GLOBALS, GLOBALS_ROW, &globals))?;
@@ -513,6 +532,16 @@ fn number(key: &str, value: &str, range: RangeInclusive<u32>) -> Result<u32> {
             range.end()
         ))
     })
+}
+
+fn level(key: &str, value: &str) -> Result<Level> {
+    LEVEL_WORDS.into_iter().find(|(word, _)| *word == value).map(|(_, level)| level).ok_or_else(
+        || {
+            let cause = format!("'{value}' is no level");
+            Error::new(Kind::Usage, format!("setting {key}"), cause)
+                .remedy("choose error, warn, info, debug or trace")
+        },
+    )
 }
 
 fn switch(key: &str, value: &str) -> Result<bool> {

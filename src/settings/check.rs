@@ -65,8 +65,9 @@ pub(crate) fn remote_folder(path: &str) -> Result<String> {
     Ok(bare.to_owned())
 }
 
-/// A local folder as it is kept: by its one true path, whatever links led to it.
-pub(super) fn local_folder(path: &Path, state: &Path) -> Result<PathBuf> {
+/// A local folder as it is kept: by its one true path, whatever links led to it. It must be apart
+/// from the folders with Mooring's own state.
+pub(super) fn local_folder(path: &Path, states: [&Path; 2]) -> Result<PathBuf> {
     let wrong = |cause: &str, remedy: &str| {
         let what = format!("local folder {}", path.display());
         Err(Error::new(Kind::Usage, what, cause).remedy(remedy))
@@ -84,9 +85,8 @@ pub(super) fn local_folder(path: &Path, state: &Path) -> Result<PathBuf> {
     if folder.to_str().is_none() {
         return wrong("its path isn't valid UTF-8", "rename the folder");
     }
-    if let Ok(state) = state.canonicalize()
-        && (folder.starts_with(&state) || state.starts_with(&folder))
-    {
+    let holds = |state: PathBuf| folder.starts_with(&state) || state.starts_with(&folder);
+    if states.into_iter().filter_map(|state| state.canonicalize().ok()).any(holds) {
         return wrong("Mooring's own state is in it, or around it", "choose another folder");
     }
     Ok(folder)
@@ -119,7 +119,7 @@ pub(super) fn apart(descriptor: &Descriptor, task: &Task, other: &Task) -> Resul
 }
 
 /// Whether a local folder is another one or in it, whatever links and mounts lead there by now.
-fn same_or_inside(inner: &Path, outer: &Path) -> bool {
+pub(super) fn same_or_inside(inner: &Path, outer: &Path) -> bool {
     let id = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
     let inner = inner.canonicalize().unwrap_or_else(|_| inner.to_owned());
     let of_outer = id(outer);

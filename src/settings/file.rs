@@ -1,5 +1,6 @@
 //! The settings file: rows by name, and sealed secrets.
 
+use super::location::TASKS as TASKS_FOLDER;
 use super::seal::{Seal, Secret};
 use super::{Connection, Task};
 use crate::error::{Error, Result};
@@ -13,17 +14,18 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 /// Far more than the settings of a household need.
 const CACHE_BYTES: usize = 128 << 10;
 /// First byte of every row.
-const FORMAT: u8 = 4;
-/// First byte of rows that are read still. They lack what was added at their ends since, at most so
+const FORMAT: u8 = 5;
+/// First bytes of rows that are read still. They lack what was added at their ends since, at most so
 /// many values.
-const OLD_FORMAT: u8 = 3;
-const ADDED: usize = 1;
+const OLD_FORMATS: RangeInclusive<u8> = 3..=4;
+const ADDED: usize = 3;
 
 /// A table of rows by name.
 pub(super) type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
@@ -55,7 +57,7 @@ impl File {
         let file = state.join("settings.redb");
         let make = || -> io::Result<()> {
             let mut folders = DirBuilder::new();
-            folders.recursive(true).mode(0o700).create(state.join("tasks"))
+            folders.recursive(true).mode(0o700).create(state.join(TASKS_FOLDER))
         };
         make().map_err(|error| {
             Error::disk(format!("state folder {}", state.display()), error)
@@ -110,6 +112,18 @@ impl File {
         row.map(|row| self.seal.unseal(connection, key, row.value())).transpose()
     }
 
+    /// All secrets that can be unsealed.
+    pub(super) fn secrets(&self) -> Result<Vec<Secret>> {
+        let sealed = self.reading()?.open_table(SECRETS).map_err(state_error)?;
+        let mut secrets = Vec::new();
+        for row in sealed.iter().map_err(state_error)? {
+            let (key, row) = row.map_err(state_error)?;
+            let (connection, key) = key.value();
+            secrets.extend(self.seal.unseal(connection, key, row.value()));
+        }
+        Ok(secrets)
+    }
+
     /// A connection's values with its secrets unsealed. The refresh token isn't among them: it
     /// changes by itself, and only its keeper needs it.
     ///
@@ -137,10 +151,12 @@ impl File {
 
 /// A row from its stored form. What an older one lacks is nothing, off or none, which are zeros.
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    if bytes.first() != Some(&OLD_FORMAT) {
-        return decode(FORMAT, bytes);
+    match bytes.first() {
+        Some(format) if OLD_FORMATS.contains(format) => {
+            decode(*format, &[bytes, &[0; ADDED]].concat())
+        }
+        _ => decode(FORMAT, bytes),
     }
-    decode(OLD_FORMAT, &[bytes, &[0; ADDED]].concat())
 }
 
 impl Change<'_> {
@@ -211,7 +227,7 @@ mod tests {
     use crate::settings::Globals;
 
     #[test]
-    fn rows_from_before_there_were_owners_are_nobodys() {
+    fn rows_of_older_versions_lack_what_was_added_since() {
         let connection = Connection {
             name: "cloud".into(),
             service: "s3".into(),
@@ -222,14 +238,18 @@ mod tests {
             owner: None,
         };
         let globals = Globals { paused: true, ..Globals::default() };
-        let old = |row: Vec<u8>| [&[OLD_FORMAT], &row[1..row.len() - 1]].concat();
-        let row = old(encode(FORMAT, &connection).unwrap());
+        let old =
+            |format: u8, row: Vec<u8>, lacks| [&[format], &row[1..row.len() - lacks]].concat();
+        let row = old(3, encode(FORMAT, &connection).unwrap(), 1);
         assert_eq!(read::<Connection>(&row).unwrap(), connection);
-        let row = old(encode(FORMAT, &globals).unwrap());
-        assert_eq!(read::<Globals>(&row).unwrap(), globals);
+        for (format, lacks) in [(3, 3), (4, 2)] {
+            let row = old(format, encode(FORMAT, &globals).unwrap(), lacks);
+            assert_eq!(read::<Globals>(&row).unwrap(), globals);
+        }
+        let row = old(3, encode(FORMAT, &globals).unwrap(), 3);
         let owned = Connection { owner: Some("alice".into()), ..connection };
         assert_eq!(read::<Connection>(&encode(FORMAT, &owned).unwrap()).unwrap(), owned);
-        for damaged in [&[][..], &[OLD_FORMAT], &[FORMAT], &[5, 0], &row[..2]] {
+        for damaged in [&[][..], &[3], &[FORMAT], &[6, 0], &row[..2]] {
             assert!(read::<Globals>(damaged).is_err(), "{damaged:?}");
         }
     }

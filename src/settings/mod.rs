@@ -6,8 +6,10 @@
 
 mod book;
 mod check;
+mod export;
 mod file;
 mod filter;
+mod location;
 mod password;
 mod seal;
 mod sign_in;
@@ -15,11 +17,13 @@ mod sign_in;
 pub use book::Book;
 pub(crate) use book::unknown;
 pub(crate) use check::remote_folder;
+pub use export::{Export, Fate, ImportLine, Thing};
 pub use filter::FilterChange;
 pub use password::Password;
 pub use seal::Secret;
 pub use sign_in::{Begun, SIGN_IN_PATIENCE};
 
+use crate::logs::Level;
 use crate::model::{ConflictPolicy, Direction};
 use crate::remote::Descriptor;
 use crate::rules::{Filter, NameCheck, RECYCLE_DAYS, Schedule, ScheduleChange};
@@ -79,9 +83,9 @@ pub struct Task {
 }
 
 impl Task {
-    /// The file of the task's state in the state folder.
-    pub fn state_file(&self, state: &Path) -> PathBuf {
-        state.join("tasks").join(format!("{}.redb", self.id))
+    /// The file of the task's state in [`Book::base`].
+    pub fn state_file(&self, base: &Path) -> PathBuf {
+        base.join(location::TASKS).join(format!("{}.redb", self.id))
     }
 
     /// The rules by which its items are synced or not, on this service.
@@ -181,6 +185,9 @@ pub enum Scope {
     Task(String),
 }
 
+/// The setting that tells where the tasks' states lie.
+pub const STATE_LOCATION: &str = "state-location";
+
 /// Settings of the program as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Globals {
@@ -192,10 +199,21 @@ pub struct Globals {
     pub paused: bool,
     /// Administrators of the NAS see and change what belongs to others.
     pub admin_mode: bool,
+    /// The least important lines that the log tells; `None` as long as nobody has set it.
+    pub log_level: Option<Level>,
+    /// The folder in which the tasks' states lie; `None` for the state folder.
+    pub state_location: Option<PathBuf>,
 }
 
 impl Default for Globals {
     fn default() -> Self {
-        Globals { transfers: 4, history: 10_000, paused: false, admin_mode: false }
+        Globals {
+            transfers: 4,
+            history: 10_000,
+            paused: false,
+            admin_mode: false,
+            log_level: None,
+            state_location: None,
+        }
     }
 }

@@ -137,7 +137,7 @@ fn cipher(key: &[u8]) -> Result<LessSafeKey> {
     Ok(LessSafeKey::new(key))
 }
 
-fn random<const N: usize>() -> Result<[u8; N]> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     let filled = SystemRandom::new().fill(&mut bytes);
     filled.map_err(|_| Error::new(Kind::Disk, "sealing a secret", "the system has no entropy"))?;

@@ -640,8 +640,24 @@ impl Snapshot {
 
     /// The history, newest first.
     pub fn history(&self) -> Result<impl Iterator<Item = Result<Event>> + use<>> {
-        let range = self.0.history.range::<u64>(..).map_err(state_error)?;
-        Ok(range.rev().map(|row| decode(EVENT_FORMAT, row.map_err(state_error)?.1.value())))
+        Ok(self.history_before(None)?.map(|line| line.map(|(_, event)| event)))
+    }
+
+    /// The lines of the history before the one of this number, newest first, with their numbers.
+    pub fn history_before(
+        &self,
+        number: Option<u64>,
+    ) -> Result<impl Iterator<Item = Result<(u64, Event)>> + use<>> {
+        let range = self.0.history.range(..number.unwrap_or(u64::MAX)).map_err(state_error)?;
+        Ok(range.rev().map(|row| {
+            let (number, event) = row.map_err(state_error)?;
+            Ok((number.value(), decode(EVENT_FORMAT, event.value())?))
+        }))
+    }
+
+    /// How many lines the history has.
+    pub fn history_length(&self) -> Result<u64> {
+        self.0.history.len().map_err(state_error)
     }
 
     /// A fact about the task as a whole.

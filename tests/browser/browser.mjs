@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import fs from "node:fs";
+import net from "node:net";
 import path from "node:path";
 
 /** What the test was given: see `tests/panel.rs`. */
@@ -51,7 +52,7 @@ export async function open(origin, options = {}) {
   });
   const page = await context.newPage();
   const wrong = [];
-  const traffic = { requests: 0, bytes: 0 };
+  const traffic = { requests: 0, bytes: 0, most: 0 };
   page.on("pageerror", (error) => wrong.push(`error: ${error.message}`));
   page.on("console", (message) => {
     // That a call is refused is part of some steps.
@@ -65,7 +66,9 @@ export async function open(origin, options = {}) {
     traffic.requests += 1;
     const sizes = await request.sizes().catch(() => null);
     if (sizes) {
-      traffic.bytes += sizes.requestHeadersSize + sizes.requestBodySize + sizes.responseHeadersSize + sizes.responseBodySize;
+      const bytes = sizes.requestHeadersSize + sizes.requestBodySize + sizes.responseHeadersSize + sizes.responseBodySize;
+      traffic.bytes += bytes;
+      traffic.most = Math.max(traffic.most, bytes);
     }
   });
   fs.mkdirSync(given.shots, { recursive: true });
@@ -123,4 +126,4 @@ export async function eventually(what, holds) {
   }
 }
 
-export { assert, fs, path };
+export { assert, fs, net, path };

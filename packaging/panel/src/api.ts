@@ -124,6 +124,8 @@ secrets: Array<[string, string]>,
  */
 schedule: ScheduleChange | null, };
 
+export type Fate = "add" | "replace" | "same" | "refuse";
+
 export type FieldView = { 
 /**
  * The word for it in commands.
@@ -214,6 +216,20 @@ folders: Array<string>,
  */
 more: boolean, };
 
+export type HistoryPage = { 
+/**
+ * Its lines, the newest first. There may be none before the end.
+ */
+lines: Array<LogLine>, 
+/**
+ * Where to go on; null at the end.
+ */
+next: string | null, 
+/**
+ * Lines that are kept in all.
+ */
+kept: number, };
+
 export type HoldLine = { 
 /**
  * Why, in a word that doesn't change: mass-removal, mass-overwrite, disk-full, quota-full,
@@ -249,6 +265,25 @@ known: number,
  * Paths of some of the items, at most 10.
  */
 sample: Array<string>, };
+
+export type ImportLine = { 
+/**
+ * What it is.
+ */
+thing: Thing, 
+/**
+ * Its name; empty for the settings of the program.
+ */
+name: string, 
+/**
+ * What becomes of it.
+ */
+fate: Fate, 
+/**
+ * What differs, is still to be entered, or stands in the way; empty when there is nothing to
+ * say.
+ */
+detail: string, };
 
 export type Intent = { 
 /**
@@ -321,6 +356,8 @@ export type LastCycle = {
  * When it did: RFC 3339, UTC.
  */
 time: string, report: Report, };
+
+export type Level = "error" | "warn" | "info" | "debug" | "trace";
 
 export type LiveTask = { 
 /**
@@ -794,7 +831,27 @@ task: string | null,
 /**
  * At most so many lines.
  */
-limit: number, } | { "request": "settings" } | { "request": "settings_set", 
+limit: number, } | { "request": "history", 
+/**
+ * Of this task only.
+ */
+task: string | null, 
+/**
+ * The `next` of the page before; the newest lines without it.
+ */
+before?: string | null, 
+/**
+ * At most so many lines, up to 1,000.
+ */
+limit: number, 
+/**
+ * What happened; anything if it is empty.
+ */
+action: string, 
+/**
+ * What the item's path or the detail has in it, in upper or lower case.
+ */
+search: string, } | { "request": "settings" } | { "request": "settings_set", 
 /**
  * Its name.
  */
@@ -806,7 +863,27 @@ value: string, } | { "request": "password_set",
 /**
  * The password; an empty one takes it back.
  */
-password: string, } | { "request": "status" } | { "request": "task_status", 
+password: string, } | { "request": "export", 
+/**
+ * Seals the secrets; without it, they aren't in it.
+ */
+password?: string | null, } | { "request": "import", 
+/**
+ * The document.
+ */
+document: unknown, 
+/**
+ * What its secrets were sealed with; without it, they are left out.
+ */
+password?: string | null, 
+/**
+ * Whether it is done; else it is only told.
+ */
+apply: boolean, } | { "request": "diagnostics", 
+/**
+ * Whether names of files, folders and whatever a person named are left in.
+ */
+names: boolean, } | { "request": "status" } | { "request": "task_status", 
 /**
  * Its name.
  */
@@ -980,7 +1057,15 @@ history: number,
 /**
  * Whether administrators of the NAS see and change what belongs to others.
  */
-admin_mode: boolean, };
+admin_mode: boolean, 
+/**
+ * The least important lines that the log tells.
+ */
+log_level: Level, 
+/**
+ * The folder in which the tasks' states lie; empty when that is the state folder.
+ */
+state_location: string, };
 
 export type Side = "local" | "remote";
 
@@ -1187,6 +1272,8 @@ connection: string,
  * True; what is wrong is told as an error.
  */
 ok: boolean, };
+
+export type Thing = "settings" | "connection" | "task";
 
 export type Trouble = { 
 /**

@@ -33,9 +33,13 @@ interface Answers {
   pause: api.Paused;
   resume: api.Paused;
   log: api.LogLine[];
+  history: api.HistoryPage;
   settings: api.SettingsView;
   settings_set: api.SettingsView;
   password_set: api.PasswordView;
+  export: unknown;
+  import: api.ImportLine[];
+  diagnostics: unknown;
   status: api.Status;
   task_status: api.TaskItems;
   local_folders: api.FoldersView;
@@ -96,6 +100,11 @@ export async function readStatus(): Promise<api.Status> {
 
 export async function login(password: string): Promise<void> {
   await call("login", { password });
+}
+
+/** Logs in by what is good for it once. A stale one leaves it to the password. */
+export async function redeem(ticket: string): Promise<void> {
+  await call("login", { ticket }).catch(() => {});
 }
 
 /** Who is logged in. The token that the desktop gave may have grown old. */

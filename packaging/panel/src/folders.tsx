@@ -92,20 +92,21 @@ interface FolderProps {
   label: string;
   help?: string;
   value: string;
+  optional?: boolean;
   /** Where choosing begins, if not at the value. */
   from?: string;
   change: (path: string) => void;
 }
 
 /** A folder's path, to be entered or chosen. */
-export function Folder({ where, label, help, value, from = value, change }: FolderProps) {
+export function Folder({ where, label, help, value, optional = false, from = value, change }: FolderProps) {
   const [isOpen, open] = useState(false);
   return (
     <div class="field folder">
       <Labelled label={label} help={help}>
         <input
           value={value}
-          required
+          required={!optional}
           pattern="/.*"
           placeholder="/"
           autocomplete="off"

@@ -2,8 +2,8 @@
 
 import type * as api from "./api";
 import { ask, begin } from "./call";
+import { State } from "./glance";
 import { live } from "./live";
-import { State } from "./overview";
 import { Act, Labelled, Link, part, question, Told } from "./parts";
 import { bytes, has, t } from "./texts";
 

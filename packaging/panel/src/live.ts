@@ -4,7 +4,8 @@ import type * as api from "./api";
 import { ask, asProblem, isOnDsm, readSession, readStatus, setToken, type Problem } from "./call";
 
 const BUSY = 2_000, QUIET = 10_000;
-const HISTORY = 12, ITEMS = 50;
+/** Lines and items that are asked for at first, and items at a time after these. */
+const HISTORY = 12, ITEMS = 200, MORE = 1_000;
 /** How long rates are kept to be drawn, in milliseconds. */
 const RATES = 5 * 60_000;
 
@@ -26,6 +27,7 @@ export const live = {
   connections: [] as api.ConnectionView[],
   tasks: [] as api.TaskView[],
   services: [] as api.ServiceName[],
+  /** The newest lines of the history, the newest first. */
   recent: [] as api.LogLine[],
   items: {} as Record<string, Items>,
   /** Bytes a second of all tasks together, by time. */
@@ -36,7 +38,7 @@ export const live = {
 
 let known: Record<string, string> = {};
 let last: { at: number; done: Record<string, number> } | undefined;
-let timer = 0, asking = false, again = false, onScreen = true;
+let timer = 0, asking = false, again = false, onScreen = true, onlyStatus = false;
 let tell = () => {};
 
 /** Has a function called whenever something else is known. */
@@ -51,6 +53,10 @@ async function look(): Promise<void> {
   live.session ??= await readSession();
   const status = await readStatus();
   measure(status);
+  if (onlyStatus) {
+    live.status = status;
+    return;
+  }
   const names = ({ name, state, paused }: { name: string; state?: string; paused?: boolean }) => [name, state, paused];
   await whenNew("settings", [status.connections.map(names), status.tasks.map(names)], async () => {
     if (!live.services.length) live.services = await ask({ request: "service_list" });
@@ -60,7 +66,7 @@ async function look(): Promise<void> {
   const done = ({ last, progress, counts }: api.LiveTask) =>
     [didSomething(last) && last?.time, progress?.files_done, counts];
   await whenNew("history", [known.settings, status.tasks.map(done)], async () => {
-    live.recent = await ask({ request: "log", task: null, limit: HISTORY });
+    live.recent = (await ask({ request: "log", task: null, limit: HISTORY })).toReversed();
     for (const name of Object.keys(live.items)) await loadItems(name);
   });
   live.status = status;
@@ -96,7 +102,7 @@ async function whenNew(what: string, signs: unknown, load: () => Promise<void>):
 }
 
 export async function loadItems(name: string, after?: string | null): Promise<void> {
-  const page = await ask({ request: "task_status", name, limit: ITEMS, ...(after && { after }) });
+  const page = await ask({ request: "task_status", name, limit: after ? MORE : ITEMS, ...(after && { after }) });
   const before = after ? (live.items[name]?.items ?? []) : [];
   live.items[name] = { items: before.concat(page.items), next: page.next };
 }
@@ -133,7 +139,9 @@ export async function tick(): Promise<void> {
   news();
 }
 
-export function watch(): void {
+/** Looks whenever the page is seen; at no more than the status where that is enough. */
+export function watch(isSmall: boolean): void {
+  onlyStatus = isSmall;
   document.addEventListener("visibilitychange", tick);
   // A minimised window of the desktop is no hidden page, but isn't on the screen.
   new IntersectionObserver(([entry]) => {

@@ -3,32 +3,15 @@
 import type * as api from "./api";
 import { ask, begin, readStatus, type Problem } from "./call";
 import { signIn } from "./connections";
+import { holdsOf, isPassing, Progress, State, Summary, type Held } from "./glance";
 import { Item } from "./items";
 import { Lines } from "./lines";
 import { live, loadItems, news, type Items } from "./live";
-import { Act, Button, Icon, Link, part, question, Told, Way, type Shape } from "./parts";
-import { bytes, duration, has, number, t, time, word } from "./texts";
-
-interface Held {
-  code: string;
-  side?: api.Side | null;
-  reason: string;
-  remedy?: string;
-  since?: string;
-  items: number;
-  known: number;
-  sample: string[];
-}
+import { Act, Icon, Link, part, question, Told, Way } from "./parts";
+import { LongList, useOnce } from "./rows";
+import { bytes, has, number, t, time, word } from "./texts";
 
 const isSweep = (hold: Held) => hold.code.startsWith("mass-");
-const isPassing = (hold: Held) => ["offline", "busy"].includes(hold.code);
-
-// What waits for a person. What the daemon has in mind only for now is in the message alone.
-function holdsOf({ state, message, holds = [] }: api.LiveTask): Held[] {
-  const isTold = holds.some((hold) => message === `${hold.reason}; ${hold.remedy}`);
-  const live = state === "held" && message && !isTold ? [{ code: "", reason: message, items: 0, known: 0, sample: [] }] : [];
-  return [...live, ...holds.filter((hold) => !isPassing(hold))];
-}
 
 function Title({ hold }: { hold: Held }) {
   const key = `hold:${hold.code.replaceAll("-", "_")}${isSweep(hold) ? `_${hold.side}` : ""}`;
@@ -104,30 +87,6 @@ function HoldCard({ task: { name, connection }, hold }: { task: api.LiveTask; ho
   );
 }
 
-function Progress({ name, progress }: { name: string; progress: api.ProgressView }) {
-  const { phase, seen, files, files_done, bytes: all, bytes_done, current } = progress;
-  const text = files
-    ? t("page:progress", number(files_done), number(files), bytes(bytes_done), bytes(all))
-    : t("page:seen", number(seen));
-  const [max, value] = all ? [all, bytes_done] : [files || 1, files ? files_done : undefined];
-  const speed = live.speeds[name];
-  return (
-    <>
-      <p>{phase && `${word("phase", phase)} · `}{text}</p>
-      <progress max={max} value={value} aria-label={text} />
-      {speed && (
-        <p class="facts">
-          <span>{t("page:rate", bytes(speed))}</span>
-          {all > bytes_done && <span>{t("page:left", duration((all - bytes_done) / speed))}</span>}
-        </p>
-      )}
-      <ul class="paths">
-        {current.map(([path, done, size]) => <li key={path}>{path} · {bytes(done)} / {bytes(size)}</li>)}
-      </ul>
-    </>
-  );
-}
-
 export function Route({ task: { local, direction, connection, remote } }: { task: api.TaskView }) {
   return (
     <p class="route">
@@ -136,15 +95,6 @@ export function Route({ task: { local, direction, connection, remote } }: { task
       <span><Icon shape="cloud" /> <bdi>{connection}: {remote}</bdi></span>
     </p>
   );
-}
-
-const STATE_SHAPES: Record<string, Shape> = {
-  idle: "check", syncing: "sync", waiting: "clock", held: "warn", failed: "warn", paused: "pause", suspended: "clock",
-};
-
-export function State({ state }: { state: string }) {
-  const shape = STATE_SHAPES[state];
-  return <span class={`state ${state}`}>{shape && <Icon shape={shape} />}{word("state", state)}</span>;
 }
 
 function TaskCard({ task }: { task: api.LiveTask }) {
@@ -196,13 +146,22 @@ function NotInSync({ name, counts }: { name: string; counts: api.Counts }) {
     }
     news();
   };
+  const more = useOnce(async () => {
+    if (page?.next) await loadItems(name, page.next).then(news, () => {});
+  });
   return (
     <details open={page !== undefined} onToggle={(event) => opened(event.currentTarget.open)}>
       <summary>{t("page:not_in_sync", number(counts.problems), number(counts.skipped))}</summary>
-      <ul>
-        {page?.items.map((item) => <Item key={`${item.kind} ${item.path}`} task={name} item={item} />)}
-      </ul>
-      {page?.next && <Button onClick={() => loadItems(name, page.next).then(news)}>{t("do:more")}</Button>}
+      {page && (
+        <LongList
+          count={page.items.length}
+          row={(at) => {
+            const item = page.items[at];
+            return item && <Item key={`${item.kind} ${item.path}`} task={name} item={item} />;
+          }}
+          more={more}
+        />
+      )}
     </details>
   );
 }
@@ -213,36 +172,6 @@ export function Toggle({ scope, name, paused }: { scope: "task" | "connection"; 
     <Act icon="play" about={name} work={() => ask({ request: "resume", scope: what })}>{t("do:resume")}</Act>
   ) : (
     <Act icon="pause" about={name} work={() => ask({ request: "pause", scope: what })}>{t("do:pause")}</Act>
-  );
-}
-
-function summary({ tasks, paused }: api.Status): [string, Shape, string] {
-  const held = tasks.flatMap(holdsOf).length;
-  const problems = tasks.reduce((sum, task) => sum + (task.counts?.problems ?? 0), 0);
-  const some = (state: string) => tasks.some((task) => task.state === state);
-  if (held) return ["warn", "warn", t("page:waits", number(held))];
-  if (paused) return ["", "pause", t("page:all_paused")];
-  if (some("syncing")) return ["busy", "sync", t("page:syncing")];
-  if (some("waiting")) return ["busy", "clock", t("page:waiting")];
-  if (problems) return ["warn", "warn", t("page:except", number(problems))];
-  if (some("paused") || some("suspended")) return ["", "pause", t("page:resting")];
-  return ["good", "check", t("page:in_sync")];
-}
-
-function Summary({ status }: { status: api.Status }) {
-  const [kind, shape, text] = summary(status);
-  const everything = "everything" as const;
-  return (
-    <div class={`banner ${kind}`}>
-      <Icon shape={shape} />
-      <strong role="status">{text}</strong>
-      {live.session?.administrator &&
-        (status.paused ? (
-          <Act icon="play" work={() => ask({ request: "resume", scope: everything })}>{t("do:resume_all")}</Act>
-        ) : (
-          <Act icon="pause" work={() => ask({ request: "pause", scope: everything })}>{t("do:pause_all")}</Act>
-        ))}
-    </div>
   );
 }
 

@@ -1,19 +1,17 @@
 // The panel: what is shown where.
 
-import { render } from "preact";
 import { useEffect, useReducer, useRef, useState } from "preact/hooks";
-import { asProblem, isOnDsm, login, setToken, type Problem } from "./call";
+import { asProblem, isOnDsm, login, type Problem } from "./call";
 import { ConnectionPage, Connections, NewConnection } from "./connections";
 import { History } from "./history";
-import { live, needsLogin, onNews, tick, watch } from "./live";
+import { live, needsLogin, onNews, tick } from "./live";
 import { Overview } from "./overview";
 import { Button, Failure, Labelled, Link, onProblem, Questions, Told } from "./parts";
 import { Settings } from "./settings";
+import { start } from "./start";
 import { FirstSync, NewTask, TaskPage } from "./tasks";
-import { loadTexts, t } from "./texts";
+import { t } from "./texts";
 import "./page.css";
-
-const given = new URLSearchParams(location.search.slice(1) + "&" + location.hash.slice(1));
 
 function useRoute(): string[] {
   const [hash, set] = useState(location.hash);
@@ -150,24 +148,4 @@ function Page() {
   );
 }
 
-// Another site that frames the page could have a person press its buttons unawares.
-function isFramedByAnother(): boolean {
-  try {
-    return window.top?.location.origin !== location.origin;
-  } catch {
-    return true;
-  }
-}
-
-async function start(): Promise<void> {
-  const token = given.get("SynoToken");
-  if (token) setToken(token);
-  // The token stays in memory only.
-  if (given.has("SynoToken") || given.has("lang")) history.replaceState(null, "", location.pathname + "#/");
-  await loadTexts(given.get("lang")).catch(() => {});
-  watch();
-  const place = document.getElementById("page");
-  if (place) render(<Page />, place);
-}
-
-if (!isFramedByAnother()) start();
+start(<Page />);

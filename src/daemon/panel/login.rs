@@ -25,9 +25,25 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 /// The sessions, which are in memory only.
 pub struct Login {
     sessions: Mutex<Deque<Session, MOST_SESSIONS>>,
+    ticket: Mutex<Option<Ticket>>,
     /// Wrong passwords since the last right one. Held while one is checked, and in the pause after.
     wrong: sync::Mutex<u32>,
     waiting: Arc<Semaphore>,
+}
+
+/// What stands for the password once: only its hash is kept.
+#[derive(Clone, Debug)]
+pub struct Ticket([u8; 32]);
+
+impl Ticket {
+    /// A new one, and its text for who is to have it.
+    ///
+    /// # Errors
+    /// `State` when there is no randomness.
+    pub fn new() -> Result<(Ticket, String)> {
+        let text = token()?;
+        Ok((Ticket(hash(&text)), text))
+    }
 }
 
 /// Somebody who gave the password.
@@ -41,6 +57,7 @@ impl Default for Login {
     fn default() -> Self {
         Login {
             sessions: Mutex::default(),
+            ticket: Mutex::default(),
             wrong: sync::Mutex::default(),
             waiting: Arc::new(Semaphore::new(MOST_WAITING)),
         }
@@ -70,6 +87,28 @@ impl Login {
         self.open()
     }
 
+    /// Lets who has this ticket in, once.
+    pub fn admit(&self, ticket: Ticket) {
+        *self.ticket() = Some(ticket);
+    }
+
+    /// Begins a session by a ticket, which is good for nothing afterwards; gives its token.
+    ///
+    /// # Errors
+    /// `SignIn` when it isn't the ticket, or was used.
+    pub fn begin_by(&self, text: &str) -> Result<String> {
+        let hash = hash(text);
+        if self.ticket().take_if(|ticket| ticket.0 == hash).is_none() {
+            return Err(Error::new(Kind::SignIn, "the login", "this address was good once")
+                .remedy("log in with the password, or begin anew"));
+        }
+        self.open()
+    }
+
+    fn ticket(&self) -> MutexGuard<'_, Option<Ticket>> {
+        self.ticket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn check(&self, book: Arc<Book>, attempt: String) -> Result<()> {
         let mut wrong = self.wrong.lock().await;
         if is_right(book, attempt).await? {
@@ -83,10 +122,7 @@ impl Login {
     }
 
     fn open(&self) -> Result<String> {
-        let mut token = [0; 32];
-        let failed = |_| Error::new(Kind::State, "the login", "there is no randomness");
-        SystemRandom::new().fill(&mut token).map_err(failed)?;
-        let token = to_hex(&token);
+        let token = token()?;
         let mut sessions = self.sessions();
         if sessions.is_full() {
             sessions.pop_front();
@@ -124,6 +160,14 @@ impl Login {
     fn sessions(&self) -> MutexGuard<'_, Deque<Session, MOST_SESSIONS>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Nobody guesses it.
+fn token() -> Result<String> {
+    let mut token = [0; 32];
+    let failed = |_| Error::new(Kind::State, "the login", "there is no randomness");
+    SystemRandom::new().fill(&mut token).map_err(failed)?;
+    Ok(to_hex(&token))
 }
 
 /// Compared by their hashes, so that the time it takes tells nothing of a token.
@@ -175,6 +219,17 @@ mod tests {
         assert!(!login.knows(&tokens[2]) && !login.knows(&tokens[2]));
         login.end_all();
         assert_eq!(known(), 0);
+    }
+
+    #[test]
+    fn a_ticket_is_good_once() {
+        let login = Login::default();
+        assert!(login.begin_by("").is_err());
+        let (ticket, text) = Ticket::new().unwrap();
+        login.admit(ticket);
+        assert!(login.begin_by("another").is_err());
+        assert!(login.knows(&login.begin_by(&text).unwrap()));
+        assert_eq!(login.begin_by(&text).unwrap_err().kind(), Kind::SignIn);
     }
 
     #[test]

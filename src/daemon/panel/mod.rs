@@ -5,7 +5,7 @@
 //! - `GET /api.cgi/v1/session`, `/api.cgi/v1/status` and `POST /api.cgi/v1/request`, as the bridge
 //!   has them (see [`crate::cgi`]), for who is logged in.
 //! - `POST /api.cgi/v1/login` with `{"password"}` begins a session by a cookie that no script
-//!   reads; `POST /api.cgi/v1/logout` with any JSON ends it.
+//!   reads, and so does `{"ticket"}` with one that was given out; `POST /api.cgi/v1/logout` with any JSON ends it.
 //!
 //! Who is logged in is an administrator. A browser that was led here by another site's name, or
 //! asks for another site's page, is refused.
@@ -13,7 +13,7 @@
 mod files;
 mod login;
 
-pub use login::Login;
+pub use login::{Login, Ticket};
 
 use super::api::{self, Ask, Room};
 use crate::admin::Request;
@@ -59,6 +59,8 @@ pub struct Place {
     pub address: SocketAddr,
     /// The folder with the page; only the calls are there without it.
     pub folder: Option<PathBuf>,
+    /// Stands for the password once, if there is one.
+    pub ticket: Option<Ticket>,
 }
 
 /// The panel's socket.
@@ -81,7 +83,10 @@ impl Panel {
     /// # Errors
     /// When the address can't be had, mostly because something else listens there.
     pub async fn bind(place: Place, book: Arc<Book>, login: Arc<Login>) -> Result<Panel> {
-        let Place { address, folder } = place;
+        let Place { address, folder, ticket } = place;
+        if let Some(ticket) = ticket {
+            login.admit(ticket);
+        }
         let listener = TcpListener::bind(address).await.map_err(|error| {
             Error::disk(format!("listening at {address}"), error)
                 .remedy("choose another port with --listen, or stop what listens there")
@@ -187,14 +192,18 @@ impl Site {
 
     async fn begin(&self, request: http::Request<Incoming>) -> Response<Full<Bytes>> {
         #[derive(Deserialize)]
-        struct Entered {
-            password: String,
+        #[serde(rename_all = "lowercase")]
+        enum Entered {
+            Password(String),
+            Ticket(String),
         }
         let begun = async {
             of_the_page(&request)?;
             let body = api::body(request).await?;
-            let Entered { password } = serde_json::from_slice(&body).map_err(api::wrong)?;
-            self.login.begin(&self.book, password).await
+            match serde_json::from_slice(&body).map_err(api::wrong)? {
+                Entered::Password(password) => self.login.begin(&self.book, password).await,
+                Entered::Ticket(ticket) => self.login.begin_by(&ticket),
+            }
         };
         match begun.await {
             Ok(token) => with_cookie(true, &format!("{COOKIE}={token}; Path=/")),

@@ -115,7 +115,7 @@ impl State {
             secrets.iter().map(|(key, value)| (key.to_string(), Secret::new(value.to_string())));
         let (values, secrets) = (values.collect(), secrets.collect());
         let entered = Entered { values, secrets, ..Entered::default() };
-        book.enter(&Cloud, book.connection("c").unwrap(), entered).unwrap()
+        book.enter(&Cloud, book.connection("c").unwrap(), entered, &[]).unwrap()
     }
 }
 
