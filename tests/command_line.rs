@@ -425,12 +425,15 @@ fn another_bucket_is_compared_anew() {
     home.add_connection("cloud");
     home.add_task("docs", "data", "/docs").done();
     let id = || home.run("task show docs --json").done().json()["id"].as_u64();
-    home.run("connection set cloud --set bucket=photos --set poll=9 --set region=x").done();
+    home.run("connection set cloud --set bucket=photos --set poll=9 --set part-size=9").done();
     assert_eq!(id(), Some(1));
     fs::write(home.state().join("tasks/1.redb"), "").unwrap();
     home.run("connection set cloud --set bucket=pictures").done();
     assert_eq!(id(), Some(2));
     assert!(!home.state().join("tasks/1.redb").exists());
+    // In another region there may be another bucket of that name.
+    home.run("connection set cloud --set region=eu-central-1").done();
+    assert_eq!(id(), Some(3));
 }
 
 #[test]

@@ -26,7 +26,7 @@ impl Store {
              <LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>",
             self.dialect.namespace
         );
-        let mut ask = Ask::new("PUT", "");
+        let mut ask = Ask::new("PUT", "").bytes(&[]);
         // Elsewhere the address says where; and Amazon's first region has to be left out.
         if self.is_amazon && self.address.follows_region() && region != "us-east-1" {
             ask = ask.bytes(place.as_bytes());
