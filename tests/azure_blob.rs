@@ -501,11 +501,22 @@ fn what_is_wrong_is_said() {
         assert!(error.advice().contains(says), "{error}");
         assert!(!error.to_string().contains("d3Jvbmc"), "{error}");
     }
-    // No such host: names that end so lead nowhere.
+}
+
+#[test]
+fn a_name_that_leads_nowhere_is_named() {
     let settings =
         [("account", "nosuchaccount"), ("container", "abc"), ("account-key", "c2VjcmV0")];
-    let at = [&settings[..], &[("endpoint", "http://blob.invalid")]].concat();
-    assert_eq!(open(&at, "").remote.test().unwrap_err().kind(), Kind::Offline);
+    let settings = settings.map(|(key, value)| (key.to_string(), value.to_string()));
+    // A proxy that isn't there keeps the request on this machine.
+    let options =
+        HttpOptions { proxy: Some("http://127.0.0.1:9".into()), ..HttpOptions::default() };
+    let http = Http::new(&options, Cancel::default()).unwrap();
+    let service = services::find("azure-blob").unwrap();
+    let remote = service.open(&settings.into_iter().collect(), http, "").unwrap();
+    let error = remote.test().unwrap_err();
+    assert_eq!(error.kind(), Kind::Offline, "{error}");
+    assert!(error.advice().contains("nosuchaccount"), "{error}");
 }
 
 const EMPTY: &str = "<EnumerationResults><Blobs/><NextMarker/></EnumerationResults>";

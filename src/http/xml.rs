@@ -10,8 +10,8 @@ use std::io::{self, BufReader, Read};
 const XML_LIMIT: u64 = 64 << 20;
 
 /// Reads an XML document: tells each element's path (`Root/Child`) and text when it ends. Returns
-/// the root's name. An attribute is told as if it were an element in its own (`Root/Child/@name`),
-/// with its value as it stands, when that begins. Nothing but elements, attributes, text and
+/// the root's name. An attribute is told as if it were an element in its own
+/// (`Root/Child/@name`), when that begins, with its value as it stands. Nothing but elements, attributes, text and
 /// character references is accepted.
 ///
 /// # Errors
