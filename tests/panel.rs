@@ -4,8 +4,6 @@
 use crate::common::bridge::{Bridge, Running};
 use crate::common::pair::eventually;
 use crate::common::peers;
-use mooring::model::Nanos;
-use mooring::store::{Event, Trees};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
@@ -231,7 +229,7 @@ fn a_bucket_is_connected_lost_and_found_in_a_browser() {
 const ROWS: usize = 100_000;
 
 #[test]
-fn of_long_lists_only_what_is_seen_is_drawn() {
+fn of_a_long_list_only_what_is_seen_is_drawn() {
     let nas = Nas::new("lists");
     for number in 0..ROWS {
         fs::write(nas.local.join(format!("file {number:05}.tmp")), "").unwrap();
@@ -244,28 +242,13 @@ fn of_long_lists_only_what_is_seen_is_drawn() {
     let secret = format!("password=@{}", secret.display());
     let values = ["--set", &url, "--set", &user, "--secret", &secret];
     nas.done(&[&["connection", "add", "cloud", "--service", "webdav"][..], &values].concat());
-    nas.done(&["settings", "history", &ROWS.to_string()]);
     let local = nas.local.to_str().unwrap();
     let task = ["task", "add", "docs", "--connection", "cloud", "--remote", "/", "--local", local];
     nas.done(&[&task[..], &["--exclude", "*.tmp"]].concat());
     nas.done(&["sync", "docs"]);
-    // As after as many uploads.
-    let trees = Trees::open(&nas.folder.join("state/tasks/1.redb")).unwrap();
-    let mut batch = trees.batch().unwrap();
-    for number in 0..ROWS {
-        let event = Event {
-            time: (number as Nanos) * 1_000_000_000,
-            action: "uploaded".into(),
-            path: format!("file {number:05}.tmp"),
-            bytes: number as u64,
-            detail: String::new(),
-        };
-        batch.event(event).unwrap();
-    }
-    batch.commit().unwrap();
-    drop(trees);
     let nas = nas.served();
-    browse("lists", json!({ "base": nas.base, "password": PASSWORD, "rows": ROWS }));
+    let last = format!("file {:05}.tmp", ROWS - 1);
+    browse("lists", json!({ "base": nas.base, "password": PASSWORD, "last": last }));
 }
 
 /// Names the user whose cookie it is, and nobody else.

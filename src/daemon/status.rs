@@ -12,6 +12,7 @@ use crate::engine::Report;
 use crate::error::{Error, Kind, Result};
 use crate::progress::ProgressView;
 use crate::settings::{Connection, Task};
+use crate::store::Trees;
 use serde::Serialize;
 use serde_json::Value;
 use std::time::{Instant, SystemTime};
@@ -105,12 +106,20 @@ impl Daemon {
     /// All about a task.
     pub(super) fn show(&self, name: &str) -> Result<Value> {
         let task = self.book.task(name)?;
-        match self.tasks.get(&task.id).and_then(TaskRun::trees) {
-            Some(trees) => {
-                let details = Some(TaskDetails::of(trees)?);
-                document(&TaskView { details, ..TaskView::of(&task) })
-            }
-            None => self.closed(Request::TaskShow { name: name.into() }),
+        let details = self.read(&task, TaskDetails::of)?;
+        document(&TaskView { details, ..TaskView::of(&task) })
+    }
+
+    /// What the state of a task tells; `None` when it was never synced, or is just being opened: what
+    /// isn't open is opened here for a moment, which would be in the way of who works with it.
+    fn read<T>(&self, task: &Task, read: impl FnOnce(&Trees) -> Result<T>) -> Result<Option<T>> {
+        match self.tasks.get(&task.id) {
+            Some(run) => match run.trees() {
+                Some(trees) => read(trees).map(Some),
+                None if run.is_running() => Ok(None),
+                None => admin::with_trees(&self.book.base()?, task, read),
+            },
+            None => admin::with_trees(&self.book.base()?, task, read),
         }
     }
 
@@ -127,11 +136,8 @@ impl Daemon {
             return self.closed(Request::TaskStatus { name: name.into(), after, limit });
         };
         let status = status_of(run);
-        let page = match run.trees() {
-            Some(trees) => ItemsPage::of(trees, after, limit)?,
-            None => admin::items(&self.book.base()?, &task, after, limit)?,
-        };
-        document(&TaskItems { status, page })
+        let page = self.read(&task, |trees| ItemsPage::of(trees, after, limit))?;
+        document(&TaskItems { status, page: page.unwrap_or_default() })
     }
 
     /// The last lines of the history, oldest first.
@@ -143,7 +149,8 @@ impl Daemon {
     ) -> Result<Value> {
         let mut lines = Vec::new();
         for task in &self.history_tasks(caller, name)? {
-            lines.extend(self.newest(task, limit)?);
+            let newest = self.read(task, |trees| LogLine::newest(task, trees, limit))?;
+            lines.extend(newest.unwrap_or_default());
         }
         document(&LogLine::last(lines, limit))
     }
@@ -157,12 +164,7 @@ impl Daemon {
     ) -> Result<Value> {
         let mut found = Vec::new();
         for task in &self.history_tasks(caller, name)? {
-            found.extend(match self.tasks.get(&task.id).and_then(TaskRun::trees) {
-                Some(trees) => Some(wanted.find(task, trees)?),
-                None => {
-                    admin::with_trees(&self.book.base()?, task, |trees| wanted.find(task, trees))?
-                }
-            });
+            found.extend(self.read(task, |trees| wanted.find(task, trees))?);
         }
         document(&wanted.page(found))
     }
@@ -182,19 +184,6 @@ impl Daemon {
         let history = self.history(caller, None, diagnostics::HISTORY)?;
         let sight = Sight::new(&self.book, caller, self.admin_mode);
         diagnostics::document(&self.book, &sight, status, history, names)
-    }
-
-    fn newest(&self, task: &Task, limit: usize) -> Result<Vec<LogLine>> {
-        match self.tasks.get(&task.id).and_then(TaskRun::trees) {
-            Some(trees) => LogLine::newest(task, trees, limit),
-            None => {
-                let task = Some(task.name.clone());
-                let lines = self.closed(Request::Log { task, limit })?;
-                let mut lines: Vec<LogLine> = serde_json::from_value(lines).map_err(broken)?;
-                lines.reverse();
-                Ok(lines)
-            }
-        }
     }
 
     fn closed(&self, request: Request) -> Result<Value> {
