@@ -95,6 +95,9 @@ fn service(out: &mut dyn Write, service: ServiceView) -> io::Result<()> {
         writeln!(out, "  largest file: {}", units::bytes(size))?;
     }
     writeln!(out, "  longest path: {} bytes, remote folder included", service.max_path)?;
+    if let Some(most) = service.max_name {
+        writeln!(out, "  longest name: {most} bytes")?;
+    }
     if !service.forbidden_characters.is_empty() {
         writeln!(out, "  characters it doesn't take: {}", service.forbidden_characters)?;
     }
