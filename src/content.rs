@@ -1,6 +1,6 @@
 //! What an upload reads from.
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use std::io::{self, Read};
 
 /// A file's content as it was when the upload was planned.
@@ -49,6 +49,17 @@ impl Read for Slice<'_> {
         }
         self.at += count as u64;
         Ok(count)
+    }
+}
+
+/// Reads from a content where there has to be more: what is read again to be sent, for one.
+///
+/// # Errors
+/// `Changed` at its end, besides what reading fails with.
+pub fn read_some(content: &dyn Content, buffer: &mut [u8], from: u64) -> Result<usize> {
+    match content.read_at(buffer, from)? {
+        0 => Err(Error::new(Kind::Changed, "reading the file", "it became shorter")),
+        count => Ok(count),
     }
 }
 

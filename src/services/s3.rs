@@ -7,7 +7,7 @@
 //!
 //! Facts of services that are named here were tried on the real servers, or read in botocore.
 
-use crate::content::Content;
+use crate::content::{Content, read_some};
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::hash::{Hash, HashKind};
 use crate::http::sigv4::{
@@ -20,7 +20,7 @@ use crate::remote::{
     Bucket, Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Made, Moves, NameRule,
     Needed, Place, Remote, Removal, Resume, Service, Settings, Written,
 };
-use crate::threads;
+use crate::threads::{self, Senders};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use md5::{Digest as _, Md5};
@@ -34,7 +34,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufReader, Read};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -193,28 +193,6 @@ struct Store {
     /// Whether the service keeps the markers of folders: 0 unknown, 1 yes, 2 no.
     markers: AtomicU8,
     senders: Senders,
-}
-
-/// How many threads more may send parts.
-struct Senders(AtomicUsize);
-
-/// Those that one file has. They are free again when this is dropped.
-struct Borrowed<'a> {
-    of: &'a Senders,
-    count: usize,
-}
-
-impl Senders {
-    /// All that are free.
-    fn borrow(&self) -> Borrowed<'_> {
-        Borrowed { of: self, count: self.0.swap(0, Relaxed) }
-    }
-}
-
-impl Drop for Borrowed<'_> {
-    fn drop(&mut self) {
-        self.of.0.fetch_add(self.count, Relaxed);
-    }
 }
 
 /// A request before it is signed.
@@ -418,7 +396,7 @@ impl Store {
             conditions: Conditions::default(),
             etags: AtomicU8::default(),
             markers: AtomicU8::default(),
-            senders: Senders(AtomicUsize::new(senders)),
+            senders: Senders::new(senders),
         })
     }
 
@@ -1713,13 +1691,6 @@ fn next<T>(queue: &Mutex<Option<Receiver<T>>>) -> Option<T> {
 
 fn ended(what: &str) -> Error {
     Error::new(Kind::State, what, "the threads that send its parts ended")
-}
-
-fn read_some(content: &dyn Content, buffer: &mut [u8], from: u64) -> Result<usize> {
-    match content.read_at(buffer, from)? {
-        0 => Err(Error::new(Kind::Changed, "reading the file", "it became shorter")),
-        count => Ok(count),
-    }
 }
 
 fn amazon_host(region: &str) -> String {
