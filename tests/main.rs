@@ -1,6 +1,7 @@
 //! All integration tests in one program: one link, and each server started once.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end with a panic")]
 
+mod b2;
 mod bad_input;
 mod bridge;
 mod command_line;

@@ -15,7 +15,8 @@ const LARGE: usize = 32 << 20;
 
 fn cloud_peers() -> Vec<Peer> {
     let s3 = [peers::moto(), peers::swift()].into_iter().map(Peer::S3);
-    s3.chain(peers::fakes().into_iter().map(Peer::Fake)).collect()
+    let fakes = peers::fakes().into_iter().map(Peer::Fake);
+    s3.chain([Peer::B2(peers::b2())]).chain(fakes).collect()
 }
 
 /// What the request with a part of a file begins with or has in it, and the bytes of a part.
@@ -23,6 +24,7 @@ fn parts_of(peer: Peer) -> (&'static str, usize) {
     match peer.name() {
         "google-drive" => ("PUT /upload/drive/v3/files", 8 << 20),
         "dropbox" => ("POST /2/files/upload_session/append", 8 << 20),
+        "b2" => ("POST /upload-part/", 5 << 20),
         _ => ("partNumber=", 5 << 20),
     }
 }

@@ -1,5 +1,6 @@
 //! The registry: every service that Mooring knows, one module and one line each.
 
+mod b2;
 mod dropbox;
 mod google_drive;
 mod s3;
@@ -10,7 +11,7 @@ use crate::remote::Service;
 
 /// All services in the order a person is shown them.
 pub static ALL: &[&dyn Service] =
-    &[&google_drive::GoogleDrive, &dropbox::Dropbox, &s3::S3, &webdav::WebDav];
+    &[&google_drive::GoogleDrive, &dropbox::Dropbox, &s3::S3, &b2::B2, &webdav::WebDav];
 
 /// The service of this name.
 ///
