@@ -120,10 +120,11 @@ fn a_stopped_upload_goes_on_where_it_was() {
             assert!(pair.unfinished_uploads().is_empty(), "{}", peer.name());
         }
         assert!(pair.remote("large") == Some(pattern(LARGE, 1)), "{}", peer.name());
-        // Only the part under way when it stopped is sent again. Google is asked first how much of
-        // it arrived, by a request of the same form.
-        assert!(parts().len() <= all + 2, "{}: {:?}", peer.name(), parts());
-        let rest = (LARGE - (before.len() - 1) * part_size) as u64;
+        // Only the part under way when it stopped is sent again; of Backblaze B2's, four are. Google
+        // is asked first how much of it arrived, by a request of the same form.
+        let again = if peer.name() == "b2" { 4 } else { 1 };
+        assert!(parts().len() <= all + 1 + again, "{}: {:?}", peer.name(), parts());
+        let rest = (LARGE - before.len().saturating_sub(again) * part_size) as u64;
         assert!(relay.bytes() - bytes < rest + (1 << 20), "{}", peer.name());
     }
 }

@@ -112,8 +112,7 @@ fn the_first_sync_unites_both_sides_and_the_second_writes_nothing() {
         assert!(pair.local.join("ours/empty/inner").is_dir());
         let is_part = |it: &&String| it.contains("partNumber=") || it.contains("/upload-part/");
         let parts = relay.requests().iter().filter(is_part).count();
-        let in_parts = peer.is_s3() || matches!(peer, Peer::B2(_));
-        assert_eq!(parts, if in_parts { LARGE / (5 << 20) } else { 0 }, "{}", peer.name());
+        assert_eq!(parts, if peer.is_store() { LARGE / (5 << 20) } else { 0 }, "{}", peer.name());
 
         let before = relay.requests().len();
         let again = pair.sync();
@@ -271,7 +270,7 @@ fn a_renamed_folder_is_moved_and_not_sent_again() {
         pair.rename("old", "new name");
         let report = pair.sync();
         // Where folders can't be moved, each file is.
-        let moved = if peer.is_s3() { 5 } else { 1 };
+        let moved = if peer.is_store() { 5 } else { 1 };
         assert_eq!(report["moved"], moved, "{}: {report}", peer.name());
         assert_eq!(report["uploaded"], 0, "{}: {report}", peer.name());
         assert!(report["bytes_up"].as_u64().unwrap() < 10_000, "{}: {report}", peer.name());
@@ -284,7 +283,7 @@ fn a_renamed_folder_is_moved_and_not_sent_again() {
 #[test]
 fn times_of_files_cross() {
     // rclone can't touch a file on the other servers, though Dropbox keeps times, too.
-    let kept = peers().into_iter().filter(|it| it.is_s3() || it.name() == "google-drive");
+    let kept = peers().into_iter().filter(|it| it.is_store() || it.name() == "google-drive");
     for peer in kept {
         let pair = Pair::new(peer, &[]);
         for (path, size) in [("ours", 5), ("ours in parts", 6 << 20)] {

@@ -58,6 +58,11 @@ impl Peer {
         matches!(self, Peer::S3(_))
     }
 
+    /// Whether it has names, not folders, and takes large files in parts of a size that can be set.
+    pub fn is_store(self) -> bool {
+        self.is_s3() || matches!(self, Peer::B2(_))
+    }
+
     /// Whether it keeps no empty folders: `rclone serve s3` has no markers.
     pub fn forgets_folders(self) -> bool {
         self.name() == "rclone-s3"
@@ -121,6 +126,9 @@ impl Pair {
             }
             Peer::B2(it) => {
                 let bucket = it.new_bucket();
+                // Versions end by themselves, as on most services.
+                let rule = json!({ "fileNamePrefix": "", "daysFromHidingToDeleting": 30 });
+                it.control("lifecycle", json!({ "bucket": bucket, "rules": [rule] }));
                 let values = vec![
                     format!("endpoint={}", seen(&it.endpoint)),
                     format!("bucket={bucket}"),
