@@ -1,7 +1,7 @@
 //! Hashes by which services tell one content from another.
 
 use md5::{Digest as _, Md5};
-use ring::digest::{Context, SHA256};
+use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use serde::{Deserialize, Serialize};
 
 /// Bytes that Dropbox hashes at a time.
@@ -14,6 +14,8 @@ pub enum HashKind {
     Md5,
     /// SHA-256 of the SHA-256s of its blocks of 4 MiB: Dropbox's `content_hash`.
     Blocks,
+    /// SHA-1 of all of it.
+    Sha1,
 }
 
 /// The hash of a content.
@@ -23,6 +25,8 @@ pub enum Hash {
     Md5([u8; 16]),
     /// See [`HashKind::Blocks`].
     Blocks([u8; 32]),
+    /// See [`HashKind::Sha1`].
+    Sha1([u8; 20]),
 }
 
 /// Computes a hash from a content's bytes in their order.
@@ -33,6 +37,7 @@ pub struct HashSum(Sum);
 enum Sum {
     Md5(Md5),
     Blocks(Box<Blocks>),
+    Sha1(Context),
 }
 
 #[derive(Clone)]
@@ -51,6 +56,7 @@ impl HashKind {
         match self {
             HashKind::Md5 => "MD5",
             HashKind::Blocks => "content_hash",
+            HashKind::Sha1 => "SHA-1",
         }
     }
 }
@@ -61,6 +67,7 @@ impl Hash {
         match self {
             Hash::Md5(_) => HashKind::Md5,
             Hash::Blocks(_) => HashKind::Blocks,
+            Hash::Sha1(_) => HashKind::Sha1,
         }
     }
 }
@@ -74,6 +81,7 @@ impl HashSum {
             HashKind::Blocks => {
                 Sum::Blocks(Box::new(Blocks { blocks: new(), block: new(), filled: 0 }))
             }
+            HashKind::Sha1 => Sum::Sha1(Context::new(&SHA1_FOR_LEGACY_USE_ONLY)),
         })
     }
 
@@ -82,6 +90,7 @@ impl HashSum {
         match &mut self.0 {
             Sum::Md5(sum) => sum.update(bytes),
             Sum::Blocks(sum) => sum.update(bytes),
+            Sum::Sha1(sum) => sum.update(bytes),
         }
     }
 
@@ -90,6 +99,11 @@ impl HashSum {
         match self.0 {
             Sum::Md5(sum) => Hash::Md5(sum.finalize().into()),
             Sum::Blocks(sum) => Hash::Blocks(sum.finish()),
+            Sum::Sha1(sum) => {
+                let mut hash = [0; 20];
+                hash.copy_from_slice(sum.finish().as_ref());
+                Hash::Sha1(hash)
+            }
         }
     }
 }
@@ -129,6 +143,20 @@ impl std::fmt::Debug for HashSum {
 mod tests {
     use super::*;
     use crate::model::to_hex;
+
+    /// The examples of FIPS 180.
+    #[test]
+    fn sha1_hashes() {
+        for (content, expected) in [
+            ("", "da39a3ee5e6b4b0d3255bfef95601890afd80709"),
+            ("abc", "a9993e364706816aba3e25717850c26c9cd0d89d"),
+        ] {
+            let mut sum = HashSum::new(HashKind::Sha1);
+            content.bytes().for_each(|byte| sum.update(&[byte]));
+            let Hash::Sha1(hash) = sum.finish() else { panic!("another hash") };
+            assert_eq!(to_hex(&hash), expected);
+        }
+    }
 
     /// Vectors made with `rclone hashsum dropbox`.
     #[test]

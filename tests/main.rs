@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end with a panic")]
 
 mod azure_blob;
+mod b2;
 mod bad_input;
 mod bridge;
 mod buckets;

@@ -95,6 +95,8 @@ pub struct ServiceView {
     pub max_size: Option<u64>,
     /// Longest path in bytes of UTF-8, root included.
     pub max_path: usize,
+    /// Longest name in bytes of UTF-8, where that is a limit of its own.
+    pub max_name: Option<usize>,
     /// Characters that mustn't be in a path.
     pub forbidden_characters: String,
     /// Whole names that an item mustn't have.
@@ -128,6 +130,7 @@ impl ServiceView {
             hash: descriptor.hash.map_or("", HashKind::label).into(),
             max_size: descriptor.max_size,
             max_path: descriptor.max_path,
+            max_name: descriptor.names.longest,
             forbidden_characters: descriptor.names.characters.into(),
             forbidden_names: descriptor.names.names.iter().map(ToString::to_string).collect(),
             bucket: descriptor.bucket.as_ref().map(|rule| BucketView {

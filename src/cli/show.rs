@@ -125,6 +125,9 @@ pub fn rules(service: &ServiceView) -> Vec<[String; 2]> {
         say("largest file", units::bytes(size));
     }
     say("longest path", format!("{} bytes, remote folder included", service.max_path));
+    if let Some(most) = service.max_name {
+        say("longest name", format!("{most} bytes"));
+    }
     if !service.forbidden_characters.is_empty() {
         say("characters it doesn't take", service.forbidden_characters.clone());
     }

@@ -132,12 +132,20 @@ pub struct NameRule {
     pub parts: &'static [&'static str],
     /// Characters that a name mustn't end with.
     pub ends: &'static str,
+    /// Most bytes of UTF-8 of a name; `None` where the limit of all names is shorter.
+    pub longest: Option<usize>,
 }
 
 impl NameRule {
     /// No rule beyond the general ones.
-    pub const NONE: NameRule =
-        NameRule { characters: "", names: &[], beginnings: &[], parts: &[], ends: "" };
+    pub const NONE: NameRule = NameRule {
+        characters: "",
+        names: &[],
+        beginnings: &[],
+        parts: &[],
+        ends: "",
+        longest: None,
+    };
 }
 
 /// Rule of bucket names.

@@ -67,7 +67,7 @@ pub enum SkipReason {
     ServiceName,
     /// The name isn't valid UTF-8.
     NotUtf8,
-    /// The name has more than 255 characters.
+    /// The name has more than 255 characters, or more bytes than the service allows.
     NameTooLong,
     /// The path is longer than Mooring or the service allows.
     PathTooLong,
@@ -147,7 +147,7 @@ impl fmt::Display for SkipReason {
             SkipReason::ReservedBeginning => "its name begins like a temporary or system file",
             SkipReason::ServiceName => "the service doesn't take its name",
             SkipReason::NotUtf8 => "its name isn't valid UTF-8",
-            SkipReason::NameTooLong => "its name has more than 255 characters",
+            SkipReason::NameTooLong => "its name is too long",
             SkipReason::PathTooLong => "its path is too long",
             SkipReason::TooLarge => "it is larger than the service allows",
             SkipReason::MountPoint => "another file system is mounted there",
@@ -220,7 +220,8 @@ impl NameCheck {
         {
             return Some(SkipReason::ServiceName);
         }
-        if name.chars().count() > MAX_NAME {
+        let too_long = rule.longest.is_some_and(|most| name.len() > most);
+        if name.chars().count() > MAX_NAME || too_long {
             return Some(SkipReason::NameTooLong);
         }
         let length = self.root_length + path.len() + usize::from(kind == ItemKind::Folder);
@@ -307,6 +308,7 @@ mod tests {
             beginnings: &["_vti"],
             parts: &["~tmp"],
             ends: ". ",
+            longest: Some(300),
         },
         bucket: None,
     };
@@ -360,7 +362,9 @@ mod tests {
     fn names_and_paths_have_limits() {
         assert_eq!(told(&"n".repeat(255), File), None);
         assert_eq!(told(&"n".repeat(256), File), Some(SkipReason::NameTooLong));
-        // The service's limit is in bytes.
+        // The service's limits are in bytes.
+        assert_eq!(told(&"é".repeat(150), File), None);
+        assert_eq!(told(&"é".repeat(151), File), Some(SkipReason::NameTooLong));
         let path = |bytes: usize| format!("{}/{}", "d".repeat(200), "n".repeat(bytes - 201));
         assert_eq!(told(&path(400), File), None);
         assert_eq!(told(&path(401), File), Some(SkipReason::PathTooLong));

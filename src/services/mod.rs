@@ -1,6 +1,7 @@
 //! The registry: every service that Mooring knows, one line each, and one module for all that speak alike.
 
 mod azure_blob;
+mod b2;
 mod dropbox;
 mod google_drive;
 mod parts;
@@ -19,6 +20,7 @@ pub static ALL: &[&dyn Service] = &[
     &s3::COS,
     &s3::JD,
     &azure_blob::AzureBlob,
+    &b2::B2,
     &webdav::WebDav,
 ];
 

@@ -2,7 +2,7 @@
 //! the first, and in the second with rclone or by what a fake can be told.
 
 use super::bench::{TempFolder, is_recycle_area};
-use super::peers::{AzurePeer, DavPeer, FakePeer, S3Peer};
+use super::peers::{AzurePeer, B2Peer, DavPeer, FakePeer, S3Peer};
 use super::relay::Relay;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 /// Far longer than anything takes; whatever takes longer never comes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What stands for its folder on Backblaze B2; rclone sees a file.
+const MARKER: &str = ".bzEmpty";
+
 /// Files with their content, folders with `None`.
 pub type Tree = BTreeMap<String, Option<Vec<u8>>>;
 
@@ -27,6 +30,7 @@ pub enum Peer {
     S3(&'static S3Peer),
     Azure(&'static AzurePeer),
     Dav(&'static DavPeer),
+    B2(&'static B2Peer),
     /// A cloud service that a fake stands for. The person there works by the fake's controls where
     /// rclone, which each time goes by way of a proxy of its own, would take most of the time.
     Fake(&'static FakePeer),
@@ -47,6 +51,7 @@ impl Peer {
             Peer::S3(peer) => peer.name,
             Peer::Azure(peer) => peer.name,
             Peer::Dav(peer) => peer.name,
+            Peer::B2(peer) => peer.name,
             Peer::Fake(peer) => peer.name,
         }
     }
@@ -55,9 +60,9 @@ impl Peer {
         matches!(self, Peer::S3(_))
     }
 
-    /// Whether it has no folders but in the names of what is in them.
+    /// Whether it has names, not folders, and takes large files in parts of a size that can be set.
     pub fn is_store(self) -> bool {
-        matches!(self, Peer::S3(_) | Peer::Azure(_))
+        matches!(self, Peer::S3(_) | Peer::Azure(_) | Peer::B2(_))
     }
 
     /// Whether it keeps no empty folders: `rclone serve s3` has no markers.
@@ -71,6 +76,7 @@ impl Peer {
             Peer::S3(peer) => &peer.endpoint,
             Peer::Azure(peer) => &peer.endpoint,
             Peer::Dav(peer) => &peer.url,
+            Peer::B2(peer) => &peer.endpoint,
             Peer::Fake(peer) => &peer.endpoint,
         })
     }
@@ -86,6 +92,7 @@ impl Peer {
             Peer::Azure(peer) if args.first() == Some(&"purge") => peer.rclone(args),
             Peer::Azure(peer) => peer.rclone(&[args, &["--azureblob-directory-markers"]].concat()),
             Peer::Dav(peer) => peer.rclone(args),
+            Peer::B2(peer) => peer.rclone(args),
             Peer::Fake(peer) if peer.name == "dropbox" => peer.rclone(&[("TYPE", "dropbox")], args),
             Peer::Fake(peer) => peer.rclone(&[("TYPE", "drive"), ("SCOPE", "drive")], args),
         }
@@ -134,6 +141,20 @@ impl Pair {
                 let values = vec![format!("url={}", seen(&it.url)), format!("user={}", it.user)];
                 let (place, remote) = (format!("peer:{root}/docs"), format!("/{root}/docs"));
                 ("webdav", place, remote, values, vec![("password", &it.password)])
+            }
+            Peer::B2(it) => {
+                let bucket = it.new_bucket();
+                // Versions end by themselves, as on most services.
+                let rule = json!({ "fileNamePrefix": "", "daysFromHidingToDeleting": 30 });
+                it.control("lifecycle", json!({ "bucket": bucket, "rules": [rule] }));
+                let values = vec![
+                    format!("endpoint={}", seen(&it.endpoint)),
+                    format!("bucket={bucket}"),
+                    format!("key-id={}", it.key_id),
+                    "part-size=5".into(),
+                ];
+                let secrets = vec![("application-key", &it.key)];
+                ("b2", format!("peer:{bucket}/docs"), "/docs".to_string(), values, secrets)
             }
             Peer::Fake(it) => {
                 let root = it.new_folder();
@@ -247,6 +268,10 @@ impl Pair {
 
     // ---- the remote side
 
+    fn is_b2(&self) -> bool {
+        matches!(self.peer, Peer::B2(_))
+    }
+
     /// Runs rclone, to which `@` before a path is the remote folder.
     pub fn try_rclone(&self, args: &[&str]) -> Output {
         let place = |arg: &&str| match arg.strip_prefix('@') {
@@ -311,6 +336,8 @@ impl Pair {
         for (path, content) in items {
             match content {
                 Some(bytes) => write(stage.path(), path, bytes),
+                // rclone makes no folders of their own there.
+                None if self.is_b2() => write(stage.path(), &format!("{path}/{MARKER}"), b""),
                 None => fs::create_dir_all(stage.path().join(path)).unwrap(),
             }
         }
@@ -339,7 +366,11 @@ impl Pair {
         let stage = TempFolder::new();
         let to = stage.path().to_str().unwrap();
         self.rclone(&["copy", "--create-empty-src-dirs", "@", to]);
-        tree(stage.path())
+        let mut tree = tree(stage.path());
+        if self.is_b2() {
+            tree.retain(|path, _| path != MARKER && !path.ends_with(&format!("/{MARKER}")));
+        }
+        tree
     }
 
     /// Removes a remote file.

@@ -55,6 +55,15 @@ pub struct AzurePeer {
     pub key: String,
 }
 
+/// Backblaze B2, with a key that may do everything on it.
+pub struct B2Peer {
+    pub name: &'static str,
+    /// Without a slash at the end.
+    pub endpoint: String,
+    pub key_id: String,
+    pub key: String,
+}
+
 /// A folder on a WebDAV server, with its user.
 pub struct DavPeer {
     pub name: &'static str,
@@ -242,6 +251,20 @@ pub fn new_dropbox() -> FakePeer {
     FakePeer::start("dropbox")
 }
 
+/// Backblaze B2, `tests/peers/b2_server.py`: the simulator that Backblaze's own library is tested with, behind HTTP.
+///
+/// All tests of this process share it: each has a bucket of its own, and makes faults only for its own names.
+pub fn b2() -> &'static B2Peer {
+    static PEER: OnceLock<B2Peer> = OnceLock::new();
+    PEER.get_or_init(new_b2)
+}
+
+/// A Backblaze B2 for one test alone.
+pub fn new_b2() -> B2Peer {
+    let (name, key_id, key) = ("b2", String::from("tester"), String::from("testing"));
+    B2Peer { name, endpoint: start(name, &key_id, &key), key_id, key }
+}
+
 /// nginx before fcgiwrap. Hands over many variables that are empty, and bodies when they are whole; answers 502 if a program
 /// ends before it has taken the body.
 pub fn nginx_cgi() -> &'static CgiPeer {
@@ -305,19 +328,7 @@ impl FakePeer {
         what: &str,
         body: serde_json::Value,
     ) -> Result<serde_json::Value, String> {
-        let url = format!("{}/_control/{what}", self.endpoint);
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build();
-        let reply = ureq::Agent::from(agent).post(&url).send(body.to_string());
-        let read = reply.and_then(|mut reply| {
-            // A tree may be longer than ureq reads unasked.
-            let text = reply.body_mut().with_config().limit(u64::MAX).read_to_string()?;
-            Ok((reply.status(), text))
-        });
-        let (status, text) = read.unwrap_or_else(|error| panic!("{url}: {error}"));
-        if !status.is_success() {
-            return Err(format!("{status} {text}"));
-        }
-        Ok(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{url}: {error}: {text}")))
+        control(&self.endpoint, what, &body)
     }
 
     /// Runs rclone, to which this service is `peer:` with these settings, and waits for its end. It can't be told where
@@ -336,6 +347,47 @@ impl FakePeer {
             ("TOKEN", &token),
         ];
         run_rclone(command, &[&known, settings].concat(), args)
+    }
+}
+
+impl B2Peer {
+    /// Makes a bucket that no other test uses, and gives its name.
+    pub fn new_bucket(&self) -> String {
+        let bucket = unique_name("bucket");
+        self.control("bucket", serde_json::json!({ "name": bucket }));
+        bucket
+    }
+
+    /// Steers it, as stands at the top of `tests/peers/b2_server.py`.
+    pub fn control(&self, what: &str, body: serde_json::Value) -> serde_json::Value {
+        control(&self.endpoint, what, &body).unwrap_or_else(|refused| panic!("{what}: {refused}"))
+    }
+
+    /// Runs rclone, to which this server is `peer:`, and waits for its end.
+    pub fn rclone(&self, args: &[&str]) -> Output {
+        let remote = [
+            ("TYPE", "b2"),
+            ("ENDPOINT", &*self.endpoint),
+            ("ACCOUNT", &self.key_id),
+            ("KEY", &self.key),
+            ("CHUNK_SIZE", "5M"),
+            ("UPLOAD_CUTOFF", "8M"),
+        ];
+        rclone(&remote, args)
+    }
+
+    /// Runs Backblaze's own client, which keeps what it knows in this folder, and waits for its end.
+    pub fn b2(&self, folder: &Path, args: &[&str]) -> Output {
+        let mut command = Command::new(installed().join("python/bin/b2"));
+        command
+            .args(args)
+            .env("B2_ENVIRONMENT", &self.endpoint)
+            .env("B2_APPLICATION_KEY_ID", &self.key_id)
+            .env("B2_APPLICATION_KEY", &self.key)
+            .env("B2_ACCOUNT_INFO", folder.join("account"))
+            .env("NO_PROXY", "127.0.0.1")
+            .stdin(Stdio::null());
+        command.output().unwrap_or_else(|error| panic!("b2 doesn't start: {error}"))
     }
 }
 
@@ -456,6 +508,27 @@ impl DavPeer {
         ];
         rclone(&remote, args)
     }
+}
+
+/// Steers a fake; the error is what it says when it refuses.
+fn control(
+    endpoint: &str,
+    what: &str,
+    body: &serde_json::Value,
+) -> Result<serde_json::Value, String> {
+    let url = format!("{endpoint}/_control/{what}");
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build();
+    let reply = ureq::Agent::from(agent).post(&url).send(body.to_string());
+    let read = reply.and_then(|mut reply| {
+        // A tree may be longer than ureq reads unasked.
+        let text = reply.body_mut().with_config().limit(u64::MAX).read_to_string()?;
+        Ok((reply.status(), text))
+    });
+    let (status, text) = read.unwrap_or_else(|error| panic!("{url}: {error}"));
+    if !status.is_success() {
+        return Err(format!("{status} {text}"));
+    }
+    Ok(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{url}: {error}: {text}")))
 }
 
 /// Starts the named peer with an empty folder for its data, waits until it answers, and gives its URL without a path.

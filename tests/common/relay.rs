@@ -10,8 +10,8 @@ use std::thread;
 const WRITES: &[&str] =
     &["PUT", "POST", "DELETE", "MKCOL", "MOVE", "COPY", "PROPPATCH", "PATCH", "LOCK"];
 
-/// What is asked by POST and changes nothing all the same: tokens, and whatever Dropbox is asked, which knows no other
-/// method.
+/// What is asked by POST and changes nothing all the same: tokens, and whatever Dropbox and Backblaze B2 are asked, which
+/// know no other method.
 const READS: &[&str] = &[
     "/token",
     "/oauth2/token",
@@ -19,6 +19,7 @@ const READS: &[&str] = &[
     "/2/files/get_metadata",
     "/2/files/list_folder",
     "/2/users/get_current_account",
+    "/b2api/v4/b2_list_",
 ];
 
 /// Listens on the loopback address until the process ends.

@@ -290,7 +290,8 @@ class Fault:
 
 
 class Service:
-    """A fake service. One thread at a time is in it: `state` is held, and may be waited on, while it answers."""
+    """A fake service, without a sign-in of OAuth 2 if that is None. One thread at a time is in it: `state` is held, and may be
+    waited on, while it answers."""
 
     def __init__(self, sign_in):
         self.sign_in = sign_in
@@ -303,11 +304,14 @@ class Service:
             "clear": self.faults.clear,
             "requests": self._take_requests,
             "count": lambda: self.count,
-            "revoke": sign_in.revoke_all,
-            "expire": sign_in.expire,
-            "grant": sign_in.grant,
-            "rotate": lambda on: setattr(sign_in, "rotates", on),
         }
+        if sign_in is not None:
+            self.controls |= {
+                "revoke": sign_in.revoke_all,
+                "expire": sign_in.expire,
+                "grant": sign_in.grant,
+                "rotate": lambda on: setattr(sign_in, "rotates", on),
+            }
 
     def answer(self, request):
         """The reply to a request; may raise `Refused`. Each fake has its own."""

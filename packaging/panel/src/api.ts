@@ -1019,6 +1019,10 @@ max_size: number | null,
  */
 max_path: number, 
 /**
+ * Longest name in bytes of UTF-8, where that is a limit of its own.
+ */
+max_name: number | null, 
+/**
  * Characters that mustn't be in a path.
  */
 forbidden_characters: string, 
