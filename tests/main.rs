@@ -12,6 +12,7 @@ mod daemon;
 mod drives;
 mod dropbox;
 mod durable;
+mod encryption;
 mod engine;
 mod fakes_dropbox;
 mod fakes_google_drive;

@@ -65,6 +65,7 @@ fn the_panel_types_are_those_of_the_program() {
         Paused,
         LogLine,
         SettingsView,
+        KeyView,
         PasswordView,
         TaskStatus,
         TaskItems,

@@ -10,7 +10,7 @@ use crate::hash::HashKind;
 use crate::model::{ConflictPolicy, Direction, ItemKind, Nanos, Side, from_hex, to_hex};
 use crate::remote::{Descriptor, Field, FieldKind, Listing, Moves, Needed};
 use crate::rules::{Filter, RECYCLE_FOLDER, Schedule, WORK_FOLDER};
-use crate::settings::{Begun, Book, Connection, Globals, Task};
+use crate::settings::{Begun, Book, Connection, Globals, Secret, Task};
 use crate::store::{Hold, Key, Problem, Recycled, Skip, Snapshot, Trees};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -107,7 +107,7 @@ impl ServiceView {
             name: descriptor.name.into(),
             label: descriptor.label.into(),
             fields: descriptor.all_fields().map(FieldView::of).collect(),
-            task_fields: descriptor.task_fields.iter().map(|it| FieldView::of(&it.field)).collect(),
+            task_fields: descriptor.all_task_fields().map(|it| FieldView::of(&it.field)).collect(),
             sign_in: descriptor.sign_in.is_some(),
             listing: match descriptor.listing {
                 Listing::Flat => "flat",
@@ -736,6 +736,17 @@ impl SettingsView {
             admin_mode: globals.admin_mode,
         }
     }
+}
+
+/// The key that the tasks of a connection are encrypted with.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct KeyView {
+    /// The connection.
+    pub connection: String,
+    /// The key. With it, everything in the encrypted folders can be read.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub key: Secret,
 }
 
 /// The password of the panel.

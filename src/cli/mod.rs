@@ -7,6 +7,7 @@ mod args;
 mod authorize;
 mod crypt;
 mod help;
+mod key;
 mod listen;
 mod plan;
 mod progress;
@@ -98,6 +99,7 @@ fn run(invocation: Invocation, out: &mut dyn Write) -> Result<End> {
         Command::Authorize { name, answer } => {
             return authorize::run(&folder()?, name, answer, json, out);
         }
+        Command::ExportKey { name, to } => key::export(&folder()?, name, &to, json, out)?,
         Command::Plan(task) => return plan::run(&folder()?, task, json, out),
         Command::Sync { task, approve } => {
             return sync::run(&folder()?, task, approve, json, out);

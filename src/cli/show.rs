@@ -49,7 +49,8 @@ pub fn printer(request: &Request) -> Printer {
         Request::Status => |out, answer| show(out, answer, status),
         Request::TaskStatus { .. } => |out, answer| show(out, answer, task_items),
         // Their commands print as they go, or there is none; what a daemon answers is a document.
-        Request::LocalFolders { .. }
+        Request::ConnectionKey { .. }
+        | Request::LocalFolders { .. }
         | Request::LocalFolderMake { .. }
         | Request::RemoteFolders { .. }
         | Request::RemoteFolderMake { .. }

@@ -91,6 +91,8 @@ pub enum SkipReason {
     ExcludedName(Box<str>),
     /// The file is larger, on either side, than this limit of the task in bytes.
     OverLimit(u64),
+    /// An item on the service that isn't encrypted as the task's items are.
+    NotEncrypted,
 }
 
 impl SkipReason {
@@ -108,7 +110,7 @@ impl SkipReason {
     /// Whether only a look at the service can tell this.
     pub fn is_of_service(&self) -> bool {
         use SkipReason::*;
-        matches!(self, Shortcut | OnlineDocument | NotDownloadable)
+        matches!(self, Shortcut | OnlineDocument | NotDownloadable | NotEncrypted)
     }
 }
 
@@ -118,6 +120,7 @@ impl From<Special> for SkipReason {
             Special::Shortcut => SkipReason::Shortcut,
             Special::Document => SkipReason::OnlineDocument,
             Special::Closed => SkipReason::NotDownloadable,
+            Special::Foreign => SkipReason::NotEncrypted,
         }
     }
 }
@@ -153,6 +156,7 @@ impl fmt::Display for SkipReason {
             SkipReason::Shortcut => "it is a shortcut to another item",
             SkipReason::OnlineDocument => "it is an online document, not a file",
             SkipReason::NotDownloadable => "its owner doesn't let it be downloaded",
+            SkipReason::NotEncrypted => "it isn't encrypted with the task's key",
             SkipReason::ExcludedFolder => "the task excludes this folder",
         };
         f.write_str(text)
@@ -216,10 +220,15 @@ impl NameCheck {
         {
             return Some(SkipReason::ServiceName);
         }
-        if name.chars().count() > MAX_NAME {
+        let stored = self.descriptor.stored_bytes;
+        let long = stored.is_some_and(|stored| stored(name.len()) > MAX_NAME);
+        if name.chars().count() > MAX_NAME || long {
             return Some(SkipReason::NameTooLong);
         }
-        let length = self.root_length + path.len() + usize::from(kind == ItemKind::Folder);
+        let length = stored.map_or(path.len(), |stored| {
+            path.split('/').map(|part| stored(part.len()) + 1).sum::<usize>() - 1
+        });
+        let length = self.root_length + length + usize::from(kind == ItemKind::Folder);
         if path.chars().count() > MAX_PATH || length > self.descriptor.max_path {
             return Some(SkipReason::PathTooLong);
         }
@@ -303,6 +312,7 @@ mod tests {
             parts: &["~tmp"],
             ends: ". ",
         },
+        stored_bytes: None,
         bucket: None,
     };
 
@@ -425,7 +435,7 @@ mod tests {
         for reason in [NotUtf8, MountPoint, SymbolicLink, SpecialFile] {
             assert!(reason.is_of_disk() && !reason.is_of_service(), "{reason:?}");
         }
-        for special in [Special::Shortcut, Special::Document, Special::Closed] {
+        for special in [Special::Shortcut, Special::Document, Special::Closed, Special::Foreign] {
             let reason = SkipReason::from(special);
             assert!(!reason.is_of_disk() && reason.is_of_service(), "{reason:?}");
         }

@@ -20,6 +20,7 @@ impl SkipReason {
             SkipReason::Shortcut => "shortcut",
             SkipReason::OnlineDocument => "online-document",
             SkipReason::NotDownloadable => "not-downloadable",
+            SkipReason::NotEncrypted => "not-encrypted",
             SkipReason::ExcludedFolder => "excluded-folder",
             SkipReason::ExcludedName(_) => "excluded-name",
             SkipReason::OverLimit(_) => "over-limit",
@@ -61,6 +62,9 @@ impl SkipReason {
                 "nothing to do; mooring task set TASK --max-size raises the limit"
             }
             SkipReason::NotDownloadable => "ask its owner to let it be downloaded",
+            SkipReason::NotEncrypted => {
+                "put it into the task's local folder, or move it out of the encrypted folder"
+            }
         }
     }
 }
@@ -87,6 +91,7 @@ mod tests {
             Shortcut,
             OnlineDocument,
             NotDownloadable,
+            NotEncrypted,
             ExcludedFolder,
             ExcludedName("*.iso".into()),
             OverLimit(1),

@@ -140,6 +140,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     max_size: Some(MAX_SIZE),
     max_path: 1024,
     names: NameRule { characters: "\"<>|{^}%`][~#", names: &[".", ".."], ..NameRule::NONE },
+    stored_bytes: None,
     bucket: Some(Bucket { min: 3, max: 63, extra: ".-" }),
 };
 
@@ -333,6 +334,8 @@ struct Note {
 #[derive(Default)]
 struct Page {
     items: Vec<Item>,
+    /// Prefixes that end in `/`, where folders were asked for without what is in them.
+    folders: Vec<String>,
     encoded: bool,
     truncated: Option<bool>,
     token: String,
@@ -660,18 +663,25 @@ impl Store {
         token: &str,
         most: usize,
     ) -> Result<Page> {
+        let from = match (token, after) {
+            ("", "") => None,
+            ("", after) => Some(("start-after", after)),
+            (token, _) => Some(("continuation-token", token)),
+        };
+        self.listed(what, prefix, most, from.as_slice())
+    }
+
+    /// One page of the keys right below `prefix`, and of the folders there without what is in them.
+    fn level(&self, what: &str, prefix: &str, token: &str) -> Result<Page> {
+        let more = [("delimiter", "/"), ("continuation-token", token)];
+        self.listed(what, prefix, MAX_KEYS, if token.is_empty() { &more[..1] } else { &more })
+    }
+
+    fn listed(&self, what: &str, prefix: &str, most: usize, more: &[(&str, &str)]) -> Result<Page> {
         let most = most.to_string();
-        let mut query = vec![
-            ("list-type", "2"),
-            ("encoding-type", "url"),
-            ("max-keys", &most),
-            ("prefix", prefix),
-        ];
-        if !token.is_empty() {
-            query.push(("continuation-token", token));
-        } else if !after.is_empty() {
-            query.push(("start-after", after));
-        }
+        let query =
+            [("list-type", "2"), ("encoding-type", "url"), ("max-keys", &most), ("prefix", prefix)];
+        let query = [&query[..], more].concat();
         let reply = self.send(what, &Ask::new("GET", "").query(&query))?;
         let (mut page, mut item) = (Page::default(), Item::default());
         self.document(what, reply, "ListBucket", &mut |path, text| {
@@ -1385,6 +1395,58 @@ impl Remote for Store {
         }
     }
 
+    fn children(
+        &self,
+        folder: Place<'_>,
+        each: &mut dyn FnMut(&str, Entry) -> Result<()>,
+    ) -> Result<()> {
+        let folder = folder.path;
+        let what = format!("listing {}", if folder.is_empty() { &self.bucket } else { folder });
+        let prefix = self.folder_key(folder);
+        let mut token = String::new();
+        loop {
+            let page = self.level(&what, &prefix, &token)?;
+            if let Some(item) = page.items.iter().find(|item| md5_of(&item.version).is_some()) {
+                self.learn_etags(&what, item);
+            }
+            let md5s = self.etags.load(Relaxed) == 1;
+            let is_name = |name: &str| !matches!(name, "" | "." | "..");
+            for item in &page.items {
+                let name = item.key.strip_prefix(&prefix).unwrap_or_default();
+                if name.contains('/') {
+                    // Folders would be missing among the others, and be taken for removed.
+                    return Err(not_s3(
+                        &what,
+                        "it tells what is in folders, asked for their names",
+                    ));
+                }
+                if is_name(name) {
+                    each(name, item.entry(ItemKind::File, md5s))?;
+                }
+            }
+            for key in &page.folders {
+                let name = key.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix('/'));
+                match name {
+                    Some(name) if name.contains('/') => {
+                        return Err(not_s3(
+                            &what,
+                            format!("the listing tells nonsense of '{key}'"),
+                        ));
+                    }
+                    Some(name) if is_name(name) => each(name, Entry::folder(""))?,
+                    _ => {}
+                }
+            }
+            if page.truncated != Some(true) {
+                return Ok(());
+            }
+            if page.token == token {
+                return Err(not_s3(&what, "the listing doesn't end"));
+            }
+            token = page.token;
+        }
+    }
+
     /// What is in a folder is skipped as soon as the folder is known.
     fn folders(&self, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
         let (what, prefix) = ("listing folders", self.folder_key(""));
@@ -1636,6 +1698,7 @@ impl Page {
             "Contents/Size" => item.size = parse(what, &text)?,
             "Contents/ETag" => item.version = Version::from_etag(&text),
             "Contents" => self.items.push(std::mem::take(item)),
+            "CommonPrefixes/Prefix" => self.folders.push(text),
             "EncodingType" => self.encoded = text == "url",
             "IsTruncated" => self.truncated = Some(parse(what, &text)?),
             "NextContinuationToken" => self.token = text,
@@ -1662,6 +1725,15 @@ impl Page {
             let versioned = item.key.ends_with('/') || !item.version.is_empty();
             if !item.key.starts_with(prefix) || item.key.is_empty() || !versioned {
                 return Err(not_s3(what, format!("the listing tells nonsense of '{}'", item.key)));
+            }
+        }
+        for folder in &mut self.folders {
+            if self.encoded {
+                *folder =
+                    decode_key(folder).ok_or_else(|| not_s3(what, "a key isn't valid UTF-8"))?;
+            }
+            if !folder.starts_with(prefix) || !folder.ends_with('/') {
+                return Err(not_s3(what, format!("the listing tells nonsense of '{folder}'")));
             }
         }
         if self.items.windows(2).any(|pair| pair[0].key >= pair[1].key) {

@@ -6,6 +6,7 @@
 
 mod book;
 mod check;
+mod encryption;
 mod file;
 mod filter;
 mod password;

@@ -136,6 +136,7 @@ const STORE_FACTS: Descriptor = Descriptor {
     max_size: Some(1 << 40),
     max_path: 1024,
     names: NameRule::NONE,
+    stored_bytes: None,
     bucket: None,
 };
 
@@ -168,6 +169,7 @@ const DRIVE_FACTS: Descriptor = Descriptor {
     max_size: None,
     max_path: 2048,
     names: NameRule::NONE,
+    stored_bytes: None,
     bucket: None,
 };
 

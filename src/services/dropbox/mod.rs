@@ -97,6 +97,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         ends: " ",
         ..NameRule::NONE
     },
+    stored_bytes: None,
     bucket: None,
 };
 

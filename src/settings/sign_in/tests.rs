@@ -34,6 +34,7 @@ static CLOUD: Descriptor = Descriptor {
     max_size: None,
     max_path: 1000,
     names: NameRule::NONE,
+    stored_bytes: None,
     bucket: None,
 };
 

@@ -103,6 +103,7 @@ const STORE_FACTS: Descriptor = Descriptor {
     max_size: Some(200),
     max_path: 1024,
     names: NameRule { ends: "./", ..NameRule::NONE },
+    stored_bytes: None,
     bucket: None,
 };
 
