@@ -113,8 +113,7 @@ fn folders_keep_their_structure_and_times() {
     }
     let line = "decrypt locked/. -o out --private-key private.pem --json";
     let answer = home.run(line).ended(0).json();
-    let expected =
-        json!({ "decrypted": 3, "bytes": 300_007, "skipped": 0, "failed": 0, "items": [] });
+    let expected = json!({ "decrypted": 3, "bytes": 300_007, "there": 0, "skipped": 0, "failed": 0, "items": [] });
     assert_eq!(answer, expected);
     assert_eq!(files_below(&home.beside("out")), before);
     assert!(home.beside("out/photos/empty folder").is_dir());
@@ -167,6 +166,18 @@ fn nothing_is_overwritten() {
     home.write("other/file", sample("v3.0"));
     home.run("decrypt local/file local/other/file -o more --password-file password").ended(1);
     assert_eq!(found(&home, "more"), [("file".to_owned(), samples()[0].1.clone())]);
+    // Also when both are of one time: only what an earlier run did is there already.
+    let time = age(&home.local().join("file"), 1_500_000_000);
+    age(&home.local().join("other/file"), 1_500_000_000);
+    fs::remove_dir_all(home.beside("more")).unwrap();
+    home.run("decrypt local/file local/other/file -o more --password-file password").ended(1);
+    let file = home.beside("more/file");
+    assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), time);
+    let line = "decrypt local/file -o more --password-file password";
+    home.run(line).ended(0).said(&["0 files decrypted", "1 file there already."]);
+    fs::write(&file, "a person's").unwrap();
+    home.run(line).ended(1).said(&["file is there already"]);
+    assert_eq!(fs::read(&file).unwrap(), b"a person's");
     home.run("decrypt local -o local/out --password-file password")
         .ended(2)
         .said(&["it is in local, which is to be read"]);

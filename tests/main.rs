@@ -16,6 +16,7 @@ mod diagnostics;
 mod drives;
 mod dropbox;
 mod durable;
+mod encryption;
 mod engine;
 mod export;
 mod fakes_dropbox;

@@ -10,8 +10,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The pages by their names, in the order in which they are read.
-const PAGES: [&str; 8] =
-    ["index", "clouds", "folders", "times", "waiting", "safety", "settings", "encrypted"];
+const PAGES: [&str; 9] = [
+    "index",
+    "clouds",
+    "folders",
+    "encryption",
+    "times",
+    "waiting",
+    "safety",
+    "settings",
+    "encrypted",
+];
 
 /// A page as it was written.
 struct Page {

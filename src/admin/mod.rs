@@ -2,7 +2,8 @@
 //!
 //! The command line, the daemon's socket and the panel all speak in [`Request`]s, so that each
 //! does the same thing, whoever asks and whether or not a daemon runs. The answers are the
-//! documents of [`view`]. No secret is ever in one.
+//! documents of [`view`]. No secret is in one, but for the key that [`Request::ConnectionKey`] is
+//! there to hand out.
 
 mod buckets;
 pub mod diagnostics;
@@ -19,6 +20,7 @@ pub use reach::Reach;
 pub use sight::Sight;
 
 use crate::caller::Caller;
+use crate::crypt;
 use crate::engine::{Engine, Setup};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http};
@@ -31,8 +33,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use view::{
-    Authorization, ConnectionView, ItemsPage, LogLine, Overview, PasswordView, Paused, Removed,
-    ServiceName, ServiceView, SettingsView, SignedIn, StatusView, TaskDetails, TaskItems,
+    Authorization, ConnectionView, ItemsPage, KeyView, LogLine, Overview, PasswordView, Paused,
+    Removed, ServiceName, ServiceView, SettingsView, SignedIn, StatusView, TaskDetails, TaskItems,
     TaskStatus, TaskView, Tested,
 };
 
@@ -131,6 +133,12 @@ pub enum Request {
         /// What the person brought back: the address that the browser ended at, or the code.
         #[cfg_attr(test, ts(type = "string"))]
         answer: Secret,
+    },
+    /// Hands out the key that the tasks of a connection are encrypted with, to be kept in a safe
+    /// place: a [`KeyView`].
+    ConnectionKey {
+        /// Its name.
+        name: String,
     },
     /// Removes a connection: [`Removed`].
     ConnectionRemove {
@@ -369,6 +377,10 @@ pub fn perform(book: &Book, caller: &Caller, request: Request) -> Result<Value> 
             book.finish_sign_in(&name, answer)?;
             document(&SignedIn { connection: name, signed_in: true })
         }
+        Request::ConnectionKey { name } => {
+            let key = book.encryption_key(&name)?;
+            document(&KeyView { connection: name, key })
+        }
         Request::ConnectionRemove { name } => {
             book.remove_connection(&name)?;
             document(&Removed { removed: name })
@@ -500,7 +512,7 @@ fn open_by(
     open(Setup {
         task: &task,
         disk: Reach::of(&connection, &globals).disk(&task)?,
-        service: services::find(&connection.service)?,
+        service: crypt::of_task(services::find(&connection.service)?, &task.settings),
         values: &book.values(&connection)?,
         state: &book.base()?,
         transfers: globals.transfers as usize,

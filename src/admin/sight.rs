@@ -45,6 +45,7 @@ impl<'a> Sight<'a> {
             | Request::ConnectionTest { name }
             | Request::ConnectionAuthorize { name, .. }
             | Request::ConnectionAuthorized { name, .. }
+            | Request::ConnectionKey { name }
             | Request::ConnectionRemove { name }
             | Request::RemoteFolders { connection: name, .. }
             | Request::RemoteFolderMake { connection: name, .. } => self.connection(name),

@@ -72,6 +72,7 @@ fn the_panel_types_are_those_of_the_program() {
         LogLine,
         HistoryPage,
         SettingsView,
+        KeyView,
         Level,
         PasswordView,
         ImportLine,

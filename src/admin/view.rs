@@ -11,7 +11,7 @@ use crate::logs::{self, Level};
 use crate::model::{ConflictPolicy, Direction, ItemKind, Nanos, Side, from_hex, to_hex};
 use crate::remote::{Descriptor, Field, FieldKind, Listing, Moves, Needed, Provider, Suggestion};
 use crate::rules::{Filter, RECYCLE_FOLDER, Schedule, WORK_FOLDER};
-use crate::settings::{Begun, Book, Connection, Globals, Task};
+use crate::settings::{Begun, Book, Connection, Globals, Secret, Task};
 use crate::store::{Event, Hold, Key, Problem, Recycled, Skip, Snapshot, Trees};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -113,7 +113,7 @@ impl ServiceView {
             label: descriptor.label.into(),
             fields: descriptor.all_fields().map(FieldView::of).collect(),
             providers: descriptor.providers.iter().map(ProviderView::of).collect(),
-            task_fields: descriptor.task_fields.iter().map(|it| FieldView::of(&it.field)).collect(),
+            task_fields: descriptor.all_task_fields().map(|it| FieldView::of(&it.field)).collect(),
             sign_in: descriptor.sign_in.is_some(),
             listing: match descriptor.listing {
                 Listing::Flat => "flat",
@@ -849,6 +849,17 @@ impl SettingsView {
             state_location: globals.state_location.clone().unwrap_or_default(),
         }
     }
+}
+
+/// The key that the tasks of a connection are encrypted with.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct KeyView {
+    /// The connection.
+    pub connection: String,
+    /// The key. With it, everything in the encrypted folders can be read.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub key: Secret,
 }
 
 /// The password of the panel.

@@ -84,6 +84,13 @@ pub enum Command {
         /// Where the answer comes from.
         answer: Answer,
     },
+    /// Save the key that the tasks of a connection are encrypted with.
+    ExportKey {
+        /// Name of the connection.
+        name: String,
+        /// The file to make.
+        to: PathBuf,
+    },
     /// Tell what a sync would do.
     Plan(String),
     /// Sync once.
@@ -351,6 +358,9 @@ impl Given {
             ["connection", "test", name] => ask(Request::ConnectionTest { name: name.to_string() }),
             ["connection", "authorize", name] => {
                 Ok(Command::Authorize { name: name.to_string(), answer: self.answer()? })
+            }
+            ["connection", "export-key", name] => {
+                Ok(Command::ExportKey { name: name.to_string(), to: self.need(Opt::Out)?.into() })
             }
             ["connection", "remove", name] => {
                 ask(Request::ConnectionRemove { name: name.to_string() })

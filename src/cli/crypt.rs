@@ -63,10 +63,11 @@ fn run(errand: &Errand, json: bool, out: &mut dyn Write) -> Result<End> {
     });
     report.line.clear();
     if json {
-        let Report { files, bytes, skipped, failed, ref items, .. } = report;
+        let Report { files, bytes, there, skipped, failed, ref items, .. } = report;
         let error = ended.as_ref().err().map(Error::document);
         let mut document = json!({
-            done: files, "bytes": bytes, "skipped": skipped, "failed": failed, "items": items,
+            done: files, "bytes": bytes, "there": there, "skipped": skipped, "failed": failed,
+            "items": items,
         });
         if let (Some(error), Some(document)) = (error, document.as_object_mut()) {
             document.insert("error".into(), error);
@@ -93,6 +94,8 @@ struct Report {
     doing: &'static str,
     files: u64,
     bytes: u64,
+    /// Those that an earlier run did.
+    there: u64,
     skipped: u64,
     failed: u64,
     /// Those that weren't done.
@@ -107,6 +110,10 @@ impl Report {
             Outcome::Done(bytes) => {
                 self.files += 1;
                 self.bytes += bytes;
+                return self.draw();
+            }
+            Outcome::There => {
+                self.there += 1;
                 return self.draw();
             }
             Outcome::Skipped(reason) => {
@@ -135,15 +142,22 @@ impl Report {
 
     fn draw(&mut self) {
         if self.drawn.is_none_or(|drawn| drawn.elapsed() >= PERIOD) {
-            let view = ProgressView { phase: self.doing, seen: self.files, ..Default::default() };
+            let view = ProgressView {
+                phase: self.doing,
+                seen: self.files + self.there,
+                ..Default::default()
+            };
             self.line.draw(&view);
             self.drawn = Some(Instant::now());
         }
     }
 
     fn sum_up(&self, done: &str, out: &mut dyn Write) -> io::Result<()> {
-        let Report { files, bytes, skipped, failed, .. } = *self;
+        let Report { files, bytes, there, skipped, failed, .. } = *self;
         writeln!(out, "{} {done}, {}.", units::count(files, "file"), units::bytes(bytes))?;
+        if there > 0 {
+            writeln!(out, "{} there already.", units::count(there, "file"))?;
+        }
         for (number, what) in [(skipped, "left out"), (failed, "failed")] {
             if number > 0 {
                 writeln!(out, "{} {what}.", units::count(number, "item"))?;

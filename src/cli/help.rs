@@ -88,6 +88,14 @@ pub const TOPICS: &[Topic] = &[
             ("--answer TEXT", "finish a sign-in with the address or code that it ended with"),
         ],
     },
+    Topic {
+        usage: "connection export-key NAME -o FILE",
+        about: "save the key of its encrypted tasks in a new file",
+        options: &[(
+            "-o FILE",
+            "a file that isn't there yet; keep it where nobody else reads it. Another NAS takes it by --secret encryption-key=@FILE",
+        )],
+    },
     Topic { usage: "connection remove NAME", about: "remove a connection", options: &[] },
     Topic {
         usage: "task add NAME --connection CONNECTION --local DIR --remote PATH",

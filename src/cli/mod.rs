@@ -8,6 +8,7 @@ mod authorize;
 mod crypt;
 mod documents;
 mod help;
+mod key;
 mod listen;
 mod plan;
 mod progress;
@@ -108,6 +109,7 @@ fn run(invocation: Invocation, out: &mut dyn Write) -> Result<End> {
         Command::Authorize { name, answer } => {
             return authorize::run(&folder()?, name, answer, json, out);
         }
+        Command::ExportKey { name, to } => key::export(&folder()?, name, &to, json, out)?,
         Command::Plan(task) => return plan::run(&folder()?, task, json, out),
         Command::Sync { task, approve } => {
             return sync::run(&folder()?, task, approve, json, out);

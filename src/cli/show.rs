@@ -58,7 +58,8 @@ pub fn printer(request: &Request) -> Printer {
         Request::Status => |out, answer| show(out, answer, status),
         Request::TaskStatus { .. } => |out, answer| show(out, answer, task_items),
         // Their commands print as they go, or there is none; what a daemon answers is a document.
-        Request::Export { .. }
+        Request::ConnectionKey { .. }
+        | Request::Export { .. }
         | Request::History { .. }
         | Request::Diagnostics { .. }
         | Request::LocalFolders { .. }

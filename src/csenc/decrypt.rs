@@ -19,19 +19,7 @@ use std::io::{self, BufRead as _, Read, Write};
 /// of reading or writing.
 pub fn decrypt(from: impl Read, opener: &Opener, to: &mut dyn Write) -> Result<u64> {
     let mut parts = Parts::open(from)?;
-    let mut data = Vec::new();
-    let Some(head) = parts.next(&mut data)? else {
-        return Err(damage(format!(
-            "it was cut short: it ends at byte {}, before its metadata",
-            parts.at()
-        )));
-    };
-    if head.is_data()? {
-        return Err(damage(format!(
-            "data stands at byte {}, where the metadata should be that a file begins with",
-            head.at
-        )));
-    }
+    let head = head(&mut parts)?;
     let version = version(&head)?;
     let compressed = is_compressed(&head)?;
     let session = opener.open(&head, version)?;
@@ -55,6 +43,32 @@ pub fn decrypt(from: impl Read, opener: &Opener, to: &mut dyn Write) -> Result<u
         )));
     }
     Ok(sum.bytes)
+}
+
+/// Makes sure that a file is encrypted, and that `opener` opens it, by how it begins.
+///
+/// # Errors
+/// Those of [`decrypt`] that concern its beginning.
+pub fn prove(from: impl Read, opener: &Opener) -> Result<()> {
+    let head = head(&mut Parts::open(from)?)?;
+    opener.open(&head, version(&head)?).map(drop)
+}
+
+/// The metadata that a file begins with.
+fn head(parts: &mut Parts<impl Read>) -> Result<Part> {
+    let Some(head) = parts.next(&mut Vec::new())? else {
+        return Err(damage(format!(
+            "it was cut short: it ends at byte {}, before its metadata",
+            parts.at()
+        )));
+    };
+    if head.is_data()? {
+        return Err(damage(format!(
+            "data stands at byte {}, where the metadata should be that a file begins with",
+            head.at
+        )));
+    }
+    Ok(head)
 }
 
 fn version(head: &Part) -> Result<Version> {

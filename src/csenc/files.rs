@@ -5,11 +5,12 @@ use super::{Locks, Opener, decrypt, encrypt};
 use crate::content::{Content as _, Slice};
 use crate::error::{Error, Kind, Result};
 use crate::http::Cancel;
-use crate::local::{Arrival, Disk, DiskWriter, Found};
+use crate::local::{Arrival, Disk, DiskWriter, Found, LocalFile};
 use crate::model::{ItemKind, LocalPrint, join_path, split_path};
 use crate::rules::{MAX_PATH, SkipReason, reserved};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufWriter, Read, Write as _};
@@ -47,6 +48,9 @@ pub struct Errand {
 pub enum Outcome {
     /// It is there, with so many bytes of plain content.
     Done(u64),
+    /// It was there already, with the time and the content that it should have: an earlier run put
+    /// it there.
+    There,
     /// It was left out, and its name or nature is why.
     Skipped(SkipReason),
     /// It isn't there.
@@ -74,13 +78,23 @@ impl Errand {
                 let writer = DiskWriter::for_command(disk.clone());
                 let ours = std::process::id().to_string();
                 writer.tidy(&|name| name != ours && is_running(name))?;
-                let mut run = Run { errand: self, cancel, told, disk, writer, ours, files: 0 };
+                let (apart, files) = (self.is_apart(), 0);
+                let mut run = Run { errand: self, cancel, told, disk, writer, ours, files, apart };
                 let ended = self.from.iter().try_for_each(|from| run.item(from, &to));
                 // Not all that was told is safe from a power cut before this.
                 let synced = run.disk.sync_names();
                 let tidied = run.writer.tidy(&|name| name != run.ours && is_running(name));
                 ended.and(synced).and(tidied)
             })
+    }
+}
+
+impl Errand {
+    /// Whether no two of what was named can have results of one name.
+    fn is_apart(&self) -> bool {
+        let names = self.from.iter().map(|from| from.file_name().filter(|_| !ends_in_dot(from)));
+        let names: Option<BTreeSet<_>> = names.collect();
+        self.from.len() == 1 || names.is_some_and(|names| names.len() == self.from.len())
     }
 }
 
@@ -101,6 +115,8 @@ struct Run<'a> {
     ours: String,
     /// Results whose names may not be durable yet.
     files: u64,
+    /// No two items of this run have results of one name.
+    apart: bool,
 }
 
 /// A place to read from: a folder, and the path by which people know it.
@@ -207,21 +223,31 @@ impl Run<'_> {
         }
     }
 
-    /// Does one file, and tells its bytes.
+    /// Does one file.
     fn file(
         &mut self,
         source: &Source<'_>,
         path: &str,
         print: LocalPrint,
         to: &str,
-    ) -> Result<u64> {
+    ) -> Result<Outcome> {
         self.cancel.check()?;
         let taken = || {
             Error::new(Kind::Exists, "the result", format!("{to} is there already"))
                 .remedy("move it away, or give another folder with -o")
         };
-        if self.disk.stat(to)?.is_some() {
-            return Err(taken());
+        match self.disk.stat(to)? {
+            // It was put there as a whole, verified, and has been left alone since.
+            // Its time is that of an earlier run's result, and so is its content.
+            Some(Found::File(there))
+                if self.apart
+                    && there.mtime == print.mtime
+                    && self.is_result(&there, to, source, (path, &print))? =>
+            {
+                return Ok(Outcome::There);
+            }
+            Some(_) => return Err(taken()),
+            None => {}
         }
         let file = source.disk.open(path, &print)?;
         let mut from = Watched { from: Slice::whole(&file), cancel: self.cancel };
@@ -234,7 +260,7 @@ impl Run<'_> {
                 Kind::Exists => taken(),
                 _ => error,
             })?;
-            Ok(bytes)
+            Ok(Outcome::Done(bytes))
         });
         if written.is_err() {
             // Else the next file, or the end, clears it away.
@@ -245,6 +271,38 @@ impl Run<'_> {
             self.disk.sync_names()?;
         }
         written
+    }
+
+    /// Whether what is there is what would come of a file.
+    fn is_result(
+        &self,
+        there: &LocalPrint,
+        to: &str,
+        source: &Source<'_>,
+        (path, print): (&str, &LocalPrint),
+    ) -> Result<bool> {
+        let there = self.disk.open(to, there)?;
+        let from = source.disk.open(path, print)?;
+        // What is encrypted twice isn't the same, but what comes of it when it is decrypted.
+        let by_password;
+        let (locked, plain, opener) = match &self.errand.work {
+            Work::Decrypt(opener) => (&from, &there, opener),
+            Work::Encrypt(locks) => {
+                by_password = locks.opener();
+                (&there, &from, &by_password)
+            }
+        };
+        let mut compared = Compared { with: plain, at: 0, differs: false };
+        let reader = Watched { from: Slice::whole(locked), cancel: self.cancel };
+        let read = decrypt(reader, opener, &mut compared);
+        let differs = compared.differs;
+        self.cancel.check()?;
+        match (read, &self.errand.work) {
+            (Ok(bytes), _) => Ok(bytes == plain.size()),
+            (Err(_), Work::Encrypt(_)) => Ok(false),
+            (Err(_), _) if differs => Ok(false),
+            (Err(error), _) => Err(error),
+        }
     }
 
     fn convert(&self, from: &mut dyn Read, to: &str, arrival: &mut Arrival) -> Result<u64> {
@@ -260,7 +318,7 @@ impl Run<'_> {
     }
 
     /// Tells what became of an item, unless that ends everything.
-    fn tell(&mut self, shown: &str, outcome: Result<u64>) -> Result<()> {
+    fn tell(&mut self, shown: &str, outcome: Result<Outcome>) -> Result<()> {
         // What the engine would do about these by itself is up to a person here.
         let outcome = outcome.map_err(|error| match error.kind() {
             Kind::Changed | Kind::InUse => error.or_remedy("do it again when nothing writes to it"),
@@ -269,7 +327,7 @@ impl Run<'_> {
             _ => error,
         });
         match outcome {
-            Ok(bytes) => (self.told)(shown, Outcome::Done(bytes)),
+            Ok(outcome) => (self.told)(shown, outcome),
             Err(error) if error.kind().reaction().ends_cycle() => Err(error),
             Err(error) => (self.told)(shown, Outcome::Failed(error)),
         }
@@ -282,6 +340,30 @@ impl Source<'_> {
             return self.shown.to_string_lossy().into_owned();
         }
         self.shown.join(path).to_string_lossy().into_owned()
+    }
+}
+
+/// Takes bytes as long as a file has the same.
+struct Compared<'a> {
+    with: &'a LocalFile,
+    at: u64,
+    differs: bool,
+}
+
+impl io::Write for Compared<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut same = vec![0; bytes.len().min(WRITE_BYTES)];
+        let count = self.with.read_at(&mut same, self.at).map_err(io::Error::other)?;
+        self.differs |= count == 0 || same[..count] != bytes[..count];
+        if self.differs {
+            return Err(io::Error::other("another file is there"));
+        }
+        self.at += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -192,6 +192,11 @@ impl Locks {
         }
     }
 
+    /// What opens the files that are locked so.
+    pub(super) fn opener(&self) -> Opener {
+        Opener::password(self.password.clone())
+    }
+
     /// `enc_key1`, `enc_key2`, `key1_hash`, `key2_hash` and `salt` for a session key.
     pub(super) fn lock(&self, session: &SessionKey, chance: &mut Chance) -> Result<[String; 5]> {
         let salt = chance.text(SALT_CHARACTERS)?;

@@ -54,7 +54,7 @@ mod encrypt;
 mod files;
 mod keys;
 
-pub use decrypt::decrypt;
+pub use decrypt::{decrypt, prove};
 pub use encrypt::encrypt;
 pub use files::{Errand, Outcome, Work};
 pub use keys::{Locks, Opener};

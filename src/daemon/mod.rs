@@ -22,6 +22,7 @@ use crate::accounts;
 use crate::admin::history::Wanted;
 use crate::admin::{self, Reach, Request, Sight};
 use crate::caller::Caller;
+use crate::crypt::{self, Encryption};
 use crate::engine::Scrutiny;
 use crate::error::{Error, Kind, Result};
 use crate::local::WatchBudget;
@@ -86,8 +87,9 @@ enum Event {
     Heard(u64, u64, Result<()>),
     /// The folder of a request, or why its sender can't have it.
     Folder(Asked, Result<PathBuf>),
-    /// A person has signed in to the service of this connection, and waits for the answer.
-    SignedIn(String, Result<serde_json::Value>, Reply),
+    /// What changes the settings was done aside, and somebody waits for the answer. Tasks of this
+    /// connection, if one is named, may go on by it.
+    Entered(Option<String>, Result<serde_json::Value>, Reply),
     /// What had to be done while no task is open is done, or failed.
     Rested(Result<serde_json::Value>, Reply),
     /// Somebody asks the daemon to end.
@@ -283,9 +285,11 @@ impl Daemon {
                     task.heard(number, result, now);
                 }
             }
-            Event::SignedIn(connection, answer, reply) => {
+            Event::Entered(connection, answer, reply) => {
                 let answer = answer.and_then(|answer| self.reload(now).map(|()| answer));
-                self.resume(&Scope::Connection(connection), now);
+                if let Some(connection) = connection {
+                    self.resume(&Scope::Connection(connection), now);
+                }
                 // Who asked may have left.
                 let _ = reply.send(answer);
             }
@@ -408,6 +412,10 @@ impl Daemon {
             | Request::ItemRename { .. } => {
                 return self.perform_aside(caller, request, reply);
             }
+            // It asks the service with which key the remote folder is encrypted.
+            Request::TaskAdd { ref task, .. } if Encryption::of(&task.settings).is_some() => {
+                return self.perform_aside(caller, request, reply);
+            }
             Request::TaskSet { ref name, .. } | Request::TaskRemove { ref name } => {
                 // Its state may be removed: nobody must be using it.
                 let is_full = self.deferred.len() >= MOST_DEFERRED;
@@ -502,15 +510,16 @@ impl Daemon {
         let (book, events) = (self.book.clone(), self.events.clone());
         // When there is no thread to be had, the reply is dropped, which says as much.
         let _ = threads::named("request").spawn(move || {
-            let signs_in = match &request {
-                Request::ConnectionAuthorized { name, .. } => Some(name.clone()),
+            let entered = match &request {
+                Request::ConnectionAuthorized { name, .. } => Some(Some(name.clone())),
+                Request::TaskAdd { .. } => Some(None),
                 _ => None,
             };
             let answer = admin::perform(&book, &caller, request);
             drop(place);
-            match signs_in.filter(|_| answer.is_ok()) {
+            match entered.filter(|_| answer.is_ok()) {
                 // Fails when the daemon has ended meanwhile.
-                Some(name) => drop(events.blocking_send(Event::SignedIn(name, answer, reply))),
+                Some(name) => drop(events.blocking_send(Event::Entered(name, answer, reply))),
                 None => drop(reply.send(answer)),
             }
         });
@@ -569,7 +578,7 @@ impl Daemon {
         for task in tasks {
             let connection = self.book.connection(&task.connection)?;
             let service = match services::find(&connection.service) {
-                Ok(service) => service,
+                Ok(service) => crypt::of_task(service, &task.settings),
                 Err(error) => {
                     tracing::warn!("task {}: {error}", task.name);
                     continue;

@@ -46,7 +46,7 @@ use crate::observe::{
 };
 use crate::plan::Step;
 use crate::progress::Progress;
-use crate::remote::{self, Descriptor, Listing, Place, Remote, Service};
+use crate::remote::{self, Descriptor, ENCRYPTION, Listing, Place, Remote, Service};
 use crate::rules::{Day, NameCheck};
 use crate::settings::Task;
 use crate::store::{Batch, Facet, Hold, Key, Snapshot, Trees, decode, encode};
@@ -218,7 +218,9 @@ impl Engine {
         let http = Http::new(&values.http_options(descriptor, transfers), cancel.clone())?;
         let counters = http.counters().clone();
         let mut values = values.clone();
-        values.extend(task.settings.iter().cloned());
+        // How it is encrypted is no business of the adapter's.
+        let settings = task.settings.iter().filter(|(key, _)| key != ENCRYPTION);
+        values.extend(settings.cloned());
         let parts = Parts {
             remote: service.open(&values, http, &task.remote)?,
             trees,

@@ -5,7 +5,7 @@ use super::hashing::{Hasher, fingerprint, sums};
 use super::{BUFFER_BYTES, Context, Done, Down, Job, Sent, Source, Up, down, missing_side, up};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
-use crate::http::read_error;
+use crate::http::{Cancel, read_error};
 use crate::local::Disk;
 use crate::model::{
     ConflictPolicy, Fingerprint, ItemKind, LocalPrint, Nanos, RemotePrint, Version,
@@ -232,16 +232,24 @@ fn compare(context: &Context<'_>, disk: &Disk, source: &Source, job: &Job) -> Re
     let (local, remote) = sides(job)?;
     // What is done about a conflict stays, so the file that it is with has to, too.
     let file = up::open_at_rest(context, disk, &job.path, &local)?;
-    if remote.size > local.size {
+    let size = remote.known_size();
+    if size.is_some_and(|size| size > local.size) {
         return Ok(Likeness::Different);
     }
-    if remote.size == local.size
+    if size == Some(local.size)
         && let Some(entry) = source.stat(job.place())?
-        && let Some(told) = entry.hash
     {
-        let (content, ours) = sums(&file, Some(told.kind()), context.cancel)?;
-        let same = ours == Some(told);
-        return Ok(if same { Likeness::Same(content) } else { Likeness::Different });
+        if let Some(told) = entry.hash {
+            let (content, ours) = sums(&file, Some(told.kind()), context.cancel)?;
+            let same = ours == Some(told);
+            return Ok(if same { Likeness::Same(content) } else { Likeness::Different });
+        }
+        let file = Watched { content: &file, cancel: context.cancel };
+        match source.has_content(job.place(), &remote.version, &file)? {
+            Some(true) => return fingerprint(&file, context.cancel).map(Likeness::Same),
+            Some(false) => return Ok(Likeness::Different),
+            None => {}
+        }
     }
     let what = format!("comparing {}", job.path);
     let mut download = source.read(job.place(), &remote.version, 0..u64::MAX)?;
@@ -252,14 +260,17 @@ fn compare(context: &Context<'_>, disk: &Disk, source: &Source, job: &Job) -> Re
     loop {
         context.cancel.check()?;
         let count = download.reader.read(&mut theirs).map_err(|error| read_error(&what, error))?;
-        if count as u64 > remote.size - at {
+        if size.is_some_and(|size| count as u64 > size - at) {
             return Err(too_long(&what));
         }
-        if count == 0 && at < remote.size {
+        if count == 0 && size.is_some_and(|size| at < size) {
             return Err(Error::new(Kind::Offline, what, "the connection ended early"));
         }
         if count == 0 {
             break;
+        }
+        if at + count as u64 > local.size {
+            return Ok(Likeness::Different);
         }
         read_exact_at(&file, &mut ours[..count], at)?;
         if ours[..count] != theirs[..count] {
@@ -269,8 +280,29 @@ fn compare(context: &Context<'_>, disk: &Disk, source: &Source, job: &Job) -> Re
         at += count as u64;
     }
     file.unchanged()?;
-    let same = remote.size == local.size;
+    let same = at == local.size;
     Ok(if same { Likeness::Same(hasher.finish()) } else { Likeness::Beginning })
+}
+
+/// A content that is read until somebody asks to stop.
+struct Watched<'a> {
+    content: &'a dyn Content,
+    cancel: &'a Cancel,
+}
+
+impl Content for Watched<'_> {
+    fn size(&self) -> u64 {
+        self.content.size()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        self.cancel.check()?;
+        self.content.read_at(buffer, offset)
+    }
+
+    fn unchanged(&self) -> Result<()> {
+        self.content.unchanged()
+    }
 }
 
 /// Whether two files of the service have the same content.

@@ -19,6 +19,7 @@ pub(crate) use pool::with_pool;
 pub use pool::{Turns, Workers};
 
 use crate::clock::Clock;
+use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::hash::HashKind;
 use crate::http::Cancel;
@@ -70,6 +71,15 @@ impl Source {
 
     fn read(&self, place: Place<'_>, version: &Version, bytes: Range<u64>) -> Result<Download> {
         self.0.read(place, version, bytes)
+    }
+
+    fn has_content(
+        &self,
+        place: Place<'_>,
+        version: &Version,
+        content: &dyn Content,
+    ) -> Result<Option<bool>> {
+        self.0.has_content(place, version, content)
     }
 }
 

@@ -46,7 +46,7 @@ pub trait Service: Sync {
 }
 
 /// A service's facts.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Descriptor {
     /// The word for it in commands and settings.
     pub name: &'static str,
@@ -80,6 +80,8 @@ pub struct Descriptor {
     pub max_path: usize,
     /// Names and characters it doesn't take, beyond the general rules.
     pub names: NameRule,
+    /// How many bytes a name of so many bytes of UTF-8 is stored under, where that isn't as many.
+    pub stored_bytes: Option<fn(usize) -> usize>,
     /// Rule of its bucket names.
     pub bucket: Option<Bucket>,
 }
@@ -120,7 +122,7 @@ pub enum Moves {
 }
 
 /// Names and characters that a service doesn't take.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct NameRule {
     /// Characters that mustn't be in a path.
     pub characters: &'static str,
@@ -149,7 +151,7 @@ impl NameRule {
 }
 
 /// Rule of bucket names.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Bucket {
     /// Fewest characters.
     pub min: usize,
@@ -227,6 +229,28 @@ pub enum Needed {
     Default(&'static str),
 }
 
+/// The setting of a task that says what of it is encrypted.
+pub const ENCRYPTION: &str = "encryption";
+/// The word for what Synology's Cloud Sync encrypted.
+const CLOUD_SYNC: &str = "cloud-sync";
+/// The secret of a connection that its tasks are encrypted with.
+pub const ENCRYPTION_KEY: &str = "encryption-key";
+/// The secret of a connection by which the key is found in an encrypted folder.
+pub const ENCRYPTION_PASSWORD: &str = "encryption-password";
+
+/// Settings of every task, whatever its service.
+const COMMON_TASK_FIELDS: &[TaskField] = &[TaskField {
+    field: Field {
+        key: ENCRYPTION,
+        label: "Encryption",
+        help: "new tasks only, with the connection's password or key: on for contents and names; contents, so that names stay readable; cloud-sync to download what Cloud Sync encrypted",
+        kind: FieldKind::Choice(&["off", "on", "contents", CLOUD_SYNC]),
+        needed: Needed::Default("off"),
+        place: false,
+    },
+    only: None,
+}];
+
 /// Settings of every connection, whatever its service.
 pub const COMMON_FIELDS: &[Field] = &[
     Field {
@@ -277,6 +301,22 @@ pub const COMMON_FIELDS: &[Field] = &[
         needed: Needed::No,
         place: false,
     },
+    Field {
+        key: ENCRYPTION_PASSWORD,
+        label: "Encryption password",
+        help: "for encrypted tasks, at least 8 characters; on another NAS it opens their folders again",
+        kind: FieldKind::Secret,
+        needed: Needed::No,
+        place: false,
+    },
+    Field {
+        key: ENCRYPTION_KEY,
+        label: "Encryption key",
+        help: "that was exported, to go on without the password; made with the first encrypted task. For Cloud Sync's folders its private.pem",
+        kind: FieldKind::Secret,
+        needed: Needed::No,
+        place: false,
+    },
 ];
 
 impl Descriptor {
@@ -290,6 +330,11 @@ impl Descriptor {
     /// The key of the setting that names a bucket; `None` where there are no buckets.
     pub fn bucket_key(&self) -> Option<&'static str> {
         self.fields.iter().find(|field| field.kind == FieldKind::Bucket).map(|field| field.key)
+    }
+
+    /// Every setting of a task: the service's own, then those of all services.
+    pub fn all_task_fields(&self) -> impl Iterator<Item = &'static TaskField> {
+        self.task_fields.iter().chain(COMMON_TASK_FIELDS)
     }
 
     /// Checks what a person entered for a connection: unknown keys, missing and malformed values.
@@ -320,9 +365,16 @@ impl Descriptor {
     /// # Errors
     /// `Usage`, naming the key.
     pub fn check_task(&self, settings: &Settings, direction: Direction) -> Result<()> {
-        let fields = &mut self.task_fields.iter().map(|each| &each.field);
+        let fields = &mut self.all_task_fields().map(|each| &each.field);
         self.check_fields(settings, fields, None)?;
-        for TaskField { field, only } in self.task_fields {
+        let reads = settings.given(ENCRYPTION) == Some(CLOUD_SYNC);
+        if reads && direction != Direction::Download {
+            let what = format!("setting {ENCRYPTION}={CLOUD_SYNC}");
+            let cause = "what Cloud Sync encrypted can only be downloaded";
+            return Err(Error::new(Kind::Usage, what, cause)
+                .remedy("give the task --direction download; new folders take encryption=on"));
+        }
+        for TaskField { field, only } in self.all_task_fields() {
             let changed = settings.given(field.key).is_some_and(
                 |value| !matches!(field.needed, Needed::Default(default) if default == value),
             );

@@ -16,8 +16,8 @@ mod sign_in;
 
 pub use api::{Api, Refusal};
 pub use descriptor::{
-    Bucket, Descriptor, Field, FieldKind, Listing, Moves, NameRule, Needed, Provider, Service,
-    Suggestion, TaskField,
+    Bucket, Descriptor, ENCRYPTION, ENCRYPTION_KEY, ENCRYPTION_PASSWORD, Field, FieldKind, Listing,
+    Moves, NameRule, Needed, Provider, Service, Suggestion, TaskField,
 };
 pub use feed::{Change, Feed, Page, Spot};
 pub use grant::{Grant, Keeper, Kept, Refresher};
@@ -83,6 +83,8 @@ pub enum Special {
     Closed,
     /// It is in the service's archive, which has to bring it back before it can be read.
     Archived,
+    /// It isn't encrypted as everything is in the folder of an encrypted task.
+    Foreign,
 }
 
 /// Where an item is, or is to be.
@@ -182,6 +184,19 @@ pub trait Remote: Send + Sync {
         each: &mut dyn FnMut(&str, Entry) -> Result<()>,
     ) -> Result<()>;
 
+    /// Tells the direct children of `folder` by name, in any order, whatever the listing of the
+    /// service is.
+    ///
+    /// # Errors
+    /// As [`Remote::list`].
+    fn children(
+        &self,
+        folder: Place<'_>,
+        each: &mut dyn FnMut(&str, Entry) -> Result<()>,
+    ) -> Result<()> {
+        self.list(folder, each)
+    }
+
     /// Tells the folders in the root by their names, for a person to choose from.
     ///
     /// # Errors
@@ -265,6 +280,19 @@ pub trait Remote: Send + Sync {
     /// # Errors
     /// As [`Remote::rename`].
     fn copy(&self, from: Place<'_>, to: Place<'_>, version: &Version) -> Result<Entry>;
+
+    /// Whether the file of this version has this content, by a hash that the service knows of what
+    /// it stores and that isn't the content's own, which [`Entry::hash`] would be; `None` where that
+    /// can't be told.
+    fn has_content(
+        &self,
+        place: Place<'_>,
+        version: &Version,
+        content: &dyn Content,
+    ) -> Result<Option<bool>> {
+        let _ = (place, version, content);
+        Ok(None)
+    }
 
     /// Whether the service proves that it keeps this version of a file when another one replaces
     /// it, with no end of its own accord. What the service only may do counts as no.

@@ -5,7 +5,7 @@ use super::{Field, FieldKind, Needed, Settings};
 use crate::http::oauth::Client;
 
 /// How a person signs in to a service: where, for what, and how the answer comes back.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct SignIn {
     /// Address of the page that asks a person to agree.
     pub authorize: &'static str,

@@ -93,6 +93,8 @@ pub enum SkipReason {
     OverLimit(u64),
     /// It is in the service's archive.
     Archived,
+    /// An item on the service that isn't encrypted as the task's items are.
+    NotEncrypted,
 }
 
 impl SkipReason {
@@ -110,7 +112,7 @@ impl SkipReason {
     /// Whether only a look at the service can tell this.
     pub fn is_of_service(&self) -> bool {
         use SkipReason::*;
-        matches!(self, Shortcut | OnlineDocument | NotDownloadable | Archived)
+        matches!(self, Shortcut | OnlineDocument | NotDownloadable | Archived | NotEncrypted)
     }
 }
 
@@ -121,6 +123,7 @@ impl From<Special> for SkipReason {
             Special::Document => SkipReason::OnlineDocument,
             Special::Closed => SkipReason::NotDownloadable,
             Special::Archived => SkipReason::Archived,
+            Special::Foreign => SkipReason::NotEncrypted,
         }
     }
 }
@@ -157,6 +160,7 @@ impl fmt::Display for SkipReason {
             SkipReason::OnlineDocument => "it is an online document, not a file",
             SkipReason::NotDownloadable => "its owner doesn't let it be downloaded",
             SkipReason::Archived => "it is in the service's archive, where it can't be read",
+            SkipReason::NotEncrypted => "it isn't encrypted with the task's key",
             SkipReason::ExcludedFolder => "the task excludes this folder",
         };
         f.write_str(text)
@@ -221,10 +225,15 @@ impl NameCheck {
             return Some(SkipReason::ServiceName);
         }
         let too_long = rule.longest.is_some_and(|most| name.len() > most);
-        if name.chars().count() > MAX_NAME || too_long {
+        let stored = self.descriptor.stored_bytes;
+        let long = stored.is_some_and(|stored| stored(name.len()) > MAX_NAME);
+        if name.chars().count() > MAX_NAME || too_long || long {
             return Some(SkipReason::NameTooLong);
         }
-        let length = self.root_length + path.len() + usize::from(kind == ItemKind::Folder);
+        let length = stored.map_or(path.len(), |stored| {
+            path.split('/').map(|part| stored(part.len()) + 1).sum::<usize>() - 1
+        });
+        let length = self.root_length + length + usize::from(kind == ItemKind::Folder);
         if path.chars().count() > MAX_PATH || length > self.descriptor.max_path {
             return Some(SkipReason::PathTooLong);
         }
@@ -310,6 +319,7 @@ mod tests {
             ends: ". ",
             longest: Some(300),
         },
+        stored_bytes: None,
         bucket: None,
     };
 
@@ -434,7 +444,13 @@ mod tests {
         for reason in [NotUtf8, MountPoint, SymbolicLink, SpecialFile] {
             assert!(reason.is_of_disk() && !reason.is_of_service(), "{reason:?}");
         }
-        for special in [Special::Shortcut, Special::Document, Special::Closed, Special::Archived] {
+        for special in [
+            Special::Shortcut,
+            Special::Document,
+            Special::Closed,
+            Special::Archived,
+            Special::Foreign,
+        ] {
             let reason = SkipReason::from(special);
             assert!(!reason.is_of_disk() && reason.is_of_service(), "{reason:?}");
         }

@@ -20,6 +20,7 @@ impl SkipReason {
             SkipReason::Shortcut => "shortcut",
             SkipReason::OnlineDocument => "online-document",
             SkipReason::NotDownloadable => "not-downloadable",
+            SkipReason::NotEncrypted => "not-encrypted",
             SkipReason::ExcludedFolder => "excluded-folder",
             SkipReason::ExcludedName(_) => "excluded-name",
             SkipReason::OverLimit(_) => "over-limit",
@@ -79,6 +80,9 @@ impl SkipReason {
             SkipReason::Archived => {
                 "have the service bring it back from its archive (rehydrate it); then it is synced"
             }
+            SkipReason::NotEncrypted => {
+                "put it into the task's local folder, or move it out of the encrypted folder"
+            }
         }
     }
 }
@@ -105,6 +109,7 @@ mod tests {
             Shortcut,
             OnlineDocument,
             NotDownloadable,
+            NotEncrypted,
             ExcludedFolder,
             ExcludedName("*.iso".into()),
             OverLimit(1),

@@ -129,6 +129,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         ends: ".",
         ..NameRule::NONE
     },
+    stored_bytes: None,
     bucket: Some(Bucket { min: 3, max: 63, extra: "-" }),
 };
 

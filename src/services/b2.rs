@@ -126,6 +126,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     max_size: Some(MAX_SIZE),
     max_path: MAX_NAME,
     names: NameRule { names: &[MARKER], longest: Some(250), ..NameRule::NONE },
+    stored_bytes: None,
     bucket: Some(Bucket { min: 6, max: 63, extra: "-ABCDEFGHIJKLMNOPQRSTUVWXYZ" }),
 };
 

@@ -68,6 +68,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     max_size: None,
     max_path: 2048,
     names: NameRule::NONE,
+    stored_bytes: None,
     bucket: None,
 };
 

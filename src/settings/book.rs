@@ -1,5 +1,6 @@
 //! Every connection, task and global setting, read and changed by name.
 
+use super::encryption::keep_way;
 use super::file::{CONNECTIONS, File, GLOBALS, TASKS};
 use super::sign_in::{ATTEMPT, Signed};
 use super::{
@@ -31,11 +32,12 @@ const TRANSFERS: RangeInclusive<u32> = 1..=20;
 const HISTORY: RangeInclusive<u32> = 5..=100_000;
 
 /// The settings in the state folder. Only one process at a time has them open, and in it one
-/// thread at a time should change tasks: a change is checked against what was read before it.
+/// thread at a time should change tasks that are there: a change is checked against what was read
+/// before it.
 pub struct Book {
     pub(super) file: Arc<File>,
     pub(super) state: PathBuf,
-    /// Held by who changes a connection, which more than one thread may do.
+    /// Held by who changes a connection or adds a task, which more than one thread may do.
     turn: Mutex<()>,
     /// What gives access to the services that people signed in to, by connection.
     grants: Mutex<BTreeMap<String, Arc<Signed>>>,
@@ -109,6 +111,7 @@ impl Book {
     pub fn change_connection(&self, name: &str, entered: Entered) -> Result<Connection> {
         let _turn = self.turn();
         let connection = self.connection(name)?;
+        self.keep_encryption(&connection, &entered)?;
         self.enter(services::find(&connection.service)?, connection, entered, &[])
     }
 
@@ -342,11 +345,13 @@ impl Book {
         self.file.one(TASKS, name)?.ok_or_else(|| unknown("task", name))
     }
 
-    /// Adds a task.
+    /// Adds a task. For one that is encrypted this asks the service, and takes as long as the
+    /// network does.
     ///
     /// # Errors
     /// `Usage` when the name is taken, the connection unknown, the local folder not there, a folder
-    /// overlaps that of another task of the connection, or what is left out breaks a rule.
+    /// overlaps that of another task of the connection, or what is left out breaks a rule; `Denied`
+    /// when the password doesn't open the remote folder.
     pub fn add_task(&self, new: NewTask) -> Result<Task> {
         check::name("task", &new.name)?;
         if self.file.one::<Task>(TASKS, &new.name)?.is_some() {
@@ -371,6 +376,14 @@ impl Book {
         };
         let descriptor = services::find(&connection.service)?.descriptor();
         enter(&mut task, new.settings, descriptor)?;
+        self.check_apart(descriptor, &task)?;
+        self.agree_on_key(&task)?;
+        let _turn = self.turn();
+        // Others may have come first meanwhile.
+        if self.file.one::<Task>(TASKS, &task.name)?.is_some() {
+            return Err(taken("task", &task.name));
+        }
+        self.connection(&task.connection)?;
         self.check_apart(descriptor, &task)?;
         self.file.write(|change| change.put_anew(&mut task))?;
         Ok(task)
@@ -403,6 +416,7 @@ impl Book {
         if task == before {
             return Ok(task);
         }
+        keep_way(&before, &task)?;
         let moved = task.local != before.local || task.remote != before.remote;
         if moved {
             self.check_apart(service.descriptor(), &task)?;

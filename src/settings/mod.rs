@@ -6,6 +6,7 @@
 
 mod book;
 mod check;
+mod encryption;
 mod export;
 mod file;
 mod filter;

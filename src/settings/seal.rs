@@ -31,8 +31,8 @@ impl Secret {
         self.0.is_empty()
     }
 
-    /// The secret itself, for who has to send it to the service.
-    pub(super) fn reveal(self) -> String {
+    /// The secret itself, for who has to send it to the service, or to hand it out.
+    pub(crate) fn reveal(self) -> String {
         self.0
     }
 }

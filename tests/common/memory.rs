@@ -137,6 +137,7 @@ const STORE_FACTS: Descriptor = Descriptor {
     max_size: Some(1 << 40),
     max_path: 1024,
     names: NameRule::NONE,
+    stored_bytes: None,
     bucket: None,
 };
 
@@ -170,6 +171,7 @@ const DRIVE_FACTS: Descriptor = Descriptor {
     max_size: None,
     max_path: 2048,
     names: NameRule::NONE,
+    stored_bytes: None,
     bucket: None,
 };
 

@@ -42,8 +42,19 @@ pub struct Pair {
     pub local: PathBuf,
     /// The remote folder, to rclone.
     place: String,
+    /// The same as the server has it, whatever is encrypted in it.
+    stored: String,
+    /// What makes the connection.
+    connection: Vec<String>,
+    /// The remote folder, to the program.
+    remote: String,
+    /// What is in it is encrypted, and only rclone's crypt knows what it is.
+    encrypted: bool,
     folder: TempFolder,
 }
+
+/// The password of encrypted tasks.
+pub const ENCRYPTION_PASSWORD: &str = "correct horse battery";
 
 impl Peer {
     pub fn name(self) -> &'static str {
@@ -107,6 +118,20 @@ impl Pair {
 
     /// The same by way of a relay.
     pub fn through(peer: Peer, relay: Option<&Relay>, flags: &[&str]) -> Pair {
+        let mut pair = Pair::connected(peer, relay);
+        let encrypted = flags.iter().find_map(|flag| flag.strip_prefix("encryption="));
+        if encrypted.is_some() {
+            pair.set_secret("encryption-password", ENCRYPTION_PASSWORD);
+        }
+        pair.done(&pair.task_line(flags));
+        if let Some(way) = encrypted {
+            pair.sees_through(way);
+        }
+        pair
+    }
+
+    /// Both sides empty, with a connection called `cloud` and no task.
+    pub fn connected(peer: Peer, relay: Option<&Relay>) -> Pair {
         let folder = TempFolder::new();
         let local = folder.path().join("local");
         fs::create_dir(&local).unwrap();
@@ -169,16 +194,74 @@ impl Pair {
                 (it.name, format!("peer:{root}/docs"), format!("/{root}/docs"), values, secrets)
             }
         };
-        let pair = Pair { peer, local, place, folder };
+        let (connection, encrypted) = (Vec::new(), false);
+        let stored = place.clone();
+        let mut pair = Pair { peer, local, place, stored, connection, remote, encrypted, folder };
         let mut line = vec!["connection", "add", "cloud", "--service", service, "--set", "poll=1"];
         line.extend(values.iter().flat_map(|value| ["--set", value]));
         let secrets: Vec<_> = secrets.into_iter().map(|it| pair.secret(it.0, it.1)).collect();
         line.extend(secrets.iter().flat_map(|secret| ["--secret", secret]));
         pair.done(&line);
-        let local = pair.local.to_str().unwrap();
-        let line = ["task", "add", "docs", "--connection", "cloud", "--remote", &remote];
-        pair.done(&[&line[..], &["--local", local], flags].concat());
+        pair.connection = line.into_iter().map(str::to_owned).collect();
         pair
+    }
+
+    /// Another NAS with the same connection, without a task: its local folder is empty.
+    pub fn another(&self) -> Pair {
+        let folder = TempFolder::new();
+        let local = folder.path().join("local");
+        fs::create_dir(&local).unwrap();
+        let pair = Pair {
+            peer: self.peer,
+            local,
+            place: self.place.clone(),
+            stored: self.stored.clone(),
+            connection: self.connection.clone(),
+            remote: self.remote.clone(),
+            encrypted: self.encrypted,
+            folder,
+        };
+        pair.done(&pair.connection.iter().map(String::as_str).collect::<Vec<_>>());
+        pair
+    }
+
+    /// What adds the task `docs` with these flags.
+    pub fn task_line<'a>(&'a self, flags: &[&'a str]) -> Vec<&'a str> {
+        let line = ["task", "add", "docs", "--connection", "cloud", "--remote", &self.remote];
+        [&line[..], &["--local", self.local.to_str().unwrap()], flags].concat()
+    }
+
+    pub fn set_secret(&self, key: &str, value: &str) {
+        let secret = self.secret(key, value);
+        self.done(&["connection", "set", "cloud", "--secret", &secret]);
+    }
+
+    /// The exported key of the connection.
+    pub fn key(&self) -> String {
+        let file = self.folder.path().join("exported");
+        let _ = fs::remove_file(&file);
+        self.done(&["connection", "export-key", "cloud", "-o", file.to_str().unwrap()]);
+        fs::read_to_string(file).unwrap().trim().to_owned()
+    }
+
+    /// From now on `@` is to rclone what is in the encrypted folder.
+    pub fn sees_through(&mut self, way: &str) {
+        let names = match way {
+            "contents" => ",filename_encryption=off,directory_name_encryption=false,suffix=none",
+            _ => "",
+        };
+        let obscured = self.rclone(&["obscure", &self.key()]);
+        let (remote, password) = (&self.stored, obscured.trim());
+        self.place = format!(":crypt,remote=\"{remote}\",password=\"{password}\"{names}:");
+        self.encrypted = true;
+    }
+
+    /// The fake that can be told what happens at the remote side.
+    fn fake(&self) -> Option<&'static FakePeer> {
+        match self.peer {
+            Peer::Fake(fake) if !self.encrypted => Some(fake),
+            _ => None,
+        }
     }
 
     /// What tells a connection this secret, by way of a file.
@@ -272,12 +355,15 @@ impl Pair {
         matches!(self.peer, Peer::B2(_))
     }
 
-    /// Runs rclone, to which `@` before a path is the remote folder.
+    /// Runs rclone, to which `@` before a path is the remote folder, and `%` the same as it is stored.
     pub fn try_rclone(&self, args: &[&str]) -> Output {
-        let place = |arg: &&str| match arg.strip_prefix('@') {
-            Some("") => self.place.clone(),
-            Some(path) => format!("{}/{path}", self.place),
-            None => arg.to_string(),
+        let place = |arg: &&str| {
+            let (place, path) = match (arg.strip_prefix('@'), arg.strip_prefix('%')) {
+                (Some(path), _) => (&self.place, path),
+                (_, Some(path)) => (&self.stored, path),
+                _ => return arg.to_string(),
+            };
+            if path.is_empty() { place.clone() } else { format!("{place}/{path}") }
         };
         let args: Vec<String> = args.iter().map(place).collect();
         self.peer.rclone(&args.iter().map(String::as_str).collect::<Vec<_>>())
@@ -320,7 +406,7 @@ impl Pair {
 
     /// Puts files (and, with `None`, empty folders) into the remote folder.
     pub fn put(&self, items: &[(&str, Option<&[u8]>)]) {
-        if let Peer::Fake(_) = self.peer {
+        if self.fake().is_some() {
             for (path, content) in items {
                 match content {
                     Some(bytes) => {
@@ -345,9 +431,16 @@ impl Pair {
         self.rclone(&["copy", "--create-empty-src-dirs", "--ignore-times", from, "@"]);
     }
 
+    /// Puts a file there as it is, whatever is encrypted.
+    pub fn put_stored(&self, path: &str, bytes: &[u8]) {
+        let file = self.folder.path().join("stored");
+        fs::write(&file, bytes).unwrap();
+        self.rclone(&["copyto", "--ignore-times", file.to_str().unwrap(), &format!("%{path}")]);
+    }
+
     /// A remote file's content; `None` when there is none.
     pub fn remote(&self, path: &str) -> Option<Vec<u8>> {
-        if let Peer::Fake(fake) = self.peer {
+        if let Some(fake) = self.fake() {
             let mut listed = self.listed(fake).into_iter();
             return listed.find(|(at, _)| at == path).and_then(|(_, item)| bytes_of(fake, &item));
         }
@@ -359,7 +452,7 @@ impl Pair {
     }
 
     pub fn remote_tree(&self) -> Tree {
-        if let Peer::Fake(fake) = self.peer {
+        if let Some(fake) = self.fake() {
             let listed = self.listed(fake).into_iter();
             return listed.map(|(path, item)| (path, bytes_of(fake, &item))).collect();
         }
@@ -375,20 +468,20 @@ impl Pair {
 
     /// Removes a remote file.
     pub fn remove_there(&self, path: &str) {
-        match self.peer {
-            Peer::Fake(fake) if fake.name == "google-drive" => {
+        match self.fake() {
+            Some(fake) if fake.name == "google-drive" => {
                 self.control_at("trash", path, json!({}));
             }
-            Peer::Fake(_) => drop(self.control_at("delete", path, json!({}))),
-            _ => drop(self.rclone(&["deletefile", &format!("@{path}")])),
+            Some(_) => drop(self.control_at("delete", path, json!({}))),
+            None => drop(self.rclone(&["deletefile", &format!("@{path}")])),
         }
     }
 
     /// Renames a remote file, or moves it.
     pub fn rename_there(&self, path: &str, to: &str) {
-        match self.peer {
-            Peer::Fake(_) => drop(self.control_at("move", path, json!({ "to": self.there(to) }))),
-            _ => drop(self.rclone(&["moveto", &format!("@{path}"), &format!("@{to}")])),
+        match self.fake() {
+            Some(_) => drop(self.control_at("move", path, json!({ "to": self.there(to) }))),
+            None => drop(self.rclone(&["moveto", &format!("@{path}"), &format!("@{to}")])),
         }
     }
 

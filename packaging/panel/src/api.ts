@@ -351,6 +351,16 @@ items: Array<ItemLine>,
  */
 next: string | null, };
 
+export type KeyView = { 
+/**
+ * The connection.
+ */
+connection: string, 
+/**
+ * The key. With it, everything in the encrypted folders can be read.
+ */
+key: string, };
+
 export type LastCycle = { 
 /**
  * When it did: RFC 3339, UTC.
@@ -763,7 +773,11 @@ name: string,
 /**
  * What the person brought back: the address that the browser ended at, or the code.
  */
-answer: string, } | { "request": "connection_remove", 
+answer: string, } | { "request": "connection_key", 
+/**
+ * Its name.
+ */
+name: string, } | { "request": "connection_remove", 
 /**
  * Its name.
  */

@@ -23,6 +23,7 @@ static SERVICE: Descriptor = Descriptor {
     max_size: None,
     max_path: 4096,
     names: NameRule::NONE,
+    stored_bytes: None,
     bucket: None,
 };
 

@@ -98,6 +98,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         ends: " ",
         ..NameRule::NONE
     },
+    stored_bytes: None,
     bucket: None,
 };
 

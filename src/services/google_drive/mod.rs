@@ -87,6 +87,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     max_size: Some(5 << 40),
     max_path: 32_767,
     names: NameRule::NONE,
+    stored_bytes: None,
     bucket: None,
 };
 

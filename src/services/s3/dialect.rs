@@ -124,6 +124,7 @@ pub(super) const COMMON: Descriptor = Descriptor {
     max_size: Some(MAX_PARTS * 5 * GIB),
     max_path: 1024,
     names: NameRule { names: &[".", ".."], ..NameRule::NONE },
+    stored_bytes: None,
     bucket: Some(Bucket { min: 3, max: 63, extra: "-" }),
 };
 

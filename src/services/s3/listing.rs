@@ -2,7 +2,7 @@
 
 use super::request::Ask;
 use super::xml::{not_s3, parse};
-use super::{Store, md5_of};
+use super::{MAX_KEYS, Store, md5_of};
 use crate::error::Result;
 use crate::hash::Hash;
 use crate::model::{ItemKind, RemotePrint, Version};
@@ -14,6 +14,8 @@ use std::sync::atomic::Ordering::Relaxed;
 #[derive(Default)]
 pub(super) struct Page {
     pub items: Vec<Item>,
+    /// Prefixes that end in `/`, where folders were asked for without what is in them.
+    pub folders: Vec<String>,
     encoded: bool,
     pub truncated: Option<bool>,
     /// What the next page begins after: what the service calls it, or a key.
@@ -45,9 +47,27 @@ impl Store {
         token: &str,
         most: usize,
     ) -> Result<Page> {
+        self.listed(what, prefix, after, token, most, &[])
+    }
+
+    /// One page of the keys right below `prefix`, and of the folders there without what is in them.
+    pub fn level(&self, what: &str, prefix: &str, token: &str) -> Result<Page> {
+        self.listed(what, prefix, "", token, MAX_KEYS, &[("delimiter", "/")])
+    }
+
+    fn listed(
+        &self,
+        what: &str,
+        prefix: &str,
+        after: &str,
+        token: &str,
+        most: usize,
+        more: &[(&str, &str)],
+    ) -> Result<Page> {
         let by_marker = self.by_marker.load(Relaxed);
         let most = most.to_string();
         let mut query = vec![("encoding-type", "url"), ("max-keys", &most), ("prefix", prefix)];
+        query.extend(more);
         let after = if token.is_empty() { after } else { token };
         if by_marker {
             query.extend(Some(("marker", after)).filter(|_| !after.is_empty()));
@@ -66,11 +86,11 @@ impl Store {
             let token = percent_decode_str(&page.token).decode_utf8();
             page.token = token.map_err(|error| not_s3(what, error))?.into_owned();
         }
-        let last = page.items.last().map(|item| item.key.as_str());
+        let last = page.items.last().map(|item| &item.key).max(page.folders.last());
         if let (Some(true), true, Some(last)) = (page.truncated, page.token.is_empty(), last) {
             // It may know only the first version of listings, which goes on after a key. One that
             // doesn't do that either tells the same page again, which is noticed.
-            page.token = last.to_owned();
+            page.token = last.clone();
             self.by_marker.store(true, Relaxed);
         }
         if page.truncated == Some(true) && page.token.is_empty() {
@@ -115,6 +135,7 @@ impl Page {
             "Contents/ETag" => item.version = store.version(&text),
             "Contents/Type" => item.kind = text,
             "Contents" => self.items.push(std::mem::take(item)),
+            "CommonPrefixes/Prefix" => self.folders.push(text),
             "EncodingType" => self.encoded = text == "url",
             "IsTruncated" => self.truncated = Some(parse(what, &text)?),
             "NextContinuationToken" => self.token = text,
@@ -137,6 +158,15 @@ impl Page {
             let versioned = item.key.ends_with('/') || !item.version.is_empty();
             if !item.key.starts_with(prefix) || item.key.is_empty() || !versioned {
                 return Err(not_s3(what, format!("the listing tells nonsense of '{}'", item.key)));
+            }
+        }
+        for folder in &mut self.folders {
+            if self.encoded {
+                *folder =
+                    decode_key(folder).ok_or_else(|| not_s3(what, "a key isn't valid UTF-8"))?;
+            }
+            if !folder.starts_with(prefix) || !folder.ends_with('/') {
+                return Err(not_s3(what, format!("the listing tells nonsense of '{folder}'")));
             }
         }
         if self.items.windows(2).any(|pair| pair[0].key >= pair[1].key) {

@@ -403,6 +403,58 @@ impl Remote for Store {
         }
     }
 
+    fn children(
+        &self,
+        folder: Place<'_>,
+        each: &mut dyn FnMut(&str, Entry) -> Result<()>,
+    ) -> Result<()> {
+        let folder = folder.path;
+        let what = format!("listing {}", if folder.is_empty() { &self.bucket } else { folder });
+        let prefix = self.folder_key(folder);
+        let mut token = String::new();
+        loop {
+            let page = self.level(&what, &prefix, &token)?;
+            if let Some(item) = page.items.iter().find(|item| md5_of(&item.version).is_some()) {
+                self.learn_etags(&what, item);
+            }
+            let md5s = self.etags.load(Relaxed) == 1;
+            let is_name = |name: &str| !matches!(name, "" | "." | "..");
+            for item in &page.items {
+                let name = item.key.strip_prefix(&prefix).unwrap_or_default();
+                if name.contains('/') {
+                    // Folders would be missing among the others, and be taken for removed.
+                    return Err(not_s3(
+                        &what,
+                        "it tells what is in folders, asked for their names",
+                    ));
+                }
+                if is_name(name) {
+                    each(name, item.entry(ItemKind::File, md5s))?;
+                }
+            }
+            for key in &page.folders {
+                let name = key.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix('/'));
+                match name {
+                    Some(name) if name.contains('/') => {
+                        return Err(not_s3(
+                            &what,
+                            format!("the listing tells nonsense of '{key}'"),
+                        ));
+                    }
+                    Some(name) if is_name(name) => each(name, Entry::folder(""))?,
+                    _ => {}
+                }
+            }
+            if page.truncated != Some(true) {
+                return Ok(());
+            }
+            if page.token == token {
+                return Err(not_s3(&what, "the listing doesn't end"));
+            }
+            token = page.token;
+        }
+    }
+
     /// What is in a folder is skipped as soon as the folder is known.
     fn folders(&self, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
         let (what, prefix) = ("listing folders", self.folder_key(""));

@@ -35,6 +35,7 @@ static CLOUD: Descriptor = Descriptor {
     max_size: None,
     max_path: 1000,
     names: NameRule::NONE,
+    stored_bytes: None,
     bucket: None,
 };
 

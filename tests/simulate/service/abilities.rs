@@ -104,6 +104,7 @@ const STORE_FACTS: Descriptor = Descriptor {
     max_size: None,
     max_path: 1024,
     names: NameRule { ends: "./", ..NameRule::NONE },
+    stored_bytes: None,
     bucket: None,
 };
 

@@ -1,0 +1,274 @@
+//! Encryption of tasks: what a task keeps in the cloud can be read only with its key.
+//!
+//! It stands between the engine and an adapter: an [`EncryptedRemote`] is a [`Remote`] that has
+//! another one, and neither the planner nor the adapters know of it. Local files stay plain. A
+//! file's size, time, version and id are told as if it were plain, so that whether anything
+//! changed is found out as ever, and nothing is read for it.
+//!
+//! # The format
+//!
+//! It is that of `rclone crypt`, so that everything can be read, and written, by a program of
+//! others. (age has no names and no access to a part of a file without a key that is wrapped in
+//! each; formats of whole backups keep no file as a file.) The **key** is a text: rclone's
+//! `password`, with no `password2`. scrypt makes 80 bytes of it (N 16,384, r 8, p 1, salt
+//! `a80df43a8fbd0308a7cab83e581f86b1`):
+//!
+//! | bytes | what for |
+//! |---|---|
+//! | 0 to 31 | contents |
+//! | 32 to 63 | names: the key of AES-256 |
+//! | 64 to 79 | names: the tweak of EME |
+//!
+//! **A file** is `RCLONE`, two bytes of zero and 24 random bytes, the nonce, which another upload
+//! has others of; then for every 65,536 bytes of content, and for what is left, 16 bytes of tag
+//! and as many bytes as of content: XSalsa20-Poly1305 (NaCl's `secretbox`) with the nonce counted
+//! on by one for each block, as a number whose lowest byte comes first. An empty file is its 32
+//! bytes of header. A file of `n` bytes thus takes 32 + n + 16 ⌈n / 65,536⌉, and each block is
+//! read, and proved, alone.
+//!
+//! **A name** is filled up to a multiple of 16 bytes as PKCS#7 says, encrypted by EME (Halevi and
+//! Rogaway, 2003) with AES-256, and written in base32 with the lower-case digits `0` to `9` and
+//! `a` to `v`, without padding. Each part of a path is encrypted by itself, the same in every
+//! folder. Names stay as they are when the task says so (`encryption=contents`); to rclone that is
+//! `filename_encryption = off`, `directory_name_encryption = false`, `suffix = none`.
+//!
+//! ## The key file
+//!
+//! `mooring-key.json` in the task's remote folder lets the password alone give the key back. Its
+//! `check` tells whether a key is the right one: the first 16 bytes of the HMAC-SHA256 of the
+//! format's name, `mooring-key-1`, under the first 32 of the 80 bytes, in hex. `password` has the
+//! key, encrypted by ChaCha20-Poly1305 with `nonce` and the format's name as additional data, in
+//! base64 with its tag at the end. That key is the Argon2id (version 0x13) of the password and
+//! `salt`, with as much memory, as many passes and lanes as it says.
+//!
+//! # What Cloud Sync encrypted
+//!
+//! A task that only downloads can also read a folder in the format of [`crate::csenc`]. How many
+//! bytes a file has isn't known there before all of it is read, and nothing of it is proved before
+//! that: it is fetched as a whole, and appears on the disk only then.
+//!
+//! # What it is worth
+//!
+//! Who doesn't have the key learns the sizes of files, when they change, how many there are in
+//! which folder, and the lengths of names; and can't make a file that opens, or alter one so that
+//! it does. Who may write to the folder can bring back an older version of a file, exchange two
+//! files, cut one off after a whole number of blocks, or remove it: a file doesn't say what it is
+//! called, how long it is, or how old.
+
+mod cloud_sync;
+mod content;
+mod feed;
+mod key_file;
+mod names;
+mod remote;
+mod service;
+
+pub use key_file::KEY_FILE;
+pub use remote::EncryptedRemote;
+pub use service::of_task;
+
+use crate::error::{Error, Kind, Result};
+use crate::remote::Remote;
+use content::ContentKey;
+use names::Names;
+use ring::hmac;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use scrypt::Params;
+use std::sync::Arc;
+
+/// rclone's own salt where it is given none.
+const SALT: [u8; 16] = *b"\xa8\x0d\xf4\x3a\x8f\xbd\x03\x08\xa7\xca\xb8\x3e\x58\x1f\x86\xb1";
+/// scrypt's N, as the number of its zeros, r and p: 16 MiB for a moment.
+const COST: (u8, u32, u32) = (14, 8, 1);
+/// Random bytes of a new key.
+const KEY_BYTES: usize = 32;
+/// Characters of a new key that stand together.
+const GROUP: usize = 4;
+
+/// What a task encrypts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// Contents and names.
+    Names,
+    /// Contents only.
+    Contents,
+    /// Nothing: it reads what Synology's Cloud Sync encrypted.
+    CloudSync,
+}
+
+impl Encryption {
+    /// What a task with these settings encrypts, if it does.
+    pub fn of(settings: &[(String, String)]) -> Option<Encryption> {
+        let word = settings.iter().find(|(key, _)| key == crate::remote::ENCRYPTION)?.1.as_str();
+        match word {
+            "on" => Some(Encryption::Names),
+            "contents" => Some(Encryption::Contents),
+            "cloud-sync" => Some(Encryption::CloudSync),
+            _ => None,
+        }
+    }
+}
+
+/// What is made of a key.
+struct Keys {
+    content: ContentKey,
+    names: Names,
+    /// Proves the key to a key file.
+    check: [u8; 16],
+}
+
+impl Keys {
+    /// Of this key. Takes a moment, and 16 MiB for as long.
+    ///
+    /// # Errors
+    /// `Usage` when there is no key.
+    fn new(key: &str) -> Result<Keys> {
+        if key.is_empty() {
+            return Err(Error::new(Kind::Usage, "the key of the encryption", "it is empty")
+                .remedy("give the connection its key, or a password"));
+        }
+        let (log_n, r, p) = COST;
+        let mut bytes = [0; 80];
+        let failed = |error: &dyn std::fmt::Display| {
+            Error::new(Kind::State, "the key of the encryption", error)
+        };
+        let params = Params::new(log_n, r, p).map_err(|error| failed(&error))?;
+        scrypt::scrypt(key.as_bytes(), &SALT, &params, &mut bytes)
+            .map_err(|error| failed(&error))?;
+        let part = |from: usize| std::array::from_fn(|at| bytes[from + at]);
+        let (content, names) = (part(0), part(32));
+        let tweak = std::array::from_fn(|at| bytes[64 + at]);
+        let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &content), key_file::FORMAT);
+        let check = std::array::from_fn(|at| mac.as_ref()[at]);
+        Ok(Keys { content, names: Names::new(&names, tweak), check })
+    }
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keys")
+    }
+}
+
+/// Finds out, or makes, the key that a remote folder is encrypted with, before anything else of it
+/// is read or written; at most the folder and its key file are written. `None` where there is no
+/// key to be kept.
+///
+/// `known` is the key that the connection has, `writes` whether the task may write there.
+///
+/// # Errors
+/// `Denied` when the password or key is wrong; `Usage` when the folder is encrypted with another
+/// key, has something in it that isn't encrypted, or nothing that is where it should have, when
+/// there is neither key nor password, or the password is short; those of the service.
+pub fn agree(
+    remote: &Arc<dyn Remote>,
+    known: Option<&str>,
+    password: Option<&str>,
+    encryption: Encryption,
+    writes: bool,
+) -> Result<Option<String>> {
+    match encryption {
+        Encryption::CloudSync => cloud_sync::agree(remote.as_ref(), known, password).map(|()| None),
+        _ => key_file::agree(remote, known, password, encryption, writes).map(Some),
+    }
+}
+
+/// A new key: 256 random bits as 52 letters and digits, in groups that people can compare.
+fn new_key() -> Result<String> {
+    let text = names::base32(&random::<KEY_BYTES>()?);
+    let groups: Vec<_> = text.as_bytes().chunks(GROUP).map(String::from_utf8_lossy).collect();
+    Ok(groups.join("-"))
+}
+
+fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| {
+        Error::new(Kind::Disk, "random numbers", "the system gives none")
+            .remedy("check /dev/urandom")
+    })?;
+    Ok(bytes)
+}
+
+/// Something that wasn't encrypted, or not in this format.
+fn foreign(what: &str) -> Error {
+    Error::new(Kind::Denied, what, "it isn't encrypted as the task's files are")
+        .remedy("move it to a folder that isn't encrypted; what is on the disk stays as it is")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::Content;
+    use crate::model::{from_hex, to_hex};
+
+    /// Vectors made with `rclone cryptdecode --reverse`.
+    #[test]
+    fn names_are_as_rclone_writes_them() {
+        let keys = Keys::new("potato").unwrap();
+        for (name, stored) in RCLONE_NAMES {
+            assert_eq!(keys.names.lock(name), *stored, "{name}");
+            assert_eq!(keys.names.open(stored).as_deref(), Some(*name));
+        }
+    }
+
+    const RCLONE_NAMES: &[(&str, &str)] = &[
+        ("1", "9cmn80lns8obm4t3koceogil20"),
+        ("name.txt", "n75rqisdpdi52ptmhpbboc2pvs"),
+        ("Grüße, 世界.jpg", "0kqb7h5vhugjvmn8rueru85r96v65cuce7hgvg8eoge3pijj3320"),
+        ("sixteen bytes ok", "bjo7dd2q3dv35odnfa3dlp5id4gkg2neai8cg33ci9j1bkhr4d10"),
+        (
+            "a name of more than one block of sixteen bytes.tar.gz",
+            "9h2odgi0dcbfsdukpp02315fo7quh9a7n6bei526qlfnd2mapfe70ti0e07tn34dgon230tm42js0ke991rbe68knnksej6j57q2b3g",
+        ),
+    ];
+
+    /// A file made with `rclone rcat`, and what was in it.
+    const RCLONE_FILE: &str = "52434c4f4e45000071999149006ed90d68676017739da357ce4e873230fb2c0d\
+        a713bcad93f9e59f86cda1f004bec93c52dbeded0167072be6c0cf5dc5cb844d979e";
+
+    #[test]
+    fn contents_are_as_rclone_writes_them() {
+        struct Line;
+        impl Content for Line {
+            fn size(&self) -> u64 {
+                18
+            }
+
+            fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+                let rest = &b"Just a single line"[offset as usize..];
+                let count = rest.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&rest[..count]);
+                Ok(count)
+            }
+
+            fn unchanged(&self) -> Result<()> {
+                Ok(())
+            }
+        }
+        let keys = Keys::new("potato").unwrap();
+        let file = from_hex(RCLONE_FILE).unwrap();
+        let nonce = content::Nonce::read("the file", &mut &file[..]).unwrap();
+        let sealed = content::Sealed::new(&Line, &keys.content, nonce);
+        let mut bytes = vec![0; 100];
+        let count = sealed.read_at(&mut bytes, 0).unwrap();
+        assert_eq!(to_hex(&bytes[..count]), RCLONE_FILE);
+    }
+
+    #[test]
+    fn new_keys_are_long_and_not_printed() {
+        let (one, other) = (new_key().unwrap(), new_key().unwrap());
+        assert_ne!(one, other);
+        assert_eq!(one.split('-').map(str::len).collect::<Vec<_>>(), [4; 13]);
+        assert_eq!(format!("{:?}", Keys::new(&one).unwrap()), "Keys");
+        assert_eq!(Keys::new("").unwrap_err().kind(), Kind::Usage);
+    }
+
+    #[test]
+    fn a_task_says_what_it_encrypts() {
+        let of = |word: &str| Encryption::of(&[("encryption".into(), word.into())]);
+        assert_eq!(of("on"), Some(Encryption::Names));
+        assert_eq!(of("contents"), Some(Encryption::Contents));
+        assert_eq!(of("cloud-sync"), Some(Encryption::CloudSync));
+        assert_eq!((of("off"), Encryption::of(&[])), (None, None));
+    }
+}
