@@ -4,11 +4,10 @@ use crate::common::{Spk, packages};
 
 /// The pages of the help: their paths in it and their texts.
 fn pages(spk: &Spk) -> impl Iterator<Item = (&str, &str)> {
-    let in_help = spk.target.iter().filter_map(|member| {
+    spk.target.iter().filter_map(|member| {
         let path = member.path.strip_prefix("ui/help/")?;
         path.ends_with(".html").then(|| (path, str::from_utf8(&member.bytes).unwrap()))
-    });
-    in_help
+    })
 }
 
 /// Where the links of a page lead, and what it loads.

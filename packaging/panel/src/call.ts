@@ -24,6 +24,7 @@ interface Answers {
   bucket_make: api.BucketMade;
   connection_authorize: api.Authorization;
   connection_authorized: api.SignedIn;
+  connection_key: api.KeyView;
   connection_remove: api.Removed;
   task_list: api.TaskView[];
   task_show: api.TaskView;
