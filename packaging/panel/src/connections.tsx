@@ -8,7 +8,7 @@ import { ask, type Problem } from "./call";
 import { live, refresh } from "./live";
 import { State } from "./glance";
 import { Toggle } from "./overview";
-import { Act, Button, Check, Failure, go, Icon, Labelled, Link, part, question, useWork } from "./parts";
+import { Act, Button, Check, Failure, go, Icon, Labelled, Link, part, question, saveFile, useWork } from "./parts";
 import { Schedule } from "./schedule";
 import { has, t, time, word } from "./texts";
 
@@ -19,7 +19,7 @@ const BY_SIGN_IN = ["refresh-token"];
 /** What most people have to enter beside what is needed. */
 const USUAL = ["region", "user", "password", "client-secret", "drive", "space"];
 /** Texts of several lines. */
-const LONG = ["ca"];
+const LONG = ["ca", "encryption-key"];
 
 const labelOf = (service: string) => live.services.find((each) => each.name === service)?.label ?? service;
 
@@ -173,11 +173,13 @@ export function FieldInput({ field, value, isSealed }: { field: api.FieldView; v
   if (kind === "choice") {
     input = (
       <select name={key}>
-        {choices.map((each) => <option key={each} selected={each === (value || field.default)}>{each}</option>)}
+        {choices.map((each) => (
+          <option key={each} value={each} selected={each === (value || field.default)}>{word("field", `${key}_${each}`, each)}</option>
+        ))}
       </select>
     );
   } else if (LONG.includes(key)) {
-    input = <textarea {...common} rows={4} defaultValue={value} />;
+    input = <textarea class={kind === "secret" ? "veiled" : undefined} {...common} rows={4} defaultValue={value} />;
   } else if (kind === "number" && range) {
     input = <input type="number" inputMode="numeric" min={range[0]} max={range[1]} step={1} {...common} defaultValue={value} />;
   } else {
@@ -428,6 +430,14 @@ export function ConnectionPage({ name }: { name: string }) {
   );
 }
 
+/** The key that everything in the encrypted folders of a connection can be read with. */
+const KEY = "encryption-key";
+
+async function saveKey(connection: string): Promise<void> {
+  const { key } = await ask({ request: "connection_key", name: connection });
+  saveFile(`${connection}.key`, "text/plain", `${key}\n`);
+}
+
 function EditForm({ connection, service }: { connection: api.ConnectionView; service: api.ServiceView }) {
   const { name, settings, tasks } = connection;
   const form = useRef<HTMLFormElement>(null);
@@ -477,6 +487,13 @@ function EditForm({ connection, service }: { connection: api.ConnectionView; ser
           >
             {connection.signed_in ? t("do:sign_in_again") : t("do:sign_in")}
           </Button>
+        </section>
+      )}
+      {shown[KEY] === SEALED && (
+        <section class="card narrow">
+          <h2>{word("field", KEY)}</h2>
+          <p>{t("connect:key_help")}</p>
+          <div class="buttons"><Act work={() => saveKey(name)} about={name}>{t("do:save_key")}</Act></div>
         </section>
       )}
       <form
