@@ -179,6 +179,17 @@ pub struct Field {
     pub place: bool,
 }
 
+/// A setting that doesn't say where a connection leads.
+pub const fn field(
+    key: &'static str,
+    label: &'static str,
+    help: &'static str,
+    kind: FieldKind,
+    needed: Needed,
+) -> Field {
+    Field { key, label, help, kind, needed, place: false }
+}
+
 /// A setting of a task that only this service has.
 #[derive(Debug)]
 pub struct TaskField {

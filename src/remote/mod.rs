@@ -17,7 +17,7 @@ mod sign_in;
 pub use api::{Api, Refusal};
 pub use descriptor::{
     Bucket, Descriptor, ENCRYPTION, ENCRYPTION_KEY, ENCRYPTION_PASSWORD, Field, FieldKind, Listing,
-    Moves, NameRule, Needed, Provider, Service, Suggestion, TaskField,
+    Moves, NameRule, Needed, Provider, Service, Suggestion, TaskField, field,
 };
 pub use feed::{Change, Feed, Page, Spot};
 pub use grant::{Grant, Keeper, Kept, Refresher};

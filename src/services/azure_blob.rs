@@ -20,7 +20,7 @@ use crate::model::{ItemKind, Nanos, RemotePrint, Version};
 use crate::remote::conditions::check;
 use crate::remote::{
     Bucket, Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Made, Moves, NameRule,
-    Needed, Place, Remote, Removal, Resume, Service, Settings, Special, Written,
+    Needed, Place, Remote, Removal, Resume, Service, Settings, Special, Written, field,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -132,16 +132,6 @@ static DESCRIPTOR: Descriptor = Descriptor {
     stored_bytes: None,
     bucket: Some(Bucket { min: 3, max: 63, extra: "-" }),
 };
-
-const fn field(
-    key: &'static str,
-    label: &'static str,
-    help: &'static str,
-    kind: FieldKind,
-    needed: Needed,
-) -> Field {
-    Field { key, label, help, kind, needed, place: false }
-}
 
 /// One that says where the connection leads.
 const fn place(

@@ -26,7 +26,7 @@ use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex, to_hex};
 use crate::remote::conditions::check;
 use crate::remote::{
     Bucket, Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Made, Moves, NameRule,
-    Needed, Place, Remote, Removal, Resume, Service, Settings, Written,
+    Needed, Place, Remote, Removal, Resume, Service, Settings, Written, field,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -129,16 +129,6 @@ static DESCRIPTOR: Descriptor = Descriptor {
     stored_bytes: None,
     bucket: Some(Bucket { min: 6, max: 63, extra: "-ABCDEFGHIJKLMNOPQRSTUVWXYZ" }),
 };
-
-const fn field(
-    key: &'static str,
-    label: &'static str,
-    help: &'static str,
-    kind: FieldKind,
-    needed: Needed,
-) -> Field {
-    Field { key, label, help, kind, needed, place: false }
-}
 
 impl Service for B2 {
     fn descriptor(&self) -> &'static Descriptor {

@@ -2,11 +2,13 @@
 
 use super::dialect::{
     ACCESS_KEY, BUCKET, COMMON, Dialect, Draft, ENDPOINT, GIB, Names, PART_SIZE, REGION,
-    SECRET_KEY, SSE_KEY, class, field, names, sse, suggestion,
+    SECRET_KEY, SSE_KEY, class, names, sse, suggestion,
 };
 use super::presets::{AMAZON, AMAZON_WORDS, providers};
 use crate::http::sigv4::{Signable, Signer, encode_path, encode_query};
-use crate::remote::{Bucket, Descriptor, Field, FieldKind, NameRule, Needed, Provider, Suggestion};
+use crate::remote::{
+    Bucket, Descriptor, Field, FieldKind, NameRule, Needed, Provider, Suggestion, field,
+};
 
 pub(super) static DIALECT: Dialect =
     Dialect { descriptor: &DESCRIPTOR, presets: &AMAZON, ..AS_AMAZON };

@@ -3,7 +3,7 @@
 use super::presets::Preset;
 use crate::hash::HashKind;
 use crate::remote::{
-    Bucket, Descriptor, Field, FieldKind, Listing, Moves, NameRule, Needed, Suggestion,
+    Bucket, Descriptor, Field, FieldKind, Listing, Moves, NameRule, Needed, Suggestion, field,
 };
 use std::time::SystemTime;
 
@@ -193,14 +193,4 @@ pub(super) const fn class(help: &'static str) -> Field {
 
 pub(super) const fn suggestion(value: &'static str, label: &'static str) -> Suggestion {
     Suggestion { value, label }
-}
-
-pub(super) const fn field(
-    key: &'static str,
-    label: &'static str,
-    help: &'static str,
-    kind: FieldKind,
-    needed: Needed,
-) -> Field {
-    Field { key, label, help, kind, needed, place: false }
 }
