@@ -463,7 +463,10 @@ fn pausing_is_told() {
 fn settings_have_ranges() {
     let home = Home::new("settings");
     let settings = home.run("settings --json").done().json();
-    assert_eq!(settings, json!({ "transfers": 4, "history": 10_000, "admin_mode": false }));
+    let first = json!({
+        "transfers": 4, "history": 10_000, "admin_mode": false, "log_level": "info", "state_location": "",
+    });
+    assert_eq!(settings, first);
     assert_eq!(home.run("settings transfers 20 --json").done().json()["transfers"], 20);
     for line in ["transfers 0", "transfers 21", "history 4", "history 100001", "colour blue"] {
         home.run(&format!("settings {line}")).wrong("setting");

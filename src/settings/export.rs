@@ -244,9 +244,8 @@ impl Book {
         let changed = known.as_ref().map(|known| self.changed(known, new, &secrets)).transpose()?;
         let mut secrets = secrets;
         if let (Some(known), Some(changed)) = (&known, &changed) {
-            let leads_elsewhere = service.descriptor().all_fields().any(|field| {
-                field.kind == FieldKind::Url && changed.iter().any(|key| key == field.key)
-            });
+            let mut places = service.descriptor().all_fields().filter(|field| field.place);
+            let leads_elsewhere = places.any(|field| changed.iter().any(|key| key == field.key));
             // An empty one takes the one that is here back.
             for key in known.secrets.iter().filter(|_| leads_elsewhere) {
                 secrets.entry(key.clone()).or_default();
