@@ -11,7 +11,7 @@ const value = (key) => page.locator(`input[name=${key}]`).inputValue();
 const picker = page.getByRole("dialog", { name: "Choose a bucket" });
 const choose = () => page.getByRole("button", { name: "Choose…: Bucket" }).click();
 
-await step("an address and a region that are suggested", async () => {
+await step("a provider with its regions, and an address that is suggested", async () => {
   await page.goto(base);
   await page.getByLabel("Password", { exact: true }).fill(password);
   await page.keyboard.press("Enter");
@@ -19,8 +19,13 @@ await step("an address and a region that are suggested", async () => {
   await page.getByRole("button", { name: /Amazon S3/ }).click();
   await heading("Connect to Amazon S3");
   assert.equal(await value("endpoint"), "");
-  assert.equal(await value("region"), "us-east-1");
-  await list("Region").selectOption("eu-central-1");
+  await list("Provider").selectOption("Wasabi");
+  assert.equal(await value("region"), "");
+  await list("Region").selectOption({ label: "eu-central-1" });
+  assert.equal(await value("region"), "eu-central-1");
+  await list("Provider").selectOption("Amazon S3");
+  assert.equal(await value("region"), "");
+  await list("Region").selectOption({ label: "Amazon: Europe (Frankfurt) · eu-central-1" });
   assert.equal(await value("region"), "eu-central-1");
   await list("Address").selectOption({ label: "Amazon China (Beijing) · https://s3.cn-north-1.amazonaws.com.cn" });
   assert.equal(await value("endpoint"), "https://s3.cn-north-1.amazonaws.com.cn");
@@ -34,6 +39,7 @@ await step("others by hand", async () => {
   assert.ok(await address.evaluate((input) => !input.validity.valid));
   assert.equal(await picker.count(), 0);
   await address.fill(s3.endpoint);
+  await list("Provider").selectOption("Another server");
   await list("Region").selectOption("us-east-1");
 });
 

@@ -47,8 +47,10 @@ await step("a key that isn't right, and a service that isn't there", async () =>
   await heading("Keep folders on this NAS");
   await page.getByRole("link", { name: "Connect a cloud" }).click();
   await page.getByRole("button", { name: /S3/ }).click();
-  await field("endpoint").fill("http://127.0.0.1:9");
-  await field("region").fill(s3.region);
+  for (const [list, key, text] of [["Address", "endpoint", "http://127.0.0.1:9"], ["Region", "region", s3.region]]) {
+    await page.getByRole("combobox", { name: list }).selectOption("another");
+    await field(key).fill(text);
+  }
   await field("bucket").fill(s3.bucket);
   await field("access-key").fill(s3.access);
   await field("secret-key").fill("wrong-secret");

@@ -17,7 +17,7 @@ const SEALED = "(sealed)";
 /** What signing in sets, not a person. */
 const BY_SIGN_IN = ["refresh-token"];
 /** What most people have to enter beside what is needed. */
-const USUAL = ["region", "user", "password", "client-secret", "drive", "space"];
+const USUAL = ["provider", "region", "user", "password", "client-secret", "drive", "space"];
 /** Texts of several lines. */
 const LONG = ["ca", "encryption-key"];
 
@@ -134,7 +134,9 @@ function Suggested({ field, value, label, help, named }: SuggestedProps) {
         <select required={needed && !isOther} onChange={(event) => changed(event.currentTarget.value)}>
           {!field.default && <option value="" selected={!isOther && !chosen}>{needed ? "" : t("connect:usual")}</option>}
           {suggestions?.map((each) => (
-            <option key={each.value} value={each.value} selected={!isOther && each.value === chosen}>{each.label} · {each.value}</option>
+            <option key={each.value} value={each.value} selected={!isOther && each.value === chosen}>
+              {each.label ? `${each.label} · ${each.value}` : each.value}
+            </option>
           ))}
           <option value={OTHER} selected={isOther}>{t("connect:other")}</option>
         </select>
@@ -208,10 +210,45 @@ interface FieldsProps {
   name?: string;
 }
 
+/** A region as this provider has it: those that it is known to have are suggested. */
+function regionOf(field: api.FieldView, provider?: api.ProviderView): api.FieldView {
+  if (!provider?.regions.length) return field;
+  const whose = provider.label.split(" ", 1)[0] ?? "";
+  // Another one's region of this value is elsewhere.
+  const own = new Map(field.suggestions?.filter(({ label }) => label.startsWith(whose)).map(({ value, label }) => [value, label]));
+  return { ...field, suggestions: provider.regions.map((value) => ({ value, label: own.get(value) ?? "" })) };
+}
+
+interface ProvidersProps {
+  field: api.FieldView;
+  providers: api.ProviderView[];
+  chosen: string;
+  choose: (name: string) => void;
+}
+
+function Providers({ field, providers, chosen, choose }: ProvidersProps) {
+  const { label, help } = aboutOf(field);
+  return (
+    <Labelled label={label} help={help}>
+      <select name={field.key} onChange={(event) => choose(event.currentTarget.value)}>
+        <option value="" selected={!chosen}>{t("connect:usual")}</option>
+        {providers.map((each) => <option key={each.name} value={each.name} selected={each.name === chosen}>{each.label}</option>)}
+      </select>
+    </Labelled>
+  );
+}
+
 function Fields({ service, settings, name }: FieldsProps) {
+  const [chosen, choose] = useState(settings.provider ?? "");
+  const provider = service.providers.find((each) => each.name === chosen);
   const fields = service.fields.filter((field) => !BY_SIGN_IN.includes(field.key));
   const input = (field: api.FieldView) => {
-    const value = settings[field.key] ?? "";
+    // What was entered for another provider isn't right for this one.
+    const value = (field.key === "region" && chosen !== (settings.provider ?? "") ? "" : settings[field.key]) ?? "";
+    if (field.key === "provider") return <Providers key="provider" field={field} providers={service.providers} chosen={chosen} choose={choose} />;
+    if (field.key === "region") {
+      return <FieldInput key={`region of ${chosen}`} field={regionOf(field, provider)} value={value} isSealed={false} />;
+    }
     if (field.kind === "bucket") {
       const account = (form: HTMLFormElement) =>
         isValid(form, field.key) ? { name: name ?? null, service: service.name, entered: enteredIn(form, service, settings) } : null;
