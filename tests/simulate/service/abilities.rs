@@ -183,6 +183,18 @@ pub fn twins() -> Vec<Abilities> {
             largest: Some(200),
             ..s3
         },
+        Abilities { name: "aliyun-oss", descriptor: real("aliyun-oss"), ..s3 },
+        Abilities { name: "tencent-cos", descriptor: real("tencent-cos"), ..s3 },
+        Abilities { name: "jd-oss", descriptor: real("jd-oss"), conditional: false, ..s3 },
+        // Whoever was overtaken takes back what was written.
+        Abilities {
+            name: "b2",
+            descriptor: real("b2"),
+            versions: Versions::Counted,
+            keeps_replaced: true,
+            hashed: Some(u64::MAX),
+            ..s3
+        },
         Abilities {
             name: "swift",
             descriptor: &SWIFT,
