@@ -61,7 +61,7 @@ fn a_page_tells_what_its_service_takes() {
     for spk in packages() {
         let s3 = str::from_utf8(spk.target_file("ui/help/services/s3.html")).unwrap();
         for told in
-            ["Limits and rules", "<td>largest file</td>", "secret-key", "&quot;&lt;&gt;|{^}%`][~#"]
+            ["Limits and rules", "<td>largest file</td>", "secret-key", "\"&lt;&gt;|{^}%`][~#"]
         {
             assert!(s3.contains(told), "{told}");
         }
