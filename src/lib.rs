@@ -23,7 +23,7 @@
 //! | [`caller`], `browser` | who asks, and what browsers say of themselves | nobody |
 //! | `child`, `accounts` | what programs of others print; the users of the NAS | values, rules |
 //! | [`clock`] | what time it is, and waiting | values, a request to stop |
-//! | `threads`, `user` | threads and the size of their stacks; whom this program runs as | nobody |
+//! | `random`, `threads`, `user` | random numbers; threads and the size of their stacks; whom this program runs as | nobody |
 //! | [`rules`] | names, filters, conflict names, times, the brake, schedules: pure | values, descriptors |
 //! | [`plan`] | the planner: pure | values, records |
 //! | [`store`] | redb: items with their facets, history | values, rules' reasons |
@@ -94,6 +94,7 @@ pub mod model;
 pub mod observe;
 pub mod plan;
 pub mod progress;
+pub(crate) mod random;
 pub mod remote;
 pub mod rules;
 pub mod services;

@@ -266,16 +266,9 @@ impl Remote for CloudSyncRemote {
     }
 }
 
-impl CloudSyncRemote {
-    fn inner_feed(&self) -> Result<&dyn Feed> {
-        let gone = || Error::new(Kind::Protocol, "the change feed", "the service has none now");
-        self.remote.feed().ok_or_else(gone)
-    }
-}
-
 impl Feed for CloudSyncRemote {
     fn now(&self) -> Result<String> {
-        self.inner_feed()?.now()
+        super::feed_of(self.remote.as_ref())?.now()
     }
 
     fn tells_all(&self) -> bool {
@@ -287,7 +280,7 @@ impl Feed for CloudSyncRemote {
         cursor: Option<&str>,
         each: &mut dyn FnMut(Change) -> Result<()>,
     ) -> Result<Page> {
-        self.inner_feed()?.changes(cursor, &mut |told| each(change(told)))
+        super::feed_of(self.remote.as_ref())?.changes(cursor, &mut |told| each(change(told)))
     }
 
     fn can_wait(&self) -> bool {
@@ -295,6 +288,6 @@ impl Feed for CloudSyncRemote {
     }
 
     fn wait(&self, cursor: &str, most: Duration) -> Result<bool> {
-        self.inner_feed()?.wait(cursor, most)
+        super::feed_of(self.remote.as_ref())?.wait(cursor, most)
     }
 }

@@ -3,6 +3,7 @@
 use super::foreign;
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
+use crate::random::random;
 use poly1305::Poly1305;
 use poly1305::universal_hash::KeyInit as _;
 use salsa20::XSalsa20;
@@ -49,7 +50,7 @@ pub(super) fn plain_size(stored: u64) -> Option<u64> {
 impl Nonce {
     /// A new one.
     pub fn new() -> Result<Self> {
-        super::random().map(Nonce)
+        random("encrypting a file").map(Nonce)
     }
 
     /// One that was written down.

@@ -1,5 +1,6 @@
 //! What a service tells of changes, in plain names.
 
+use super::feed_of;
 use super::remote::Inside;
 use crate::error::Result;
 use crate::remote::{Change, Feed, Page, Remote, Spot};
@@ -17,12 +18,6 @@ impl EncryptedFeed {
     pub fn of(remote: &Arc<dyn Remote>, inside: &Arc<Inside>) -> Option<EncryptedFeed> {
         remote.feed()?;
         Some(EncryptedFeed { remote: remote.clone(), inside: inside.clone() })
-    }
-
-    fn feed(&self) -> Result<&dyn Feed> {
-        use crate::error::{Error, Kind};
-        let gone = || Error::new(Kind::Protocol, "the change feed", "the service has none now");
-        self.remote.feed().ok_or_else(gone)
     }
 
     /// The change as it is inside; `None` for one of the key file.
@@ -52,7 +47,7 @@ impl EncryptedFeed {
 
 impl Feed for EncryptedFeed {
     fn now(&self) -> Result<String> {
-        self.feed()?.now()
+        feed_of(self.remote.as_ref())?.now()
     }
 
     fn tells_all(&self) -> bool {
@@ -65,7 +60,8 @@ impl Feed for EncryptedFeed {
         each: &mut dyn FnMut(Change) -> Result<()>,
     ) -> Result<Page> {
         self.inside.ready(self.remote.as_ref(), false)?;
-        self.feed()?.changes(cursor, &mut |change| self.change(change).map_or(Ok(()), &mut *each))
+        feed_of(self.remote.as_ref())?
+            .changes(cursor, &mut |change| self.change(change).map_or(Ok(()), &mut *each))
     }
 
     fn can_wait(&self) -> bool {
@@ -73,6 +69,6 @@ impl Feed for EncryptedFeed {
     }
 
     fn wait(&self, cursor: &str, most: Duration) -> Result<bool> {
-        self.feed()?.wait(cursor, most)
+        feed_of(self.remote.as_ref())?.wait(cursor, most)
     }
 }

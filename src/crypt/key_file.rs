@@ -1,15 +1,15 @@
 //! The key file in the remote folder: from it and the password comes the key.
 
-use super::content::ContentKey;
-use super::{EncryptedRemote, Encryption, Keys, new_key, random};
+use super::password::{Cost, cipher};
+use super::{EncryptedRemote, Encryption, Keys, new_key};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, from_hex, to_hex};
+use crate::random::random;
 use crate::remote::{Expect, Place, Remote, Resume};
-use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::aead::{Aad, NONCE_LEN, Nonce};
 use serde::{Deserialize, Serialize};
 use std::io::Read as _;
 use std::sync::Arc;
@@ -28,6 +28,7 @@ const MOST: Cost = Cost { memory_kib: 64 << 10, passes: 32, lanes: 8 };
 /// Fewest characters of a password that a new key is locked with.
 const LEAST_CHARACTERS: usize = 8;
 const SALT_BYTES: usize = 16;
+const LOCKING: &str = "locking the key";
 
 /// What a person reads who opens it.
 const ABOUT: &str = "This folder is encrypted. Mooring opens it with the password of the connection or with the exported key; \
@@ -55,14 +56,6 @@ struct Locked {
     salt: String,
     nonce: String,
     key: String,
-}
-
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Cost {
-    memory_kib: u32,
-    passes: u32,
-    lanes: u32,
 }
 
 impl KeyFile {
@@ -183,7 +176,7 @@ impl KeyFile {
 
 impl Locked {
     fn new(key: &str, password: &str) -> Result<Locked> {
-        let (salt, nonce) = (random::<SALT_BYTES>()?, random::<NONCE_LEN>()?);
+        let (salt, nonce) = (random::<SALT_BYTES>(LOCKING)?, random::<NONCE_LEN>(LOCKING)?);
         let mut locked = key.as_bytes().to_vec();
         cipher(password, &salt, COST)?
             .seal_in_place_append_tag(
@@ -191,7 +184,7 @@ impl Locked {
                 Aad::from(FORMAT),
                 &mut locked,
             )
-            .map_err(|_| Error::new(Kind::State, "locking the key", "the cipher failed"))?;
+            .map_err(|_| Error::new(Kind::State, LOCKING, "the cipher failed"))?;
         Ok(Locked {
             kdf: "argon2id".into(),
             cost: COST,
@@ -223,27 +216,6 @@ impl Locked {
         })?;
         String::from_utf8(opened.to_vec()).map_err(|_| damaged())
     }
-}
-
-/// What a password locks with.
-fn cipher(password: &str, salt: &[u8], cost: Cost) -> Result<LessSafeKey> {
-    let failed =
-        |error: &dyn std::fmt::Display| Error::new(Kind::State, "the password's key", error);
-    let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, None)
-        .map_err(|error| failed(&error))?;
-    let mut memory: Vec<Block> = Vec::new();
-    memory.try_reserve_exact(params.block_count()).map_err(|_| {
-        let cause = format!("{} KiB of memory aren't to be had", cost.memory_kib);
-        failed(&cause)
-    })?;
-    memory.resize(params.block_count(), Block::default());
-    let mut key = ContentKey::default();
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into_with_memory(password.as_bytes(), salt, &mut key, &mut memory)
-        .map_err(|error| failed(&error))?;
-    let key = UnboundKey::new(&CHACHA20_POLY1305, &key)
-        .map_err(|_| failed(&"it isn't a key of 32 bytes"))?;
-    Ok(LessSafeKey::new(key))
 }
 
 /// As [`super::agree`], in rclone's format.

@@ -60,19 +60,21 @@ mod content;
 mod feed;
 mod key_file;
 mod names;
+mod password;
 mod remote;
 mod service;
 
 pub use key_file::KEY_FILE;
+pub use password::{Cost, cipher as password_cipher};
 pub use remote::EncryptedRemote;
 pub use service::of_task;
 
 use crate::error::{Error, Kind, Result};
-use crate::remote::Remote;
+use crate::random::random;
+use crate::remote::{Feed, Remote};
 use content::ContentKey;
 use names::Names;
 use ring::hmac;
-use ring::rand::{SecureRandom as _, SystemRandom};
 use scrypt::Params;
 use std::sync::Arc;
 
@@ -175,18 +177,15 @@ pub fn agree(
 
 /// A new key: 256 random bits as 52 letters and digits, in groups that people can compare.
 fn new_key() -> Result<String> {
-    let text = names::base32(&random::<KEY_BYTES>()?);
+    let text = names::base32(&random::<KEY_BYTES>("making a key")?);
     let groups: Vec<_> = text.as_bytes().chunks(GROUP).map(String::from_utf8_lossy).collect();
     Ok(groups.join("-"))
 }
 
-fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| {
-        Error::new(Kind::Disk, "random numbers", "the system gives none")
-            .remedy("check /dev/urandom")
-    })?;
-    Ok(bytes)
+/// The change feed of a service that had one when it was asked.
+fn feed_of(remote: &dyn Remote) -> Result<&dyn Feed> {
+    let gone = || Error::new(Kind::Protocol, "the change feed", "the service has none now");
+    remote.feed().ok_or_else(gone)
 }
 
 /// Something that wasn't encrypted, or not in this format.

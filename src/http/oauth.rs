@@ -8,11 +8,11 @@
 
 use super::{Call, Http, Payload};
 use crate::error::{Error, Kind, Result};
+use crate::random::random;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use ring::digest::{SHA256, digest};
-use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ impl Attempt {
     /// # Errors
     /// `Disk` when the system has no entropy.
     pub fn new(redirect: Option<String>) -> Result<Attempt> {
-        Ok(Attempt { verifier: random::<32>()?, state: random::<16>()?, redirect })
+        Ok(Attempt { verifier: random_text::<32>()?, state: random_text::<16>()?, redirect })
     }
 
     /// Tells this sign-in's answer from others.
@@ -321,12 +321,8 @@ fn challenge(verifier: &str) -> String {
 }
 
 /// So many random bytes as text that needs no encoding.
-fn random<const N: usize>() -> Result<String> {
-    let mut bytes = [0; N];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| Error::new(Kind::Disk, "beginning a sign-in", "the system has no entropy"))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
+fn random_text<const N: usize>() -> Result<String> {
+    random::<N>("beginning a sign-in").map(|bytes| URL_SAFE_NO_PAD.encode(bytes))
 }
 
 #[cfg(test)]

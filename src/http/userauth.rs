@@ -4,13 +4,13 @@
 //! Nothing is shown before a server asked. From then on it goes with every request, so only the
 //! first one is sent twice. Digest is preferred to Basic, and SHA-256 to MD5.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::model::to_hex;
+use crate::random::random;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use ring::rand::{SecureRandom, SystemRandom};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -80,7 +80,7 @@ impl UserAuth {
             }
             Asked::Digest(session) => {
                 if session.cnonce.is_empty() {
-                    session.cnonce = random_hex()?;
+                    session.cnonce = to_hex(&random::<16>("signing in")?);
                 }
                 session.count += 1;
                 let header = session.answer(&self.user, &self.password, method, target);
@@ -229,14 +229,6 @@ impl Session {
         }
         header
     }
-}
-
-fn random_hex() -> Result<String> {
-    let mut bytes = [0; 16];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| {
-        Error::new(Kind::Disk, "signing in", "the system has no random numbers to give")
-    })?;
-    Ok(to_hex(&bytes))
 }
 
 fn quoted(text: &str) -> String {

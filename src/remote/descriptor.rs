@@ -229,6 +229,13 @@ pub struct Suggestion {
     pub label: &'static str,
 }
 
+impl FieldKind {
+    /// Whether it is an `http://` or `https://` address, suggested or not.
+    pub fn is_address(self) -> bool {
+        matches!(self, FieldKind::Url | FieldKind::UrlLike(_))
+    }
+}
+
 /// Whether a setting has to be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needed {
@@ -429,8 +436,8 @@ impl Descriptor {
                     let cause = format!("'{value}' is not a whole number from {least} to {most}");
                     return wrong(field.key, cause);
                 }
-                FieldKind::Url | FieldKind::UrlLike(_)
-                    if !(value.starts_with("http://") || value.starts_with("https://")) =>
+                kind if kind.is_address()
+                    && !(value.starts_with("http://") || value.starts_with("https://")) =>
                 {
                     return wrong(field.key, format!("'{value}' is not an http(s) address"));
                 }

@@ -9,21 +9,22 @@
 //!
 //! Taking a document over adds and replaces, by name, and removes nothing.
 
-use super::seal::random;
+use super::password;
 use super::{
     Book, Connection, Entered, FilterChange, Globals, NewTask, Scope, Secret, Task, TaskChange,
     check,
 };
 use crate::caller::is_user_name;
+use crate::crypt::{Cost, password_cipher};
 use crate::error::{Error, Kind, Result};
 use crate::logs::{LEVEL_WORDS, Level};
+use crate::random::random;
 use crate::remote::{Field, FieldKind, Needed, Service};
 use crate::rules::Filter;
 use crate::services;
-use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::aead::{Aad, NONCE_LEN, Nonce};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,12 +32,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const FORMAT: u32 = 1;
 /// How secrets are sealed.
 const METHOD: &str = "argon2id-chacha20poly1305";
-/// Cost of making a key of a password: KiB of memory, passes and lanes.
-const COST: (u32, u32, u32) = (19_456, 2, 1);
+/// Cost of making a key of a password.
+const COST: Cost = Cost { memory_kib: 19_456, passes: 2, lanes: 1 };
 const SALT: usize = 16;
-/// Fewest characters of a password, and most bytes.
-const LEAST: usize = 8;
-const MOST: usize = 1 << 10;
 
 /// All settings.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -244,8 +242,10 @@ impl Book {
         let changed = known.as_ref().map(|known| self.changed(known, new, &secrets)).transpose()?;
         let mut secrets = secrets;
         if let (Some(known), Some(changed)) = (&known, &changed) {
-            let mut places = service.descriptor().all_fields().filter(|field| field.place);
-            let leads_elsewhere = places.any(|field| changed.iter().any(|key| key == field.key));
+            let leads_elsewhere = service
+                .descriptor()
+                .all_fields()
+                .any(|field| field.kind.is_address() && changed.iter().any(|key| key == field.key));
             // An empty one takes the one that is here back.
             for key in known.secrets.iter().filter(|_| leads_elsewhere) {
                 secrets.entry(key.clone()).or_default();
@@ -463,17 +463,15 @@ impl Exported {
 
 fn seal(secrets: &Secrets, password: Secret, connections: &[Connection]) -> Result<Sealed> {
     let password = password.reveal();
-    if password.chars().count() < LEAST || password.len() > MOST {
-        let cause = "it doesn't have 8 characters or more, or is far too long";
-        return Err(Error::new(Kind::Usage, "the password", cause).remedy("choose another"));
-    }
-    let salt = random::<SALT>()?;
-    let key = key(&password, &salt)?;
-    let failed = |_| Error::new(Kind::State, "sealing the secrets", "the cipher failed");
+    password::check(&password)?;
+    let what = "sealing the secrets";
+    let salt = random::<SALT>(what)?;
+    let cipher = password_cipher(&password, &salt, COST)?;
+    let failed = |_| Error::new(Kind::State, what, "the cipher failed");
     let mut text = document(secrets)?;
     let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
-    key.seal_in_place_append_tag(nonce, Aad::from(places(connections)?), &mut text)
-        .map_err(failed)?;
+    let aad = Aad::from(places(connections)?);
+    cipher.seal_in_place_append_tag(nonce, aad, &mut text).map_err(failed)?;
     let [salt, text] = [salt.as_slice(), &text].map(|bytes| STANDARD.encode(bytes));
     Ok(Sealed { method: METHOD.into(), salt, text })
 }
@@ -491,26 +489,14 @@ fn unseal(sealed: &Sealed, password: Secret, connections: &[Connection]) -> Resu
     let decoded = |text: &str| STANDARD.decode(text).map_err(|_| other());
     let (salt, mut text) = (decoded(&sealed.salt)?, decoded(&sealed.text)?);
     let password = password.reveal();
-    if salt.len() != SALT || password.len() > MOST {
+    if salt.len() != SALT || password.len() > password::MOST {
         return Err(other());
     }
     let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
     let aad = Aad::from(places(connections)?);
-    let text = key(&password, &salt)?.open_in_place(nonce, aad, &mut text).map_err(|_| other())?;
+    let cipher = password_cipher(&password, &salt, COST)?;
+    let text = cipher.open_in_place(nonce, aad, &mut text).map_err(|_| other())?;
     serde_json::from_slice(text).map_err(|_| other())
-}
-
-fn key(password: &str, salt: &[u8]) -> Result<LessSafeKey> {
-    let failed = |cause: String| Error::new(Kind::State, "the key of the password", cause);
-    let (memory, passes, lanes) = COST;
-    let mut key = [0; 32];
-    let cost = Params::new(memory, passes, lanes, Some(key.len()));
-    let argon2 = cost.map(|cost| Argon2::new(Algorithm::Argon2id, Version::V0x13, cost));
-    argon2
-        .and_then(|argon2| argon2.hash_password_into(password.as_bytes(), salt, &mut key))
-        .map_err(|error| failed(error.to_string()))?;
-    let key = UnboundKey::new(&CHACHA20_POLY1305, &key);
-    Ok(LessSafeKey::new(key.map_err(|_| failed("it isn't one".into()))?))
 }
 
 /// Where the connections lead, as the secrets are bound to it.

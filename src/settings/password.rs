@@ -13,7 +13,19 @@ const ROUNDS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
 /// Fewest characters.
 const LEAST: usize = 8;
 /// Most bytes.
-const MOST: usize = 1 << 10;
+pub(super) const MOST: usize = 1 << 10;
+
+/// Whether a password that a person chose is one.
+///
+/// # Errors
+/// `Usage` when it is too short or too long.
+pub(super) fn check(password: &str) -> Result<()> {
+    if password.chars().count() < LEAST || password.len() > MOST {
+        let cause = "it doesn't have 8 characters or more, or is far too long";
+        return Err(Error::new(Kind::Usage, "the password", cause).remedy("choose another"));
+    }
+    Ok(())
+}
 
 /// What is kept of a password: a slow hash of it with salt (PBKDF2 with HMAC-SHA-256).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,10 +42,7 @@ impl Password {
     /// `Usage` when it is too short or too long.
     pub(super) fn new(password: Secret) -> Result<Password> {
         let password = password.reveal();
-        if password.chars().count() < LEAST || password.len() > MOST {
-            let cause = "it doesn't have 8 characters or more, or is far too long";
-            return Err(Error::new(Kind::Usage, "the password", cause).remedy("choose another"));
-        }
+        check(&password)?;
         let mut kept = Password { rounds: ROUNDS, salt: [0; 16], hash: [0; 32] };
         let failed = |_| Error::new(Kind::State, "the password", "there is no randomness");
         SystemRandom::new().fill(&mut kept.salt).map_err(failed)?;

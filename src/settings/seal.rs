@@ -5,14 +5,16 @@
 //! copies of the settings that don't include it; it doesn't keep them from who reads both.
 
 use crate::error::{Error, Kind, Result};
+use crate::random::random;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+const SEALING: &str = "sealing a secret";
 
 /// A secret that a person entered. It can't be printed; it is written only to the socket of the
 /// daemon that is to seal it.
@@ -56,12 +58,12 @@ impl Seal {
 
     /// The stored form of a secret. Makes the key file if there is none.
     pub(super) fn seal(&self, connection: &str, key: &str, secret: &Secret) -> Result<Vec<u8>> {
-        let failed = |_| Error::new(Kind::State, "sealing a secret", "the cipher failed");
+        let failed = |_| Error::new(Kind::State, SEALING, "the cipher failed");
         let sealing_key = match self.load()? {
             Some(found) => found,
             None => self.make()?,
         };
-        let nonce = random::<NONCE_LEN>()?;
+        let nonce = random::<NONCE_LEN>(SEALING)?;
         let mut sealed = secret.0.as_bytes().to_vec();
         let context = context(connection, key);
         let unique = Nonce::assume_unique_for_key(nonce);
@@ -110,7 +112,7 @@ impl Seal {
     }
 
     fn make(&self) -> Result<LessSafeKey> {
-        let bytes = random::<32>()?;
+        let bytes = random::<32>(SEALING)?;
         // Written aside first: half a key would make every secret unreadable.
         let aside = self.file.with_extension("key.new");
         let write = || {
@@ -135,13 +137,6 @@ fn cipher(key: &[u8]) -> Result<LessSafeKey> {
     let key = UnboundKey::new(&CHACHA20_POLY1305, key)
         .map_err(|_| Error::new(Kind::SignIn, "key file", "it isn't a key of 32 bytes"))?;
     Ok(LessSafeKey::new(key))
-}
-
-pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    let filled = SystemRandom::new().fill(&mut bytes);
-    filled.map_err(|_| Error::new(Kind::Disk, "sealing a secret", "the system has no entropy"))?;
-    Ok(bytes)
 }
 
 /// What a secret is bound to. No name or key contains NUL.
