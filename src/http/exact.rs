@@ -1,7 +1,7 @@
 //! A reply's body that has to be as long as it said.
 
 use super::read_error;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
 use std::io::{self, Read};
 
 /// A reader of exactly as many bytes as announced.
@@ -12,6 +12,18 @@ pub struct Exact<R> {
     pub inner: R,
     /// How many of them are still to come.
     pub left: u64,
+}
+
+impl<R: Read> Exact<R> {
+    /// Leaves out the first `count` bytes, of which there mustn't be fewer.
+    ///
+    /// # Errors
+    /// `Offline` when the reply breaks off in them, and those of reading.
+    pub fn skip(mut self, count: u64) -> Result<Self> {
+        let skipped = io::copy(&mut (&mut self).take(count), &mut io::sink());
+        skipped.map_err(|error| read_error(&self.what, error))?;
+        Ok(self)
+    }
 }
 
 impl<R: Read> Read for Exact<R> {

@@ -87,6 +87,11 @@ pub enum Special {
     Foreign,
 }
 
+/// Whether a path below the root can be this: a part that is empty, `.` or `..` leads elsewhere.
+pub fn is_path(path: &str) -> bool {
+    !path.split('/').any(|part| matches!(part, "" | "." | ".."))
+}
+
 /// Where an item is, or is to be.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Place<'a> {

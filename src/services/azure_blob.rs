@@ -9,18 +9,18 @@
 //!
 //! Conditions are relied on: the service checks each of them in the moment of the write.
 
-use super::parts::{Senders, lock, read_some};
+use super::parts::{SMALL, Senders, lock, read_part, read_whole};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::hash::{Hash, HashKind};
 use crate::http::shared_key::{Signable, Signer};
 use crate::http::sigv4::{encode_path, encode_query};
-use crate::http::{self, Call, Exact, Http, Payload, Reply, content_range, drain, read_error, xml};
+use crate::http::{self, Call, Exact, Http, Payload, Reply, content_range, drain, xml};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version};
 use crate::remote::conditions::check;
 use crate::remote::{
     Bucket, Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Made, Moves, NameRule,
-    Needed, Place, Remote, Removal, Resume, Service, Settings, Special, Written, field,
+    Needed, Place, Remote, Removal, Resume, Service, Settings, Special, Written, field, is_path,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -45,10 +45,6 @@ const MAX_SIZE: u64 = 19 << 38;
 /// Most blocks of a blob, most blobs of a page.
 const MAX_BLOCKS: u64 = 50_000;
 const MAX_BLOBS: usize = 5000;
-/// Up to this size a file is read once into memory; sending it twice costs little.
-const SMALL: u64 = 256 << 10;
-/// Bytes of a larger one that are hashed at once.
-const PIECE: usize = 64 << 10;
 /// From this size on the service is asked whether the condition holds before the body is sent.
 const LARGE: u64 = MIB;
 /// The service refuses a clock that is 15 minutes off.
@@ -1026,9 +1022,8 @@ impl Remote for Store {
         if from > size {
             return Err(Error::new(Kind::Changed, what, "it became shorter"));
         }
-        let mut reader = Exact { what, inner: reply.into_reader(), left: end - from + skip };
-        let skipped = io::copy(&mut (&mut reader).take(skip), &mut io::sink());
-        skipped.map_err(|error| read_error(&reader.what, error))?;
+        let reader =
+            Exact { what, inner: reply.into_reader(), left: end - from + skip }.skip(skip)?;
         Ok(Download { reader: Box::new(reader), end, entry })
     }
 
@@ -1272,11 +1267,7 @@ fn body<'a>(content: &'a dyn Content, buffer: &'a mut Vec<u8>) -> Result<Body<'a
     if length > SMALL {
         return part(content, 0, length, buffer, &mut |_| ());
     }
-    buffer.resize(usize::try_from(length).unwrap_or(0), 0);
-    let mut done = 0;
-    while done < buffer.len() {
-        done += read_some(content, &mut buffer[done..], done as u64)?;
-    }
+    read_whole(content, buffer)?;
     let md5 = Md5::digest(&*buffer).into();
     Ok(Body { payload: Payload::Bytes(buffer), length, md5 })
 }
@@ -1289,15 +1280,11 @@ fn part<'a>(
     buffer: &mut Vec<u8>,
     each: &mut dyn FnMut(&[u8]),
 ) -> Result<Body<'a>> {
-    buffer.resize(PIECE, 0);
-    let (mut sum, mut done) = (Md5::new(), 0);
-    while done < length {
-        let most = usize::try_from(length - done).unwrap_or(PIECE).min(PIECE);
-        let count = read_some(content, &mut buffer[..most], from + done)?;
-        sum.update(&buffer[..count]);
-        each(&buffer[..count]);
-        done += count as u64;
-    }
+    let mut sum = Md5::new();
+    read_part(content, from, length, buffer, &mut |bytes| {
+        sum.update(bytes);
+        each(bytes);
+    })?;
     let payload = Payload::Part { content, from, length };
     Ok(Body { payload, length, md5: sum.finalize().into() })
 }
@@ -1324,11 +1311,6 @@ fn take_apart(address: &str) -> Option<(String, String)> {
     let path = path.trim_end_matches('/');
     let path = if path.is_empty() { String::new() } else { format!("/{path}") };
     Some((format!("{scheme}://{host}"), path))
-}
-
-/// Whether a path below the root can be this.
-fn is_path(path: &str) -> bool {
-    !path.split('/').any(|part| matches!(part, "" | "." | ".."))
 }
 
 fn quoted(version: &Version) -> String {

@@ -17,7 +17,7 @@
 //!
 //! Requests for a file: to create or change one three, to remove one two and a share of a page.
 
-use super::parts::{Senders, lock, read_some};
+use super::parts::{SMALL, Senders, lock, read_part, read_whole};
 use crate::content::Content;
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::hash::{Hash, HashKind};
@@ -26,7 +26,7 @@ use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex, to_hex};
 use crate::remote::conditions::check;
 use crate::remote::{
     Bucket, Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Made, Moves, NameRule,
-    Needed, Place, Remote, Removal, Resume, Service, Settings, Written, field,
+    Needed, Place, Remote, Removal, Resume, Service, Settings, Written, field, is_path,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -60,10 +60,6 @@ const PAGE: u32 = 1000;
 const AHEAD: u32 = 100;
 /// Versions of one file that are asked for at once.
 const VERSIONS: u32 = 10;
-/// Up to this size a file is read once into memory; sending it twice costs little.
-const SMALL: u64 = 256 << 10;
-/// Bytes of a larger one that are hashed at once.
-const PIECE: usize = 64 << 10;
 /// Times that an address for uploads may be refused before giving up.
 const REFUSALS: u32 = 3;
 /// Name of the file that stands for its folder.
@@ -1172,7 +1168,7 @@ impl Remote for Store {
         self.walk(&what, &prefix, false, &mut |row| {
             let path = row.file_name.strip_prefix(&prefix).unwrap_or_default();
             let Some(folder) = folder_of(path) else {
-                if !is_odd(path) {
+                if is_path(path) {
                     each(path, row.entry(&what)?)?;
                     path.clone_into(&mut last);
                 }
@@ -1180,7 +1176,7 @@ impl Remote for Store {
             };
             let told = format!("{folder}/");
             // Some of what is in it may come before its marker, and tells as much.
-            if !is_odd(folder) && !last.starts_with(&told) {
+            if is_path(folder) && !last.starts_with(&told) {
                 each(folder, Entry::folder(""))?;
                 last = told;
             }
@@ -1200,7 +1196,7 @@ impl Remote for Store {
         self.walk(what, &self.root, true, &mut |row| {
             let path = row.file_name.strip_prefix(&self.root).unwrap_or_default();
             match path.strip_suffix('/') {
-                Some(folder) if !is_odd(folder) => each(folder),
+                Some(folder) if is_path(folder) => each(folder),
                 _ => Ok(()),
             }
         })
@@ -1520,18 +1516,16 @@ impl Row {
 impl Sums {
     fn of(content: &dyn Content, part_size: u64) -> Result<Sums> {
         let (mut whole, mut parts) = (new_sum(), Vec::new());
-        let (mut buffer, mut at) = (vec![0; PIECE], 0);
+        let (mut buffer, mut at) = (Vec::new(), 0);
         while at < content.size() {
-            let end = content.size().min(at + part_size);
+            let length = part_size.min(content.size() - at);
             let mut part = new_sum();
-            while at < end {
-                let most = usize::try_from(end - at).unwrap_or(PIECE).min(PIECE);
-                let count = read_some(content, &mut buffer[..most], at)?;
-                whole.update(&buffer[..count]);
-                part.update(&buffer[..count]);
-                at += count as u64;
-            }
+            read_part(content, at, length, &mut buffer, &mut |bytes| {
+                whole.update(bytes);
+                part.update(bytes);
+            })?;
             parts.push(sha1_of(part));
+            at += length;
         }
         Ok(Sums { whole: sha1_of(whole), parts })
     }
@@ -1544,11 +1538,8 @@ fn body<'a>(content: &'a dyn Content, buffer: &'a mut Vec<u8>) -> Result<(Payloa
         let sums = Sums::of(content, length)?;
         return Ok((Payload::Part { content, from: 0, length }, sums.whole));
     }
-    buffer.resize(usize::try_from(length).unwrap_or(0), 0);
-    let (mut sum, mut done) = (new_sum(), 0);
-    while done < buffer.len() {
-        done += read_some(content, &mut buffer[done..], done as u64)?;
-    }
+    read_whole(content, buffer)?;
+    let mut sum = new_sum();
     sum.update(buffer);
     Ok((Payload::Bytes(buffer), sha1_of(sum)))
 }
@@ -1572,11 +1563,6 @@ fn part_length(size: u64, part_size: u64, index: usize) -> u64 {
 fn folder_of(name: &str) -> Option<&str> {
     let folder = name.strip_suffix(MARKER).unwrap_or(name);
     if folder.is_empty() && !name.is_empty() { Some("") } else { folder.strip_suffix('/') }
-}
-
-/// Whether no path can be so. (The empty one is the root's.)
-fn is_odd(path: &str) -> bool {
-    path.split('/').any(|part| matches!(part, "" | "." | ".."))
 }
 
 /// Milliseconds since 1970, as all programs for B2 keep the time of modification.

@@ -9,6 +9,10 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+/// Up to this size a file is read once into memory; sending it twice costs little.
+pub(super) const SMALL: u64 = 256 << 10;
+/// Bytes of a larger one that are read at once.
+const PIECE: usize = 64 << 10;
 /// Parts of large files that are on their way at the same time, beside those of files that are
 /// sent by their own threads.
 const SENDERS: usize = 3;
@@ -80,11 +84,44 @@ impl Drop for Borrowed<'_> {
     }
 }
 
-/// Bytes of a file from `from` on, of which there have to be some.
+/// Reads all of a small file into `buffer`, which has its size then.
 ///
 /// # Errors
-/// `Changed` when there are none, and those of [`Content::read_at`].
-pub(super) fn read_some(content: &dyn Content, buffer: &mut [u8], from: u64) -> Result<usize> {
+/// `Changed` when there is less, and those of [`Content::read_at`].
+pub(super) fn read_whole(content: &dyn Content, buffer: &mut Vec<u8>) -> Result<()> {
+    buffer.resize(usize::try_from(content.size()).unwrap_or(0), 0);
+    let mut done = 0;
+    while done < buffer.len() {
+        done += read_some(content, &mut buffer[done..], done as u64)?;
+    }
+    Ok(())
+}
+
+/// Reads `length` bytes of a file from `from` on, in pieces that `each` is shown. They are in
+/// `buffer` meanwhile.
+///
+/// # Errors
+/// As [`read_whole`].
+pub(super) fn read_part(
+    content: &dyn Content,
+    from: u64,
+    length: u64,
+    buffer: &mut Vec<u8>,
+    each: &mut dyn FnMut(&[u8]),
+) -> Result<()> {
+    buffer.resize(PIECE, 0);
+    let mut done = 0;
+    while done < length {
+        let most = usize::try_from(length - done).unwrap_or(PIECE).min(PIECE);
+        let count = read_some(content, &mut buffer[..most], from + done)?;
+        each(&buffer[..count]);
+        done += count as u64;
+    }
+    Ok(())
+}
+
+/// Bytes of a file from `from` on, of which there have to be some.
+fn read_some(content: &dyn Content, buffer: &mut [u8], from: u64) -> Result<usize> {
     match content.read_at(buffer, from)? {
         0 => Err(Error::new(Kind::Changed, "reading the file", "it became shorter")),
         count => Ok(count),

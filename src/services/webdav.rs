@@ -14,7 +14,7 @@ use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex, split_path};
 use crate::remote::conditions::{Conditions, Support, check};
 use crate::remote::{
     Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Made, Moves, NameRule, Needed,
-    Place, Remote, Removal, Resume, Service, Settings, Written,
+    Place, Remote, Removal, Resume, Service, Settings, Written, is_path,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use quick_xml::NsReader;
@@ -456,7 +456,7 @@ impl Dav {
         let mut url = self.url_of(self.base.iter().chain(&self.root));
         if !path.is_empty() {
             // A server would take such parts out and do something to another item.
-            if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            if !is_path(path) {
                 let name = format!("path '{path}'");
                 return Err(Error::new(Kind::BadName, name, "it has no address on the server"));
             }

@@ -37,17 +37,17 @@ use super::parts::Senders;
 use crate::content::Content;
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::hash::Hash;
-use crate::http::{self, Exact, Http, Reply, content_range, read_error};
+use crate::http::{self, Exact, Http, Reply, content_range};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex};
 use crate::remote::conditions::{Conditions, check};
 use crate::remote::{
     Bucket, Descriptor, Download, Entry, Expect, Made, Place, Remote, Removal, Resume, Service,
-    Settings, Written,
+    Settings, Written, is_path,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use std::cmp::Reverse;
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -388,7 +388,7 @@ impl Remote for Store {
                     None => (path, ItemKind::File),
                 };
                 // This leaves out the root's own marker, too.
-                if !path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+                if is_path(path) {
                     each(path, item.entry(kind, md5s))?;
                 }
                 last = Some(item.key);
@@ -550,13 +550,8 @@ impl Remote for Store {
         if from > size {
             return Err(Error::new(Kind::Changed, what, "it became shorter"));
         }
-        let mut reader = Exact { what, inner: reply.into_reader(), left: end - from + skip };
-        if io::copy(&mut (&mut reader).take(skip), &mut io::sink())
-            .map_err(|error| read_error(&reader.what, error))?
-            < skip
-        {
-            return Err(Error::new(Kind::Offline, reader.what, "the reply broke off"));
-        }
+        let reader =
+            Exact { what, inner: reply.into_reader(), left: end - from + skip }.skip(skip)?;
         Ok(Download { reader: Box::new(reader), end, entry })
     }
 

@@ -1,6 +1,6 @@
 //! Writing files: in one request, or in parts that go on after a restart.
 
-use super::super::parts::{lock, read_some};
+use super::super::parts::{SMALL, lock, read_part, read_whole};
 use super::request::{Ask, Fault};
 use super::xml::{not_s3, parse};
 use super::{MIB, Store, md5_of, time};
@@ -19,10 +19,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-/// Up to this size a file is read once into memory; sending it twice costs little.
-const SMALL: u64 = 256 << 10;
-/// Bytes of a larger one that are hashed at once.
-const PIECE: usize = 64 << 10;
 /// From this size on the service is asked whether the condition holds before the body is sent.
 const LARGE: u64 = MIB;
 /// An ETag that no object has.
@@ -76,14 +72,9 @@ impl Store {
         if length > SMALL {
             return self.part(content, 0, length, buffer);
         }
-        buffer.resize(usize::try_from(length).unwrap_or(0), 0);
+        read_whole(content, buffer)?;
         let mut sums = self.sums();
-        let mut done = 0;
-        while done < buffer.len() {
-            let count = read_some(content, &mut buffer[done..], done as u64)?;
-            sums.update(&buffer[done..done + count]);
-            done += count;
-        }
+        sums.update(buffer);
         Ok(sums.body(Payload::Bytes(buffer), length))
     }
 
@@ -95,15 +86,8 @@ impl Store {
         length: u64,
         buffer: &mut Vec<u8>,
     ) -> Result<Body<'a>> {
-        buffer.resize(PIECE, 0);
         let mut sums = self.sums();
-        let mut done = 0;
-        while done < length {
-            let most = usize::try_from(length - done).unwrap_or(PIECE).min(PIECE);
-            let count = read_some(content, &mut buffer[..most], from + done)?;
-            sums.update(&buffer[..count]);
-            done += count as u64;
-        }
+        read_part(content, from, length, buffer, &mut |bytes| sums.update(bytes))?;
         Ok(sums.body(Payload::Part { content, from, length }, length))
     }
 
