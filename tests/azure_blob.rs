@@ -1,14 +1,14 @@
 //! The adapter of Azure Blob Storage on Azurite, and on stubs where a server has to misbehave.
 
 use crate::common::by_path::ByPath;
-use crate::common::contract::{self, Bytes, Flaw, Notes, pattern};
+use crate::common::contract::{self, Breaks, Bytes, Flaw, Notes, pattern};
 use crate::common::dice::Dice;
 use crate::common::peers::{AzurePeer, azurite, python};
 use crate::common::proxy::{Act, Proxy, Request, reply};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use mooring::content::Content;
-use mooring::error::{Error, Kind, Result};
+use mooring::error::{Kind, Result};
 use mooring::hash::Hash;
 use mooring::http::shared_key::{Signable, Signer};
 use mooring::http::sigv4::{encode_path, encode_query};
@@ -20,7 +20,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
 
 const TIME: Nanos = 1_600_000_000_123_456_789;
@@ -245,35 +245,11 @@ fn each_call_takes_few_requests() {
     assert_eq!(opened.requests(|| opened.remove("b", ItemKind::File, &version).unwrap()), 1);
 }
 
-/// A content that can't be read from some byte on, while it is broken.
-struct Breaks<'a> {
-    bytes: &'a [u8],
-    from: u64,
-    broken: AtomicBool,
-}
-
-impl Content for Breaks<'_> {
-    fn size(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        if self.broken.load(SeqCst) && offset >= self.from {
-            return Err(Error::cancelled());
-        }
-        Bytes::with(self.bytes, Flaw::None).read_at(buffer, offset)
-    }
-
-    fn unchanged(&self) -> Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn an_upload_goes_on_where_it_stopped() {
     let opened = open_peer(&azurite().new_container(), "");
     let bytes = pattern((12 << 20) + 5, 9);
-    let content = Breaks { bytes: &bytes, from: 11 << 20, broken: true.into() };
+    let content = Breaks::at(&bytes, 11 << 20);
     let write = |content: &dyn Content| {
         opened.remote.write("large", content, TIME, Expect::Absent, &Notes::default())
     };
@@ -290,7 +266,7 @@ fn an_upload_goes_on_where_it_stopped() {
     // Blocks of another content are of no use, though size and time are the same.
     let other = pattern((12 << 20) + 5, 10);
     let over = Expect::Version(&entry.print.version);
-    let half = Breaks { bytes: &other, from: 11 << 20, broken: true.into() };
+    let half = Breaks::at(&other, 11 << 20);
     let stopped = opened.remote.write("large", &half, TIME, over, &Notes::default());
     assert_eq!(stopped.unwrap_err().kind(), Kind::Cancelled);
     let third = pattern((12 << 20) + 5, 11);

@@ -1,7 +1,7 @@
 //! The Dropbox adapter against a fake that checks each request against Dropbox's own description.
 
 use crate::common::by_path::ByPath;
-use crate::common::contract::{self, Bytes, Flaw, Notes, Server, pattern};
+use crate::common::contract::{self, Breaks, Bytes, Flaw, Notes, Server, pattern};
 use crate::common::peers::{FakePeer, new_dropbox};
 use crate::common::program::{Answer, Home};
 use mooring::content::Content;
@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
@@ -808,36 +808,6 @@ fn await_request(peer: &FakePeer, line: &str) {
         thread::sleep(Duration::from_millis(10));
     }
     panic!("nobody asked {line}");
-}
-
-/// A content that can't be read from some byte on, while it is broken.
-struct Breaks<'a> {
-    bytes: Bytes<'a>,
-    from: usize,
-    broken: AtomicBool,
-}
-
-impl<'a> Breaks<'a> {
-    fn at(bytes: &'a [u8], from: usize) -> Self {
-        Breaks { bytes: Bytes::with(bytes, Flaw::None), from, broken: AtomicBool::new(true) }
-    }
-}
-
-impl Content for Breaks<'_> {
-    fn size(&self) -> u64 {
-        self.bytes.size()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        if self.broken.load(SeqCst) && offset >= self.from as u64 {
-            return Err(Error::cancelled());
-        }
-        self.bytes.read_at(buffer, offset)
-    }
-
-    fn unchanged(&self) -> Result<()> {
-        Ok(())
-    }
 }
 
 /// A content that is read twice, to hash and to send it. Something happens when it is sent for the

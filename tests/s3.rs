@@ -1,12 +1,11 @@
 //! The S3 adapter on real servers, and on stubs where a server has to misbehave.
 
 use crate::common::by_path::ByPath;
-use crate::common::contract::{self, Bytes, Flaw, Notes, pattern};
+use crate::common::contract::{self, Breaks, Bytes, Flaw, Notes, pattern};
 use crate::common::peers::{S3Peer, moto, rclone_s3, s3_peers, swift};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use mooring::content::Content;
-use mooring::error::{Error, Kind, Result};
+use mooring::error::{Kind, Result};
 use mooring::hash::Hash;
 use mooring::http::{Cancel, Http, HttpOptions};
 use mooring::model::{ItemKind, Nanos, Version, to_hex};
@@ -15,7 +14,7 @@ use mooring::services;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -168,36 +167,12 @@ fn conditions_are_tried_once_and_then_relied_on() {
     }
 }
 
-/// A content that can't be read from some byte on, while it is broken.
-struct Breaks<'a> {
-    bytes: &'a [u8],
-    from: u64,
-    broken: AtomicBool,
-}
-
-impl Content for Breaks<'_> {
-    fn size(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        if self.broken.load(SeqCst) && offset >= self.from {
-            return Err(Error::cancelled());
-        }
-        Bytes::with(self.bytes, Flaw::None).read_at(buffer, offset)
-    }
-
-    fn unchanged(&self) -> Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn an_upload_goes_on_where_it_stopped() {
     for peer in s3_peers() {
         let opened = open_peer(peer, &peer.new_bucket(), "");
         let bytes = pattern((12 << 20) + 5, 9);
-        let content = Breaks { bytes: &bytes, from: 11 << 20, broken: true.into() };
+        let content = Breaks::at(&bytes, 11 << 20);
         let notes = Notes::default();
         let write = |to: &Opened| to.remote.write("large", &content, TIME, Expect::Absent, &notes);
 

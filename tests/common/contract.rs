@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 
 /// 2020-09-13 12:26:40 UTC.
 const SOME_TIME: Nanos = 1_600_000_000_000_000_000;
@@ -803,6 +803,38 @@ impl Content for Bytes<'_> {
             return Ok(());
         }
         Err(Error::new(Kind::Changed, "the file", "it changed while it was sent"))
+    }
+}
+
+/// A content that can't be read from some byte on, while it is broken.
+pub struct Breaks<'a> {
+    bytes: Bytes<'a>,
+    from: usize,
+    /// Whether it is.
+    pub broken: AtomicBool,
+}
+
+impl<'a> Breaks<'a> {
+    /// One that is broken from byte `from` on.
+    pub fn at(bytes: &'a [u8], from: usize) -> Self {
+        Breaks { bytes: Bytes::with(bytes, Flaw::None), from, broken: AtomicBool::new(true) }
+    }
+}
+
+impl Content for Breaks<'_> {
+    fn size(&self) -> u64 {
+        self.bytes.size()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        if self.broken.load(SeqCst) && offset >= self.from as u64 {
+            return Err(Error::cancelled());
+        }
+        self.bytes.read_at(buffer, offset)
+    }
+
+    fn unchanged(&self) -> Result<()> {
+        Ok(())
     }
 }
 
