@@ -159,7 +159,17 @@ function Suggested({ field, value, label, help, named }: SuggestedProps) {
   );
 }
 
-export function FieldInput({ field, value, isSealed }: { field: api.FieldView; value: string; isSealed: boolean }) {
+interface FieldInputProps {
+  field: api.FieldView;
+  value: string;
+  isSealed: boolean;
+  /** What a word to choose is called, where the field's own texts don't say so. */
+  nameOf?: (word: string) => string | undefined;
+  /** Another word was chosen. */
+  changed?: (word: string) => void;
+}
+
+export function FieldInput({ field, value, isSealed, nameOf, changed }: FieldInputProps) {
   const { key, kind, choices, range } = field;
   const { label, help } = aboutOf(field);
   const named = <>{label}{!field.needed && <span class="soft"> · {t("connect:optional")}</span>}</>;
@@ -174,9 +184,12 @@ export function FieldInput({ field, value, isSealed }: { field: api.FieldView; v
   let input;
   if (kind === "choice") {
     input = (
-      <select name={key}>
+      <select name={key} onChange={(event) => changed?.(event.currentTarget.value)}>
+        {!field.needed && !field.default && <option value="" selected={!value}>{t("connect:usual")}</option>}
         {choices.map((each) => (
-          <option key={each} value={each} selected={each === (value || field.default)}>{word("field", `${key}_${each}`, each)}</option>
+          <option key={each} value={each} selected={each === (value || field.default)}>
+            {nameOf?.(each) ?? word("field", `${key}_${each}`, each)}
+          </option>
         ))}
       </select>
     );
@@ -219,25 +232,6 @@ function regionOf(field: api.FieldView, provider?: api.ProviderView): api.FieldV
   return { ...field, suggestions: provider.regions.map((value) => ({ value, label: own.get(value) ?? "" })) };
 }
 
-interface ProvidersProps {
-  field: api.FieldView;
-  providers: api.ProviderView[];
-  chosen: string;
-  choose: (name: string) => void;
-}
-
-function Providers({ field, providers, chosen, choose }: ProvidersProps) {
-  const { label, help } = aboutOf(field);
-  return (
-    <Labelled label={label} help={help}>
-      <select name={field.key} onChange={(event) => choose(event.currentTarget.value)}>
-        <option value="" selected={!chosen}>{t("connect:usual")}</option>
-        {providers.map((each) => <option key={each.name} value={each.name} selected={each.name === chosen}>{each.label}</option>)}
-      </select>
-    </Labelled>
-  );
-}
-
 function Fields({ service, settings, name }: FieldsProps) {
   const [chosen, choose] = useState(settings.provider ?? "");
   const provider = service.providers.find((each) => each.name === chosen);
@@ -245,7 +239,10 @@ function Fields({ service, settings, name }: FieldsProps) {
   const input = (field: api.FieldView) => {
     // What was entered for another provider isn't right for this one.
     const value = (field.key === "region" && chosen !== (settings.provider ?? "") ? "" : settings[field.key]) ?? "";
-    if (field.key === "provider") return <Providers key="provider" field={field} providers={service.providers} chosen={chosen} choose={choose} />;
+    if (field.key === "provider") {
+      const nameOf = (word: string) => service.providers.find((each) => each.name === word)?.label;
+      return <FieldInput key="provider" field={field} value={chosen} isSealed={false} nameOf={nameOf} changed={choose} />;
+    }
     if (field.key === "region") {
       return <FieldInput key={`region of ${chosen}`} field={regionOf(field, provider)} value={value} isSealed={false} />;
     }
