@@ -9,6 +9,7 @@
 //!
 //! Conditions are relied on: the service checks each of them in the moment of the write.
 
+use super::fault::{self, Fault};
 use super::parts::{SMALL, Senders, lock, read_part, read_whole};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
@@ -245,39 +246,15 @@ impl Sent {
     }
 }
 
-/// A reply that isn't a success, or none at all.
-struct Fault {
-    /// 0 when there was no reply.
-    status: u16,
-    code: Box<str>,
-    /// It wasn't the first attempt that failed so: an earlier one may have been carried out.
-    again: bool,
-    error: Error,
-}
-
-impl Fault {
-    /// What was there isn't what the condition said.
-    fn is_of_condition(&self) -> bool {
-        matches!(
-            &*self.code,
-            "BlobAlreadyExists"
-                | "ConditionNotMet"
-                | "TargetConditionNotMet"
-                | "UnauthorizedBlobOverwrite"
-        )
-    }
-}
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        Fault { status: 0, code: Box::default(), again: false, error }
-    }
-}
-
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        fault.error
-    }
+/// What was there isn't what the condition said.
+fn is_of_condition(fault: &Fault) -> bool {
+    matches!(
+        &*fault.code,
+        "BlobAlreadyExists"
+            | "ConditionNotMet"
+            | "TargetConditionNotMet"
+            | "UnauthorizedBlobOverwrite"
+    )
 }
 
 /// A blob, or what stands for those in a folder where a listing doesn't go into it.
@@ -542,14 +519,7 @@ impl Store {
         let kind = kind_of(status, code);
         // The lines after the first number the request, and tell its time.
         let message = message.lines().next().unwrap_or_default();
-        let message: String = message.chars().filter(|c| !c.is_control()).take(200).collect();
-        let cause = match (code, message.as_str()) {
-            ("", "") => format!("the service answered with status {status}"),
-            ("", message) => format!("{message} (status {status})"),
-            (code, "") => code.to_owned(),
-            (code, message) => format!("{code}, {message}"),
-        };
-        let error = Error::new(kind, what, cause);
+        let error = Error::new(kind, what, fault::cause(status, code, message));
         let is_key = matches!(self.proof, Proof::Key(_));
         let error = match (kind, code) {
             (_, "ContainerNotFound") => error.remedy(format!(
@@ -763,7 +733,7 @@ impl Store {
             }
             // The blocks of a first attempt whose reply was lost are joined by now.
             Err(fault)
-                if fault.is_of_condition() || fault.again && &*fault.code == "InvalidBlockList" =>
+                if is_of_condition(&fault) || fault.again && &*fault.code == "InvalidBlockList" =>
             {
                 let found = self.head(what, key)?;
                 let ours = |it: &&Item| {
@@ -889,7 +859,7 @@ impl Store {
             Ok(reply) => reply.drain(),
             Err(fault) if &*fault.code == "BlobNotFound" => {}
             // The condition doesn't hold of what is gone either.
-            Err(fault) if fault.is_of_condition() && self.head(what, key)?.is_none() => {}
+            Err(fault) if is_of_condition(&fault) && self.head(what, key)?.is_none() => {}
             Err(fault) => return Err(fault.into()),
         }
         Ok(())
@@ -987,7 +957,7 @@ impl Remote for Store {
         }
         let from = bytes.start;
         let reply = match self.send(&what, &ask) {
-            Err(fault) if fault.is_of_condition() && self.head(&what, &key)?.is_none() => {
+            Err(fault) if is_of_condition(&fault) && self.head(&what, &key)?.is_none() => {
                 return Err(Error::new(Kind::NotFound, what, "it isn't there any more"));
             }
             Err(fault) if fault.status == 416 => {
@@ -1071,7 +1041,7 @@ impl Remote for Store {
             .payload(Payload::Bytes(&[]));
         match self.send(&what, &ask) {
             Ok(reply) => reply.drain(),
-            Err(fault) if fault.is_of_condition() => {}
+            Err(fault) if is_of_condition(&fault) => {}
             Err(fault) => return Err(fault.into()),
         }
         found()

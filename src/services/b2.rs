@@ -17,6 +17,7 @@
 //!
 //! Requests for a file: to create or change one three, to remove one two and a share of a page.
 
+use super::fault::{Fault, plain};
 use super::parts::{SMALL, Senders, lock, read_part, read_whole};
 use crate::content::Content;
 use crate::error::{Error, Kind, Reaction, Result};
@@ -349,44 +350,20 @@ struct Ahead<'a> {
     dense: bool,
 }
 
-/// A reply that isn't a success, or none at all.
-struct Fault {
-    /// 0 when there was no reply.
-    status: u16,
-    code: Box<str>,
-    /// It wasn't the first attempt that failed so: an earlier one may have been carried out.
-    again: bool,
-    error: Box<Error>,
-}
-
 type Called<T> = Result<T, Fault>;
 
-impl Fault {
-    /// The token isn't good any more.
-    fn is_expired(&self) -> bool {
-        self.status == 401 && matches!(&*self.code, "expired_auth_token" | "bad_auth_token")
-    }
-
-    /// The key, or a lock on the file, doesn't allow it.
-    fn is_forbidden(&self) -> bool {
-        self.status == 401 || &*self.code == "access_denied"
-    }
-
-    fn is_absence(&self) -> bool {
-        matches!(&*self.code, "not_found" | "no_such_file" | "file_not_present")
-    }
+/// The token isn't good any more.
+fn is_expired(fault: &Fault) -> bool {
+    fault.status == 401 && matches!(&*fault.code, "expired_auth_token" | "bad_auth_token")
 }
 
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        Fault { status: 0, code: Box::default(), again: false, error: Box::new(error) }
-    }
+/// The key, or a lock on the file, doesn't allow it.
+fn is_forbidden(fault: &Fault) -> bool {
+    fault.status == 401 || &*fault.code == "access_denied"
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        *fault.error
-    }
+fn is_absence(fault: &Fault) -> bool {
+    matches!(&*fault.code, "not_found" | "no_such_file" | "file_not_present")
 }
 
 impl Store {
@@ -521,14 +498,14 @@ impl Store {
         loop {
             let session = self.session(what)?;
             match call(&session) {
-                Err(fault) if fault.is_expired() && !renewed => {
+                Err(fault) if is_expired(&fault) && !renewed => {
                     self.end(&session);
                     renewed = true;
                 }
                 Err(fault) if matches!(&*fault.code, "bad_bucket_id" | "invalid_bucket_id") => {
                     // It may be there again by another id.
                     self.end(&session);
-                    return Err(Fault { error: Box::new(self.no_bucket(what)), ..fault });
+                    return Err(Fault { error: self.no_bucket(what), ..fault });
                 }
                 answer => return answer,
             }
@@ -566,7 +543,7 @@ impl Store {
             return Ok(reply.json(what)?);
         }
         let fault = self.fault(what, reply, attempts > 1);
-        Err(fault.of_key(what, session, capability(name)))
+        Err(of_key(fault, what, session, capability(name)))
     }
 
     /// What a reply means that isn't a success.
@@ -587,7 +564,7 @@ impl Store {
             }
             _ => error,
         };
-        Fault { status, code: refused.code.into(), again, error: Box::new(error) }
+        Fault { status, code: refused.code.into(), again, error }
     }
 
     /// Sends a body to the address in `target`, if there is one, else to a new one that `renew`
@@ -623,7 +600,7 @@ impl Store {
             }
             let fault = self.fault(what, reply, false);
             refused += 1;
-            if !(fault.is_expired() || &*fault.code == "auth_token_limit") || refused == REFUSALS {
+            if !(is_expired(&fault) || &*fault.code == "auth_token_limit") || refused == REFUSALS {
                 return Err(fault);
             }
         }
@@ -827,8 +804,8 @@ impl Store {
             return Ok(false);
         }
         match self.delete(what, name, ours.id()) {
-            Err(fault) if fault.is_forbidden() && on_top => return Ok(true),
-            Err(fault) if !fault.is_forbidden() => return Err(fault.into()),
+            Err(fault) if is_forbidden(&fault) && on_top => return Ok(true),
+            Err(fault) if !is_forbidden(&fault) => return Err(fault.into()),
             _ => {}
         }
         Err(match expect {
@@ -1086,7 +1063,7 @@ impl Store {
     fn delete(&self, what: &str, name: &str, id: &str) -> Called<()> {
         let arguments = json!({ "fileName": name, "fileId": id });
         match self.ask::<Value>(what, "b2_delete_file_version", &|_| arguments.clone()) {
-            Err(fault) if !fault.is_absence() => Err(fault),
+            Err(fault) if !is_absence(&fault) => Err(fault),
             _ => Ok(()),
         }
     }
@@ -1100,7 +1077,7 @@ impl Store {
         );
         match hidden {
             Ok(row) => Ok(row.file_id),
-            Err(fault) if fault.is_absence() || &*fault.code == "already_hidden" => Ok(None),
+            Err(fault) if is_absence(&fault) || &*fault.code == "already_hidden" => Ok(None),
             Err(fault) => Err(fault.into()),
         }
     }
@@ -1130,7 +1107,7 @@ impl Store {
         let Some(another) = hidden.filter(is_another) else { return Ok(()) };
         match self.delete(what, name, &marker) {
             // Then it is put on top of what hides it.
-            Err(fault) if fault.is_forbidden() => {
+            Err(fault) if is_forbidden(&fault) => {
                 self.copy_version(what, another.id(), name)?;
             }
             deleted => deleted?,
@@ -1313,7 +1290,7 @@ impl Remote for Store {
         if let Err(error) = self.remove_file(&what, &mut Ahead::new(self), &from, version) {
             if error.kind() == Kind::Changed {
                 match self.delete(&what, &to, copied.print.version.as_str()) {
-                    Err(fault) if fault.is_forbidden() => drop(self.hide(&what, &to)?),
+                    Err(fault) if is_forbidden(&fault) => drop(self.hide(&what, &to)?),
                     deleted => deleted?,
                 }
             }
@@ -1401,7 +1378,7 @@ impl Store {
             if (200..300).contains(&reply.status) {
                 return Ok(reply);
             }
-            Err(self.fault(what, reply, false).of_key(what, session, "readFiles"))
+            Err(of_key(self.fault(what, reply, false), what, session, "readFiles"))
         })
     }
 }
@@ -1432,16 +1409,14 @@ impl<'a> Ahead<'a> {
 
 // ---- values
 
-impl Fault {
-    /// The same, where the key lacks what this takes.
-    fn of_key(self, what: &str, session: &Session, capability: &str) -> Self {
-        if self.status != 401 || session.capabilities.iter().any(|it| it == capability) {
-            return self;
-        }
-        let cause = format!("the application key lacks the capability {capability}");
-        let error = Error::new(Kind::SignIn, what, cause).remedy(NEW_KEY);
-        Fault { error: Box::new(error), ..self }
+/// The same, where the key lacks what this takes.
+fn of_key(fault: Fault, what: &str, session: &Session, capability: &str) -> Fault {
+    if fault.status != 401 || session.capabilities.iter().any(|it| it == capability) {
+        return fault;
     }
+    let cause = format!("the application key lacks the capability {capability}");
+    let error = Error::new(Kind::SignIn, what, cause).remedy(NEW_KEY);
+    Fault { error, ..fault }
 }
 
 const NEW_KEY: &str = "make a key that may list, read, write and delete files, and give it to the \
@@ -1632,8 +1607,7 @@ fn meaning(what: &str, status: u16, code: &str, message: &str) -> Error {
 
 /// What B2 said, as far as it can be shown.
 fn said(status: u16, code: &str, message: &str) -> String {
-    let message: String = message.chars().filter(|c| !c.is_control()).take(200).collect();
-    format!("B2 refuses it: {message} ({status} {code})")
+    format!("B2 refuses it: {} ({status} {code})", plain(message))
 }
 
 #[cfg(test)]

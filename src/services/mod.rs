@@ -3,6 +3,7 @@
 mod azure_blob;
 mod b2;
 mod dropbox;
+mod fault;
 mod google_drive;
 mod parts;
 mod s3;

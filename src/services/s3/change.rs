@@ -1,6 +1,7 @@
 //! Copying and removing.
 
-use super::request::{Ask, Fault, Told};
+use super::super::fault::Fault;
+use super::request::{Ask, Told, is_unsupported};
 use super::xml::not_s3;
 use super::{MAX_KEYS, Store};
 use crate::error::{Error, Kind, Result};
@@ -68,7 +69,7 @@ impl Store {
                 Ok(())
             }
             (Err(fault), _) if &*fault.code == "NoSuchKey" => Ok(()),
-            (Err(fault), Some(version)) if fault.status == 412 || fault.is_unsupported() => {
+            (Err(fault), Some(version)) if fault.status == 412 || is_unsupported(&fault) => {
                 // Either it was changed, or the service refuses the condition although it holds.
                 match self.head(what, key)? {
                     None => Ok(()),
@@ -149,7 +150,7 @@ impl Store {
                     done(index, told.remove(key).unwrap_or_else(silent));
                 }
             }
-            Err(fault) if fault.is_unsupported() => {
+            Err(fault) if is_unsupported(&fault) => {
                 for (index, key, version, what) in asked {
                     done(index, self.remove_file(&what, key, version));
                 }

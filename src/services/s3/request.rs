@@ -1,5 +1,6 @@
 //! Requests, and what replies that aren't a success mean.
 
+use super::super::fault::{self, Fault};
 use super::Store;
 use super::address::is_region;
 use super::dialect::Draft;
@@ -58,17 +59,7 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// A reply that isn't a success, or none at all.
-pub(super) struct Fault {
-    /// 0 when there was no reply.
-    pub status: u16,
-    pub code: Box<str>,
-    /// It wasn't the first attempt that failed so: an earlier one may have been carried out.
-    pub again: bool,
-    pub error: Error,
-}
-
-/// What the body of such a reply says.
+/// What the body of a reply that isn't a success says.
 #[derive(Default)]
 pub(super) struct Told {
     pub code: String,
@@ -91,31 +82,17 @@ impl Told {
     }
 }
 
-impl Fault {
-    /// The service can't do what a header field or a query asked for.
-    pub fn is_unsupported(&self) -> bool {
-        self.status == 501
-            || matches!(&*self.code, "NotImplemented" | "MethodNotAllowed")
-            || self.status == 400 && matches!(&*self.code, "InvalidArgument" | "InvalidRequest")
-    }
-
-    /// The service may not know how the request was signed.
-    fn is_unsigned(&self) -> bool {
-        matches!(self.status, 400 | 401 | 403)
-            && matches!(&*self.code, "" | "AccessDenied" | "InvalidArgument" | "InvalidRequest")
-    }
+/// The service can't do what a header field or a query asked for.
+pub(super) fn is_unsupported(fault: &Fault) -> bool {
+    fault.status == 501
+        || matches!(&*fault.code, "NotImplemented" | "MethodNotAllowed")
+        || fault.status == 400 && matches!(&*fault.code, "InvalidArgument" | "InvalidRequest")
 }
 
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        Fault { status: 0, code: Box::default(), again: false, error }
-    }
-}
-
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        fault.error
-    }
+/// The service may not know how the request was signed.
+fn is_unsigned(fault: &Fault) -> bool {
+    matches!(fault.status, 400 | 401 | 403)
+        && matches!(&*fault.code, "" | "AccessDenied" | "InvalidArgument" | "InvalidRequest")
 }
 
 impl Store {
@@ -188,7 +165,7 @@ impl Store {
                     self.is_old.store(false, Relaxed);
                     return Err(newer);
                 }
-                None if self.may_be_old() && fault.is_unsigned() => {
+                None if self.may_be_old() && is_unsigned(&fault) => {
                     self.is_old.store(true, Relaxed);
                     first = Some(fault);
                 }
@@ -237,15 +214,8 @@ impl Store {
     pub fn explain(&self, what: &str, status: u16, told: &Told) -> Fault {
         let code = told.code.as_str();
         let kind = kind_of(status, code, &told.message);
-        let plain = |text: &str| text.chars().filter(|c| !c.is_control()).take(200).collect();
-        let (message, host): (String, String) = (plain(&told.message), plain(&told.host));
-        let cause = match (code, message.as_str()) {
-            ("", "") => format!("the service answered with status {status}"),
-            ("", message) => format!("{message} (status {status})"),
-            (code, "") => code.to_owned(),
-            (code, message) => format!("{code}, {message}"),
-        };
-        let error = Error::new(kind, what, cause);
+        let host = fault::plain(&told.host);
+        let error = Error::new(kind, what, fault::cause(status, code, &told.message));
         let error = match (kind, code) {
             (_, _) if !host.is_empty() => error.remedy(format!(
                 "the service says that the bucket is at {host}: correct the connection's region \

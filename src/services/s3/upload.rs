@@ -1,7 +1,8 @@
 //! Writing files: in one request, or in parts that go on after a restart.
 
+use super::super::fault::Fault;
 use super::super::parts::{SMALL, lock, read_part, read_whole};
-use super::request::{Ask, Fault};
+use super::request::{Ask, is_unsupported};
 use super::xml::{not_s3, parse};
 use super::{MIB, Store, md5_of, time};
 use crate::content::Content;
@@ -126,7 +127,7 @@ impl Store {
                     Err(fault) if self.is_refused(&fault, expect) => {
                         self.conditions.honoured(expect)
                     }
-                    Err(fault) if fault.is_unsupported() => self.conditions.ignored(expect),
+                    Err(fault) if is_unsupported(&fault) => self.conditions.ignored(expect),
                     Err(fault) => return Err(fault.into()),
                 }
                 continue;
@@ -151,7 +152,7 @@ impl Store {
                     // Refused although it holds (Ceph 16 does that with every If-Match).
                     self.conditions.ignored(expect);
                 }
-                Err(fault) if conditional && fault.is_unsupported() => {
+                Err(fault) if conditional && is_unsupported(&fault) => {
                     self.conditions.ignored(expect);
                 }
                 Err(fault) => return Err(fault.into()),
@@ -171,7 +172,7 @@ impl Store {
                 return Some(entry);
             }
             Err(fault) if self.is_refused(&fault, absent) => self.conditions.honoured(absent),
-            Err(fault) if fault.is_unsupported() => self.conditions.ignored(absent),
+            Err(fault) if is_unsupported(&fault) => self.conditions.ignored(absent),
             // The next write asks again.
             Err(fault) => tracing::debug!(what, reason = fault.error.reason(), "nothing learnt"),
         }
@@ -332,7 +333,7 @@ impl Store {
             let query = [("uploadId", note.upload.as_str()), ("part-number-marker", &marker)];
             let reply = match self.send(what, &Ask::new("GET", &note.key).query(&query)) {
                 // It is finished, dropped or expired, or can't be asked for: begin anew.
-                Err(fault) if &*fault.code == "NoSuchUpload" || fault.is_unsupported() => {
+                Err(fault) if &*fault.code == "NoSuchUpload" || is_unsupported(&fault) => {
                     return Ok(None);
                 }
                 reply => reply?,
@@ -389,7 +390,7 @@ impl Store {
         let joined = match self.join_parts(what, key, upload, &xml, conditional.then_some(expect)) {
             Err(fault)
                 if conditional
-                    && (fault.is_unsupported()
+                    && (is_unsupported(&fault)
                         || self.is_refused(&fault, expect) && !fault.again) =>
             {
                 // Refused although it holds? Then it is joined without.

@@ -1,0 +1,42 @@
+//! What a request to an object store came to when it wasn't a success.
+
+use crate::error::Error;
+
+/// A reply that isn't a success, or none at all.
+pub(super) struct Fault {
+    /// 0 when there was no reply.
+    pub status: u16,
+    /// The service's word for it; empty where it has none.
+    pub code: Box<str>,
+    /// It wasn't the first attempt that failed so: an earlier one may have been carried out.
+    pub again: bool,
+    /// What it means.
+    pub error: Error,
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Fault { status: 0, code: Box::default(), again: false, error }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        fault.error
+    }
+}
+
+/// The cause of an error, of what a service said: its code, and its words as [`plain`] has them.
+pub(super) fn cause(status: u16, code: &str, message: &str) -> String {
+    match (code, plain(message).as_str()) {
+        ("", "") => format!("the service answered with status {status}"),
+        ("", message) => format!("{message} (status {status})"),
+        (code, "") => code.to_owned(),
+        (code, message) => format!("{code}, {message}"),
+    }
+}
+
+/// Words of a service as a person may be shown them: the first 200 characters, of one line.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
+}
