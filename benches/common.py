@@ -65,15 +65,19 @@ class Peer:
     # folder anew for every request.
     PLAIN = ("rclone-s3", "rclone-dav")
     SERVICES = {"swift": "s3", "moto": "s3", "ceph": "s3", "rclone-s3": "s3", "google-drive": "google-drive", "dropbox": "dropbox",
-                "apache": "webdav", "nginx": "webdav", "wsgidav": "webdav", "rclone-dav": "webdav"}
+                "apache": "webdav", "nginx": "webdav", "wsgidav": "webdav", "rclone-dav": "webdav",
+                "azurite": "azure-blob", "b2": "b2"}
+    # Who signs in where, unless it is one of the fakes.
+    KEYS = {"s3": ("AKIAPEERPEERPEERPEER", "testing"), "webdav": ("tester", "testing"),
+            "azure-blob": ("tester", "dGVzdGluZw=="), "b2": ("tester", "testing")}
 
     def __init__(self, name, folder):
         if name not in self.SERVICES:
             sys.exit(f"there is no peer {name}; there are {', '.join(self.SERVICES)}")
         self.name, self.service, self.files = name, self.SERVICES[name], pathlib.Path(folder, name, "files")
-        by_service = {"s3": "AKIAPEERPEERPEERPEER", "webdav": "tester"}
-        self.user = "test:tester" if name == "swift" else by_service.get(self.service, FAKE_CLIENT)
-        self.password = "testing" if self.service in by_service else FAKE_SECRET
+        self.user, self.password = self.KEYS.get(self.service, (FAKE_CLIENT, FAKE_SECRET))
+        if name == "swift":
+            self.user = "test:tester"
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
         if name == "apache":
@@ -97,20 +101,26 @@ class Peer:
 
     def url(self, address=None):
         """Where its files are; `address` is that of a relay before it."""
-        return (address or self.address) + ("/basic" if self.name == "apache" else "")
+        return (address or self.address) + {"apache": "/basic", "azurite": f"/{self.user}"}.get(self.name, "")
+
+    @property
+    def has_buckets(self):
+        return self.service in ("s3", "azure-blob", "b2")
 
     def rclone(self):
         """The environment in which `p:` is this server to rclone."""
-        if self.service not in ("s3", "webdav"):
-            sys.exit(f"{self.name} doesn't do here: take a peer of S3 or WebDAV")
-        settings = {"TYPE": self.service}
         if self.service == "s3":
-            settings |= {"PROVIDER": "Other", "ENDPOINT": self.address, "REGION": "us-east-1",
-                         "ACCESS_KEY_ID": self.user, "SECRET_ACCESS_KEY": self.password}
-        else:
+            settings = {"TYPE": "s3", "PROVIDER": "Other", "ENDPOINT": self.address, "REGION": "us-east-1",
+                        "ACCESS_KEY_ID": self.user, "SECRET_ACCESS_KEY": self.password}
+        elif self.service == "webdav":
             hidden = run([RCLONE, "obscure", self.password]).decode().strip()
             vendor = "rclone" if self.name == "rclone-dav" else "other"
-            settings |= {"VENDOR": vendor, "URL": self.url(), "USER": self.user, "PASS": hidden}
+            settings = {"TYPE": "webdav", "VENDOR": vendor, "URL": self.url(), "USER": self.user, "PASS": hidden}
+        elif self.has_buckets:
+            kind = {"azure-blob": "azureblob"}.get(self.service, self.service)
+            settings = {"TYPE": kind, "ENDPOINT": self.url(), "ACCOUNT": self.user, "KEY": self.password}
+        else:
+            sys.exit(f"{self.name} doesn't do here: take a server that isn't a fake")
         return {"RCLONE_CONFIG": "", **{f"RCLONE_CONFIG_P_{key}": value for key, value in settings.items()}}
 
     def make(self, place):
@@ -119,7 +129,7 @@ class Peer:
 
     def remote(self, place):
         """The remote folder of a task for a bucket or folder."""
-        return "/" if self.service == "s3" else f"/{place}"
+        return "/" if self.has_buckets else f"/{place}"
 
     def remove(self, path):
         run([RCLONE, "deletefile", f"p:{path}"], self.rclone())
@@ -154,10 +164,12 @@ class Mooring:
 
     def connect(self, name, peer, *settings, bucket=None, address=None):
         """Adds a connection to a server, or to the relay before it at `address`."""
-        at = address or peer.address
+        at = peer.url(address)
         values, secrets = {
             "s3": ([f"endpoint={at}", f"bucket={bucket}", f"access-key={peer.user}"], {"secret-key": peer.password}),
-            "webdav": ([f"url={peer.url(address)}", f"user={peer.user}"], {"password": peer.password}),
+            "webdav": ([f"url={at}", f"user={peer.user}"], {"password": peer.password}),
+            "azure-blob": ([f"endpoint={at}", f"container={bucket}", f"account={peer.user}"], {"account-key": peer.password}),
+            "b2": ([f"endpoint={at}", f"bucket={bucket}", f"key-id={peer.user}"], {"application-key": peer.password}),
         }.get(peer.service, ([f"endpoint={at}", f"client-id={peer.user}"],
                              {"client-secret": peer.password, "refresh-token": FAKE_REFRESH_TOKEN}))
         words = [word for value in [*values, *settings] for word in ("--set", value)]
