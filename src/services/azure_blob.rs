@@ -9,6 +9,7 @@
 //!
 //! Conditions are relied on: the service checks each of them in the moment of the write.
 
+use super::download::{self, Arrived};
 use super::fault::{self, Fault};
 use super::parts::{SMALL, Senders, lock, read_part, read_whole};
 use crate::content::Content;
@@ -16,7 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::hash::{Hash, HashKind};
 use crate::http::shared_key::{Signable, Signer};
 use crate::http::sigv4::{encode_path, encode_query};
-use crate::http::{self, Call, Exact, Http, Payload, Reply, content_range, drain, xml};
+use crate::http::{self, Call, Http, Payload, Reply, drain, xml};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version};
 use crate::remote::conditions::check;
 use crate::remote::{
@@ -29,7 +30,7 @@ use md5::{Digest as _, Md5};
 use percent_encoding::percent_decode_str;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{self, Read};
+use std::io::Read;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -955,46 +956,22 @@ impl Remote for Store {
         if let Some(range) = http::range(&bytes) {
             ask = ask.header("x-ms-range", range);
         }
-        let from = bytes.start;
         let reply = match self.send(&what, &ask) {
             Err(fault) if is_of_condition(&fault) && self.head(&what, &key)?.is_none() => {
                 return Err(Error::new(Kind::NotFound, what, "it isn't there any more"));
             }
             Err(fault) if fault.status == 416 => {
-                // There is nothing from the file's very end on.
                 let entry = self.head(&what, &key)?.map(|item| item.entry());
                 check(&what, Expect::Version(version), entry.as_ref())?;
-                return match entry {
-                    Some(entry) if entry.print.size == from => {
-                        Ok(Download { reader: Box::new(io::empty()), end: from, entry })
-                    }
-                    _ => Err(fault.into()),
-                };
+                return download::at_end(bytes.start, entry).ok_or_else(|| fault.into());
             }
             reply => reply?,
         };
-        let (skip, size, end) = match (reply.status, reply.header("content-range")) {
-            (206, Some(range)) => match content_range(range) {
-                Some((came, Some(size))) if came == (from..size.min(bytes.end)) => {
-                    (0, size, came.end)
-                }
-                _ => return Err(not_azure(&what, format!("asked for {bytes:?}, got {range}"))),
-            },
-            // What we have is skipped where something in between ignores the range.
-            (200, _) => match reply.content_length() {
-                Some(size) => (from, size, size),
-                None => return Err(not_azure(&what, "the reply tells no size")),
-            },
-            (status, _) => return Err(not_azure(&what, format!("the reply has status {status}"))),
-        };
-        let entry = self.item(&what, &reply, size)?.entry();
+        let no_size = || Err(not_azure(&what, "the reply tells no size"));
+        let arrived = Arrived::of(&what, &reply, &bytes, &no_size)?;
+        let entry = self.item(&what, &reply, arrived.size)?.entry();
         check(&what, Expect::Version(version), Some(&entry))?;
-        if from > size {
-            return Err(Error::new(Kind::Changed, what, "it became shorter"));
-        }
-        let reader =
-            Exact { what, inner: reply.into_reader(), left: end - from + skip }.skip(skip)?;
-        Ok(Download { reader: Box::new(reader), end, entry })
+        arrived.open(what, reply, entry)
     }
 
     fn write(

@@ -17,12 +17,13 @@
 //!
 //! Requests for a file: to create or change one three, to remove one two and a share of a page.
 
+use super::download::{self, Arrived};
 use super::fault::{Fault, plain};
 use super::parts::{SMALL, Senders, lock, read_part, read_whole};
 use crate::content::Content;
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::hash::{Hash, HashKind};
-use crate::http::{self, Call, Http, Payload, Reply, content_range, unix_seconds};
+use crate::http::{self, Call, Http, Payload, Reply, unix_seconds};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex, to_hex};
 use crate::remote::conditions::check;
 use crate::remote::{
@@ -37,7 +38,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
-use std::io;
 use std::iter::Peekable;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -1204,32 +1204,17 @@ impl Remote for Store {
         let (what, name) = (format!("downloading {}", place.path), self.name(place.path));
         let reply = match self.get(&what, &name, &bytes) {
             Err(fault) if fault.status == 416 => {
-                // There is nothing from the file's very end on.
                 let found = self.look_for(&what, &name, Expect::Version(version))?;
-                return match found.map(|row| row.entry(&what)).transpose()? {
-                    Some(entry) if entry.print.size == bytes.start => {
-                        Ok(Download { reader: Box::new(io::empty()), end: bytes.start, entry })
-                    }
-                    _ => Err(fault.into()),
-                };
+                let entry = found.map(|row| row.entry(&what)).transpose()?;
+                return download::at_end(bytes.start, entry).ok_or_else(|| fault.into());
             }
             reply => reply?,
         };
-        let length = reply.content_length();
-        let part = reply.header("content-range").and_then(content_range);
-        let (came, size) = match (reply.status, part, length) {
-            (206, Some((came, Some(size))), _) => (came, size),
-            (200, None, Some(size)) => (0..size, size),
-            (status, ..) => {
-                return Err(not_b2(&what, format!("the reply to a download has status {status}")));
-            }
-        };
-        let entry = Row::of_download(&reply, size).entry(&what)?;
+        let no_size = || Err(not_b2(&what, "the reply tells no size"));
+        let arrived = Arrived::of(&what, &reply, &bytes, &no_size)?;
+        let entry = Row::of_download(&reply, arrived.size).entry(&what)?;
         check(&what, Expect::Version(version), Some(&entry))?;
-        if came != (bytes.start..size.min(bytes.end)) || length != Some(came.end - came.start) {
-            return Err(not_b2(&what, format!("asked for the bytes {bytes:?}, got {came:?}")));
-        }
-        Ok(Download { reader: Box::new(reply.into_reader()), end: came.end, entry })
+        arrived.open(what, reply, entry)
     }
 
     fn write(

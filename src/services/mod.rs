@@ -2,6 +2,7 @@
 
 mod azure_blob;
 mod b2;
+mod download;
 mod dropbox;
 mod fault;
 mod google_drive;

@@ -33,12 +33,13 @@ use self::listing::{Item, is_plain, special_of};
 use self::request::Ask;
 use self::upload::Note;
 use self::xml::not_s3;
+use super::download::{self, Arrived};
 use super::fault::Fault;
 use super::parts::Senders;
 use crate::content::Content;
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::hash::Hash;
-use crate::http::{self, Exact, Http, Reply, content_range};
+use crate::http::{self, Http, Reply};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex};
 use crate::remote::conditions::{Conditions, check};
 use crate::remote::{
@@ -48,7 +49,6 @@ use crate::remote::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use std::cmp::Reverse;
-use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -510,50 +510,23 @@ impl Remote for Store {
         if let Some(range) = http::range(&bytes) {
             ask = ask.header("range", range);
         }
-        let from = bytes.start;
+        let look = || -> Result<Option<Entry>> {
+            let entry = self.head(&what, &key)?;
+            check(&what, Expect::Version(version), entry.as_ref())?;
+            Ok(entry)
+        };
         let reply = match self.send(&what, &ask) {
             Err(fault) if fault.status == 416 => {
-                // There is nothing from the file's very end on.
-                let entry = self.head(&what, &key)?;
-                check(&what, Expect::Version(version), entry.as_ref())?;
-                return match entry {
-                    Some(entry) if entry.print.size == from => {
-                        Ok(Download { reader: Box::new(io::empty()), end: from, entry })
-                    }
-                    _ => Err(fault.into()),
-                };
+                return download::at_end(bytes.start, look()?).ok_or_else(|| fault.into());
             }
             reply => reply?,
         };
-        let (skip, size, end) = match (reply.status, reply.header("content-range")) {
-            // rclone serve s3 sends the range with status 200.
-            (200 | 206, Some(range)) => match content_range(range) {
-                Some((came, Some(size))) if came == (from..size.min(bytes.end)) => {
-                    (0, size, came.end)
-                }
-                _ => return Err(not_s3(&what, format!("asked for {bytes:?}, got {range}"))),
-            },
-            // A server may ignore the range: then what we have is skipped.
-            (200, None) => match reply.content_length() {
-                Some(size) => (from, size, size),
-                None => {
-                    let entry = self.head(&what, &key)?;
-                    check(&what, Expect::Version(version), entry.as_ref())?;
-                    let size = entry.map_or(0, |entry| entry.print.size);
-                    (from, size, size)
-                }
-            },
-            (status, _) => return Err(not_s3(&what, format!("the reply has status {status}"))),
-        };
-        let entry = self.entry(&what, &reply, size)?;
+        let size = || Ok(look()?.map_or(0, |entry| entry.print.size));
+        let arrived = Arrived::of(&what, &reply, &bytes, &size)?;
+        let entry = self.entry(&what, &reply, arrived.size)?;
         // Some services (s3s, rclone) ignore If-Match.
         check(&what, Expect::Version(version), Some(&entry))?;
-        if from > size {
-            return Err(Error::new(Kind::Changed, what, "it became shorter"));
-        }
-        let reader =
-            Exact { what, inner: reply.into_reader(), left: end - from + skip }.skip(skip)?;
-        Ok(Download { reader: Box::new(reader), end, entry })
+        arrived.open(what, reply, entry)
     }
 
     fn write(
