@@ -5,6 +5,7 @@ mod b2;
 mod download;
 mod dropbox;
 mod fault;
+mod google;
 mod google_drive;
 mod parts;
 mod s3;

@@ -1,7 +1,8 @@
 //! Finding the shared drive, the root, and items by their ids and names.
 
+use super::super::google::endless;
 use super::file::{File, file_fields};
-use super::{Drive, FIELDS, endless, file_path, gone, lock};
+use super::{Drive, FIELDS, file_path, gone, lock};
 use crate::error::{Error, Kind, Result};
 use crate::http::Call;
 use crate::model::{ItemKind, Version, split_path};

@@ -16,17 +16,18 @@ mod upload;
 
 use self::file::{FOLDER, File, Wish, file_fields};
 use self::find::{ELDEST, PAGE, Search, inside};
+use super::google::{self, PLAIN, address, json, with_json};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::hash::HashKind;
-use crate::http::{Call, Http, Payload};
+use crate::http::{Call, Http};
 use crate::model::{Direction, ItemKind, Nanos, Version, split_path};
 use crate::remote::{
     Answer, Api, Descriptor, Download, Entry, Expect, Feed, Field, FieldKind, Listing, Made, Moves,
     NameRule, Needed, Place, Remote, Removal, Resume, Service, Settings, SignIn, TaskField,
     Written,
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::cell::Cell;
@@ -95,10 +96,6 @@ static DESCRIPTOR: Descriptor = Descriptor {
 const GOOGLE: &str = "https://www.googleapis.com";
 /// Ids for new items that are fetched at once.
 const IDS: &str = "100";
-/// Tries at reading a reply that breaks off.
-const READS: u32 = 3;
-/// Bytes that stand for themselves in an address.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const FIELDS: &str = file_fields!();
 
 /// The service.
@@ -356,7 +353,7 @@ impl Drive {
     fn create(&self, what: &str, path: &str, wish: &Wish<'_>) -> Result<File> {
         let url = self.url(path, &[("fields", FIELDS), ("supportsAllDrives", "true")]);
         let body = json(what, wish)?;
-        let made = self.ask(what, &[409], &mut || Ok(written("POST", &url, &body)))?;
+        let made = self.ask(what, &[409], &mut || Ok(with_json("POST", &url, &body)))?;
         let file = match (made, wish.id) {
             (Some(file), _) => Some(file),
             // An earlier request arrived, and its reply didn't.
@@ -370,7 +367,7 @@ impl Drive {
     /// Changes what is written of an item and tells how it is then.
     fn send(&self, what: &str, method: &'static str, url: &str, wish: &Wish<'_>) -> Result<File> {
         let body = json(what, wish)?;
-        let file = self.ask(what, &[], &mut || Ok(written(method, url, &body)))?;
+        let file = self.ask(what, &[], &mut || Ok(with_json(method, url, &body)))?;
         file.ok_or_else(|| gone(what))
     }
 
@@ -440,47 +437,24 @@ impl Drive {
         accept: &[u16],
         build: &mut dyn FnMut() -> Result<Call<'a>>,
     ) -> Result<Option<T>> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
+        let read = google::read(what, &mut || {
             let reply = self.api.call(what, accept, build)?;
             if accept.contains(&reply.status) {
                 reply.drain();
-                return Ok(None);
+                return Err(None);
             }
-            match reply.json(what) {
-                Err(error) if error.kind() == Kind::Offline && tries < READS => {}
-                read => return read.map(Some),
-            }
+            Ok(reply)
+        });
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(None) => Ok(None),
+            Err(Some(error)) => Err(error),
         }
     }
 }
 
-/// An address below one of the API's two roots.
-fn address(base: &str, below: &str, path: &str, query: &[(&str, &str)]) -> String {
-    let mut url = format!("{base}{below}{path}");
-    for (index, (key, value)) in query.iter().enumerate() {
-        url.push(if index == 0 { '?' } else { '&' });
-        url.push_str(key);
-        url.push('=');
-        url.extend(utf8_percent_encode(value, PLAIN));
-    }
-    url
-}
-
 fn file_path(id: &str) -> String {
     format!("files/{}", utf8_percent_encode(id, PLAIN))
-}
-
-/// A request with a body of JSON.
-fn written<'a>(method: &'static str, url: &str, body: &'a [u8]) -> Call<'a> {
-    Call::new(method, url.into(), true)
-        .header("Content-Type", "application/json; charset=UTF-8")
-        .payload(Payload::Bytes(body))
-}
-
-fn json(what: &str, wish: &Wish<'_>) -> Result<Vec<u8>> {
-    serde_json::to_vec(wish).map_err(|error| Error::new(Kind::Protocol, what, error))
 }
 
 /// Google makes things in a folder in the trash without a word.
@@ -502,10 +476,6 @@ fn gone_is_good(result: Result<()>) -> Result<()> {
     }
 }
 
-fn endless(what: &str) -> Error {
-    Error::new(Kind::Protocol, what, "it tells the same page again and again")
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // No panic can leave any of them half-changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -516,9 +486,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_hold_any_name() {
-        let url = address("http://h", "/drive/v3/", "files", &[("q", "a = 'é'"), ("b", "1")]);
-        assert_eq!(url, "http://h/drive/v3/files?q=a%20%3D%20%27%C3%A9%27&b=1");
+    fn an_id_is_one_part_of_a_path() {
         assert_eq!(file_path("a/../b"), "files/a%2F..%2Fb");
     }
 }

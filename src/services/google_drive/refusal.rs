@@ -3,42 +3,22 @@
 //! Source: the guide "Resolve errors" of the Drive API, and reasons that client programs met. One
 //! status stands for anything from "slower" to "never"; the reason tells.
 
+use super::super::google::Refused;
 use crate::error::{Error, Kind};
-use serde::Deserialize;
 use std::time::Duration;
-
-#[derive(Default, Deserialize)]
-struct Body {
-    error: Told,
-}
-
-#[derive(Default, Deserialize)]
-struct Told {
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    errors: Vec<Cause>,
-}
-
-#[derive(Deserialize)]
-struct Cause {
-    #[serde(default)]
-    reason: String,
-}
 
 /// A daily limit ends within the day; asking more often than this doesn't make it end sooner.
 const DAILY: Duration = Duration::from_secs(3600);
 
 /// What a status with this body means.
 pub(super) fn refusal(what: &str, status: u16, body: &str) -> Error {
-    let Told { message, errors } = serde_json::from_str::<Body>(body).unwrap_or_default().error;
-    let reason = errors.first().map_or("", |cause| cause.reason.as_str());
+    let Refused { reason, message } = Refused::of(body);
     let error = |kind, cause: &str| Error::new(kind, what, cause);
     let told = |kind, cause: &str| match message.as_str() {
         "" => Error::new(kind, what, format!("{cause} (status {status})")),
         message => Error::new(kind, what, format!("{cause} ({message})")),
     };
-    match (status, reason) {
+    match (status, &*reason) {
         (_, "rateLimitExceeded" | "userRateLimitExceeded" | "sharingRateLimitExceeded") => {
             error(Kind::Busy, "Google Drive asks to slow down")
         }

@@ -3,32 +3,25 @@
 //! Source: the guide "Upload file data" of the Drive API. A new file is made under an id that
 //! Google gave out before, so that a request whose reply got lost never makes a second one.
 
+use super::super::google::{Frame, PLAIN, Parts, Step, Summed, address, endless, json, with_json};
 use super::file::{File, Wish, format_time, type_of};
-use super::{Drive, FIELDS, address, file_path, in_sight, json, lock};
-use crate::content::{Content, Guarded, next_bytes};
+use super::{Drive, FIELDS, file_path, in_sight};
+use crate::content::Content;
 use crate::error::{Error, Kind, Result};
-use crate::hash::{Hash, HashKind, HashSum};
-use crate::http::{Call, Payload, Reply, backoff};
+use crate::http::{Call, Payload};
 use crate::model::{ItemKind, Nanos, split_path};
 use crate::remote::{Expect, Place, Resume, Written};
 use percent_encoding::utf8_percent_encode;
-use ring::rand::{SystemRandom, generate};
 use serde::{Deserialize, Serialize};
-use std::sync::Mutex;
-use std::time::Duration;
 
 /// A larger file is sent in parts: "5 MB or less", says the guide of the other way.
 const WHOLE: u64 = 5_000_000;
 /// Bytes of a part; a multiple of 256 KiB.
 const PART: u64 = 8 << 20;
-/// Times that a part is sent without any of it being kept.
-const PART_TRIES: u32 = 5;
-/// First pause between two of them.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Uploads begun for one file when Google forgets them.
 const SESSIONS: u32 = 4;
-/// Bytes read at once to sum up what was sent before a restart.
-const READ: usize = 64 << 10;
+/// What the paths of calls begin with that take content.
+const UPLOAD: &str = "/upload/drive/v3/";
 
 /// What an upload in parts needs to go on after a restart.
 #[derive(Serialize, Deserialize)]
@@ -43,16 +36,6 @@ struct Note {
     /// Address of the upload, which is a secret: whoever has it may go on with it. Empty when
     /// Google has forgotten it.
     session: String,
-}
-
-/// How far an upload in parts is.
-enum Step {
-    /// So many bytes are kept.
-    Kept(u64),
-    /// All of it has arrived.
-    Done(Box<File>),
-    /// Google doesn't know the upload any more.
-    Lost,
 }
 
 #[derive(Deserialize)]
@@ -124,11 +107,7 @@ impl Drive {
         if note.session.is_empty() {
             return Ok(());
         }
-        let what = "dropping an unfinished upload";
-        // 499 is what Google's upload servers answer when they have done so.
-        let call = &mut || Ok(Call::new("DELETE", note.session.clone(), true));
-        self.api.call(what, &[404, 410, 499], call)?.drain();
-        Ok(())
+        Parts::forget(&self.api, &note.session)
     }
 
     /// Finds what others wrote between what we saw and what we wrote over it, and has Google keep
@@ -142,11 +121,11 @@ impl Drive {
             found => found?,
         };
         for revision in &overtaken {
-            let id = utf8_percent_encode(revision, super::PLAIN);
+            let id = utf8_percent_encode(revision, PLAIN);
             let path = format!("{}/revisions/{id}", file_path(&written.id));
             let url = self.url(&path, &[("fields", "id")]);
             let kept = self.ask::<Revision>(what, &[404], &mut || {
-                Ok(super::written("PATCH", &url, br#"{"keepForever":true}"#))
+                Ok(with_json("PATCH", &url, br#"{"keepForever":true}"#))
             });
             match kept {
                 // Google keeps it for 30 days all the same.
@@ -198,7 +177,7 @@ impl Drive {
                 }
             }
             match page.next_page_token {
-                Some(next) if next == token => return Err(super::endless(what)),
+                Some(next) if next == token => return Err(endless(what)),
                 Some(next) => token = next,
                 None => break,
             }
@@ -213,20 +192,7 @@ impl Drive {
     /// The address of a call that takes content.
     fn upload_url(&self, path: &str, kind: &str) -> String {
         let query = [("uploadType", kind), ("fields", FIELDS), ("supportsAllDrives", "true")];
-        address(&self.base, "/upload/drive/v3/", path, &query)
-    }
-
-    /// The address of an upload that Google began, at the host that we talk to anyway: our token
-    /// goes nowhere else.
-    fn session_url(&self, what: &str, reply: &Reply) -> Result<String> {
-        let location = reply.header("location").unwrap_or_default();
-        match location.find("/upload/drive/v3/") {
-            Some(start) => Ok(format!("{}{}", self.base, &location[start..])),
-            None => {
-                let cause = "Google Drive doesn't tell where to send the file to";
-                Err(Error::new(Kind::Protocol, what, cause))
-            }
-        }
+        address(&self.base, UPLOAD, path, &query)
     }
 }
 
@@ -286,14 +252,8 @@ impl Upload<'_> {
             let id = self.id()?;
             let (method, path, wish) = self.request(&id)?;
             let url = self.drive.upload_url(&path, "multipart");
-            let boundary = boundary(self.what)?;
-            let mut head =
-                format!("--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n")
-                    .into_bytes();
-            head.extend(wish);
-            let kind = self.mime_type();
-            head.extend(format!("\r\n--{boundary}\r\nContent-Type: {kind}\r\n\r\n").bytes());
-            let tail = format!("\r\n--{boundary}--\r\n").into_bytes();
+            let Frame { content_type, head, tail } =
+                Frame::new(self.what, &wish, self.mime_type())?;
             let taken: &[u16] = if method == "POST" { &[409] } else { &[] };
             let sent = self.drive.ask(self.what, taken, &mut || {
                 if size == 0 {
@@ -301,7 +261,7 @@ impl Upload<'_> {
                 }
                 let body = Payload::Framed { head: &head, content: &self.content, tail: &tail };
                 Ok(Call::new(method, url.clone(), true)
-                    .header("Content-Type", format!("multipart/related; boundary={boundary}"))
+                    .header("Content-Type", content_type.as_str())
                     .payload(body))
             })?;
             match sent {
@@ -331,12 +291,14 @@ impl Upload<'_> {
     }
 
     fn in_parts(&self, resume: &dyn Resume) -> Result<File> {
+        let Upload { drive, what, content, .. } = self;
+        let parts = Parts { api: &drive.api, what, content, size: PART, compares: false };
         let saved = resume.load().and_then(|note| postcard::from_bytes::<Note>(&note).ok());
         let mut known = saved.filter(|note| self.is_of(note));
         for _ in 0..SESSIONS {
             let (note, from) = match known.take() {
                 Some(note) if !note.session.is_empty() => {
-                    let from = match self.ask_how_far(&note.session)? {
+                    let from = match parts.ask_how_far::<File>(&note.session)? {
                         Step::Kept(from) => from,
                         // Google tells how the file was then; it may be in the trash by now.
                         Step::Done(_) => match self.arrived(&note.id)? {
@@ -366,10 +328,8 @@ impl Upload<'_> {
                     (note, 0)
                 }
             };
-            // Summed up now, for the engine reads along and need not do so again.
-            self.content.read_to(from)?;
-            match self.send_parts(&note.session, from) {
-                Ok(Some(file)) => return Ok(*file),
+            match parts.send(&note.session, from) {
+                Ok(Some(file)) => return Ok(file),
                 Ok(None) => known = Some(Note { session: String::new(), ..note }),
                 Err(error) => {
                     let can_go_on =
@@ -411,98 +371,16 @@ impl Upload<'_> {
         let url = self.drive.upload_url(&path, "resumable");
         let taken: &[u16] = if method == "POST" { &[409] } else { &[] };
         let reply = self.drive.api.call(self.what, taken, &mut || {
-            Ok(super::written(method, &url, &wish)
+            Ok(with_json(method, &url, &wish)
                 .header("X-Upload-Content-Type", self.mime_type())
                 .header("X-Upload-Content-Length", self.content.size().to_string()))
         })?;
         let session = match reply.status {
             409 => None,
-            _ => Some(self.drive.session_url(self.what, &reply)?),
+            _ => Some(Parts::address(self.what, &self.drive.base, UPLOAD, &reply)?),
         };
         reply.drain();
         Ok(session)
-    }
-
-    /// Sends the parts from this byte on; `None` when Google has forgotten the upload.
-    fn send_parts(&self, session: &str, from: u64) -> Result<Option<Box<File>>> {
-        let mut at = from;
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let sent = self.send_part(session, at);
-            let step = match sent {
-                // How much of it was kept is asked for, not guessed.
-                Err(error)
-                    if matches!(error.kind(), Kind::Offline | Kind::Busy)
-                        && error.wait().is_none()
-                        && tries < PART_TRIES =>
-                {
-                    tracing::debug!(what = self.what, reason = error.reason(), "asking how far");
-                    if tries > 1 {
-                        self.drive.api.http().pause(backoff(FIRST_PAUSE, tries - 1))?;
-                    }
-                    self.ask_how_far(session)?
-                }
-                sent => sent?,
-            };
-            match step {
-                Step::Done(file) => return Ok(Some(file)),
-                Step::Lost => return Ok(None),
-                Step::Kept(kept) if kept > self.content.size() => {
-                    let cause = "it says to have more bytes than there are";
-                    return Err(Error::new(Kind::Protocol, self.what, cause));
-                }
-                Step::Kept(kept) => {
-                    if kept > at {
-                        tries = 0;
-                    } else if tries >= PART_TRIES {
-                        let cause = "Google Drive keeps none of the bytes that are sent";
-                        return Err(Error::new(Kind::Busy, self.what, cause));
-                    }
-                    at = kept;
-                }
-            }
-        }
-    }
-
-    fn send_part(&self, session: &str, at: u64) -> Result<Step> {
-        let size = self.content.size();
-        let length = PART.min(size - at);
-        if length == 0 {
-            return self.ask_how_far(session);
-        }
-        let range = format!("bytes {at}-{}/{size}", at + length - 1);
-        let part = Payload::Part { content: &self.content, from: at, length };
-        let reply = self.drive.api.call(self.what, &[308, 404, 410], &mut || {
-            let call = Call::new("PUT", session.into(), false);
-            Ok(call.header("Content-Range", range.as_str()).payload(part))
-        })?;
-        self.step(reply)
-    }
-
-    fn ask_how_far(&self, session: &str) -> Result<Step> {
-        let range = format!("bytes */{}", self.content.size());
-        let reply = self.drive.api.call(self.what, &[308, 404, 410], &mut || {
-            let call = Call::new("PUT", session.into(), true);
-            Ok(call.header("Content-Range", range.as_str()).payload(Payload::Bytes(b"")))
-        })?;
-        self.step(reply)
-    }
-
-    fn step(&self, reply: Reply) -> Result<Step> {
-        match reply.status {
-            308 => {
-                let last = reply.header("range").and_then(|range| range.rsplit_once('-'));
-                let kept = last.and_then(|(_, last)| last.parse::<u64>().ok());
-                reply.drain();
-                Ok(Step::Kept(kept.map_or(0, |last| last.saturating_add(1))))
-            }
-            404 | 410 => {
-                reply.drain();
-                Ok(Step::Lost)
-            }
-            _ => Ok(Step::Done(Box::new(reply.json(self.what)?))),
-        }
     }
 
     fn in_use(&self) -> Error {
@@ -511,67 +389,7 @@ impl Upload<'_> {
     }
 }
 
-/// A content that is summed up while it is read.
-struct Summed<'a> {
-    /// Without its last bytes, Google drops what it got.
-    content: Guarded<'a>,
-    /// How far it is summed up, and the sum.
-    state: Mutex<(u64, HashSum)>,
-}
-
-impl<'a> Summed<'a> {
-    fn new(content: &'a dyn Content) -> Self {
-        let state = Mutex::new((0, HashSum::new(HashKind::Md5)));
-        Summed { content: Guarded(content), state }
-    }
-
-    /// Reads what isn't summed up before this byte.
-    fn read_to(&self, end: u64) -> Result<()> {
-        let mut buffer = Vec::new();
-        loop {
-            let at = lock(&self.state).0;
-            if at >= end {
-                return Ok(());
-            }
-            buffer.resize(READ, 0);
-            if self.read_at(&mut buffer, at)? == 0 {
-                return Err(Error::new(Kind::Changed, "reading the file", "it became shorter"));
-            }
-        }
-    }
-
-    /// The hash of what was read.
-    fn hash(&self) -> Hash {
-        lock(&self.state).1.clone().finish()
-    }
-}
-
-impl Content for Summed<'_> {
-    fn size(&self) -> u64 {
-        self.content.size()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        let count = self.content.read_at(buffer, offset)?;
-        let mut state = lock(&self.state);
-        let (at, sum) = &mut *state;
-        sum.update(next_bytes(at, offset, &buffer[..count]));
-        Ok(count)
-    }
-
-    fn unchanged(&self) -> Result<()> {
-        self.content.unchanged()
-    }
-}
-
 /// Whether a text can stand in a header: others may have chosen it.
 fn is_type(text: &str) -> bool {
     text.contains('/') && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
-}
-
-/// What stands between the parts of a body: random, so that no file holds it.
-fn boundary(what: &str) -> Result<String> {
-    let random = generate::<[u8; 16]>(&SystemRandom::new())
-        .map_err(|_| Error::new(Kind::State, what, "the system gives no random numbers"))?;
-    Ok(crate::model::to_hex(&random.expose()))
 }
