@@ -8,6 +8,7 @@ mod fault;
 mod google;
 mod google_drive;
 mod parts;
+mod rfc3339;
 mod s3;
 mod webdav;
 

@@ -1,8 +1,12 @@
-//! Large files on their way in parts, several at the same time.
+//! What object stores have in common: large files on their way in parts, several at the same time,
+//! and the order of removals.
 
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
+use crate::model::{ItemKind, Version};
+use crate::remote::Removal;
 use crate::threads;
+use std::cmp::Reverse;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -118,6 +122,26 @@ pub(super) fn read_part(
         done += count as u64;
     }
     Ok(())
+}
+
+/// Removes files one by one, then folders: what is in a folder goes before it.
+pub(super) fn remove_each(
+    items: &[Removal<'_>],
+    done: &mut dyn FnMut(usize, Result<()>),
+    file: &dyn Fn(&str, &Version) -> Result<()>,
+    folder: &dyn Fn(&str) -> Result<()>,
+) {
+    let mut folders = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        match item.kind {
+            ItemKind::File => done(index, file(item.place.path, item.version)),
+            ItemKind::Folder => folders.push((index, item.place.path)),
+        }
+    }
+    folders.sort_by_key(|(_, path)| Reverse(*path));
+    for (index, path) in folders {
+        done(index, folder(path));
+    }
 }
 
 /// Bytes of a file from `from` on, of which there have to be some.
