@@ -22,6 +22,7 @@ static SIGN_IN: SignIn = SignIn {
     parameters: &[("access_type", "offline")],
     answer: Answer::Redirect { loopback_port: 53682 },
     secret: true,
+    instead: None,
 };
 
 fn client(url: &str) -> Client {

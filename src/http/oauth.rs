@@ -57,6 +57,13 @@ pub struct Tokens {
     pub refresh: Option<String>,
 }
 
+/// What is told instead of tokens (RFC 6749, section 5.2).
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+    error_description: Option<String>,
+}
+
 impl Attempt {
     /// Begins a sign-in. The browser ends at `redirect`; without one the service shows a code.
     ///
@@ -199,11 +206,6 @@ impl Client {
     }
 
     fn refusal(&self, status: u16, body: &str, form: &[(&str, &str)]) -> Error {
-        #[derive(Deserialize)]
-        struct Refusal {
-            error: String,
-            error_description: Option<String>,
-        }
         let Ok(Refusal { error, error_description }) = serde_json::from_str(body) else {
             let cause = format!("the service answers as no giver of tokens does (status {status})");
             return Error::new(Kind::Protocol, self.what(), cause);
@@ -259,7 +261,15 @@ pub fn sign_in_again(connection: &str) -> String {
     format!("sign in again: mooring connection authorize \"{connection}\"")
 }
 
-fn tokens(body: &[u8]) -> Option<Tokens> {
+/// What a giver of tokens says that gives none: short, in one line and without these secrets; `None`
+/// when it isn't one.
+pub(crate) fn said(body: &str, secrets: &[&str]) -> Option<String> {
+    let Refusal { error, error_description } = serde_json::from_str(body).ok()?;
+    Some(explanation(&error, error_description.as_deref(), secrets))
+}
+
+/// The tokens in a reply; `None` when it has none.
+pub(crate) fn tokens(body: &[u8]) -> Option<Tokens> {
     #[derive(Deserialize)]
     struct Reply {
         access_token: String,
@@ -295,7 +305,8 @@ fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-fn encoded(pairs: &[(&str, &str)]) -> String {
+/// A form, as it is sent.
+pub(crate) fn encoded(pairs: &[(&str, &str)]) -> String {
     let pairs = pairs
         .iter()
         .map(|(key, value)| format!("{key}={}", utf8_percent_encode(value, UNRESERVED)));

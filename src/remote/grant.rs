@@ -65,10 +65,16 @@ struct State {
     epoch: u64,
 }
 
-struct Access {
-    token: String,
+pub(super) struct Access {
+    pub token: String,
     /// When to replace it; `None`: when it is refused. By a clock that nobody sets.
-    until: Option<Instant>,
+    pub until: Option<Instant>,
+}
+
+impl Access {
+    pub fn is_good(&self) -> bool {
+        self.until.is_none_or(|until| Instant::now() < until)
+    }
 }
 
 struct Rotated {
@@ -180,14 +186,13 @@ impl<K: Keeper> Grant for Refresher<K> {
 impl State {
     fn token(&self) -> Option<String> {
         let access = self.access.as_ref()?;
-        let is_good = access.until.is_none_or(|until| Instant::now() < until);
-        is_good.then(|| access.token.clone())
+        access.is_good().then(|| access.token.clone())
     }
 }
 
 /// When to replace a token that was asked for at this time. One that doesn't last is used for
 /// half of its time, or each request would need two.
-fn until(asked: Instant, lifetime: Option<Duration>) -> Option<Instant> {
+pub(super) fn until(asked: Instant, lifetime: Option<Duration>) -> Option<Instant> {
     let lifetime = lifetime?;
     asked.checked_add(lifetime - MARGIN.min(lifetime / 2))
 }

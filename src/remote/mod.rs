@@ -11,6 +11,7 @@ pub mod conditions;
 mod descriptor;
 mod feed;
 mod grant;
+mod service_account;
 mod settings;
 mod sign_in;
 
@@ -21,6 +22,7 @@ pub use descriptor::{
 };
 pub use feed::{Change, Feed, Page, Spot};
 pub use grant::{Grant, Keeper, Kept, Refresher};
+pub use service_account::ServiceAccount;
 pub use settings::Settings;
 pub use sign_in::{Answer, REFRESH_TOKEN, SignIn};
 

@@ -19,6 +19,9 @@ pub struct SignIn {
     pub answer: Answer,
     /// Whether an app of this service always has a secret, which then has to be given.
     pub secret: bool,
+    /// Key of the secret that stands for a sign-in, where there is one; then nothing of an app has
+    /// to be given.
+    pub instead: Option<&'static str>,
 }
 
 /// How a person brings the answer of a sign-in back.
@@ -38,18 +41,20 @@ pub enum Answer {
 pub const REFRESH_TOKEN: &str = "refresh-token";
 
 /// Settings of every connection whose service is signed in to.
-pub const SIGN_IN_FIELDS: &[Field] = &fields(Needed::No);
+pub const SIGN_IN_FIELDS: &[Field] = &fields(Needed::Yes, Needed::No);
 /// The same where an app always has a secret.
-pub const SIGN_IN_FIELDS_WITH_SECRET: &[Field] = &fields(Needed::Yes);
+pub const SIGN_IN_FIELDS_WITH_SECRET: &[Field] = &fields(Needed::Yes, Needed::Yes);
+/// The same where another secret may stand for a sign-in.
+pub const SIGN_IN_FIELDS_UNLESS: &[Field] = &fields(Needed::No, Needed::No);
 
-const fn fields(secret: Needed) -> [Field; 3] {
+const fn fields(id: Needed, secret: Needed) -> [Field; 3] {
     [
         Field {
             key: "client-id",
             label: "App id",
             help: "client id (or app key) of your own app at the service",
             kind: FieldKind::Text,
-            needed: Needed::Yes,
+            needed: id,
             place: false,
         },
         Field {
@@ -74,7 +79,11 @@ const fn fields(secret: Needed) -> [Field; 3] {
 impl SignIn {
     /// The settings that signing in takes.
     pub fn fields(&self) -> &'static [Field] {
-        if self.secret { SIGN_IN_FIELDS_WITH_SECRET } else { SIGN_IN_FIELDS }
+        match (self.instead, self.secret) {
+            (Some(_), _) => SIGN_IN_FIELDS_UNLESS,
+            (None, true) => SIGN_IN_FIELDS_WITH_SECRET,
+            (None, false) => SIGN_IN_FIELDS,
+        }
     }
 
     /// The app that a connection's settings tell of.
@@ -101,7 +110,7 @@ impl SignIn {
 }
 
 /// An address as it is behind another endpoint, if there is one.
-fn at(endpoint: Option<&str>, address: &str) -> String {
+pub(super) fn at(endpoint: Option<&str>, address: &str) -> String {
     let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
     match endpoint {
         Some(endpoint) => {

@@ -50,13 +50,14 @@ struct Pending {
 
 impl Book {
     /// Begins to sign in, in place of a sign-in that was begun before. `None` when the service
-    /// of the connection has none.
+    /// of the connection has none, or the connection has what stands for one.
     ///
     /// # Errors
     /// `Usage` when there is no such connection or `redirect` isn't an address.
     pub fn begin_sign_in(&self, name: &str, redirect: Option<String>) -> Result<Option<Begun>> {
         let connection = self.connection(name)?;
         let sign_in = descriptor_of(&connection)?.sign_in.as_ref();
+        let sign_in = sign_in.filter(|sign_in| !connection.has_instead(sign_in));
         sign_in.map(|sign_in| self.begin(&connection, sign_in, redirect)).transpose()
     }
 
@@ -159,8 +160,16 @@ impl Connection {
     /// Whether a person has signed in; `None` where nobody has to.
     pub fn is_signed_in(&self) -> Option<bool> {
         // A service that isn't part of this build has nothing to tell.
-        descriptor_of(self).ok()?.sign_in.as_ref()?;
+        let sign_in = descriptor_of(self).ok()?.sign_in.as_ref()?;
+        if self.has_instead(sign_in) {
+            return None;
+        }
         Some(self.secrets.iter().any(|key| key == REFRESH_TOKEN))
+    }
+
+    /// Whether it has what stands for a sign-in.
+    fn has_instead(&self, sign_in: &SignIn) -> bool {
+        sign_in.instead.is_some_and(|instead| self.secrets.iter().any(|key| key == instead))
     }
 }
 

@@ -77,6 +77,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         parameters: &[("token_access_type", "offline")],
         answer: Answer::Code,
         secret: false,
+        instead: None,
     }),
     providers: &[],
     task_fields: &[],

@@ -64,6 +64,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         parameters: &[("access_type", "offline"), ("prompt", "consent")],
         answer: Answer::Redirect { loopback_port: 53682 },
         secret: true,
+        instead: None,
     }),
     providers: &[],
     task_fields: &[TaskField {

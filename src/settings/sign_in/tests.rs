@@ -46,6 +46,7 @@ const SIGN_IN: SignIn = SignIn {
     parameters: &[],
     answer: Answer::Redirect { loopback_port: 53682 },
     secret: false,
+    instead: None,
 };
 
 struct Cloud;
