@@ -23,6 +23,7 @@ mod fakes_dropbox;
 mod fakes_google_drive;
 mod feeds;
 mod filters;
+mod google_cloud_storage;
 mod google_drive;
 mod histories;
 mod kills;

@@ -15,7 +15,7 @@ const LARGE: usize = 32 << 20;
 
 fn cloud_peers() -> Vec<Peer> {
     let s3 = [peers::moto(), peers::swift()].into_iter().map(Peer::S3);
-    let others = [Peer::Azure(peers::azurite()), Peer::B2(peers::b2())];
+    let others = [Peer::Azure(peers::azurite()), Peer::B2(peers::b2()), Peer::Gcs(peers::gcs())];
     s3.chain(others).chain(peers::fakes().into_iter().map(Peer::Fake)).collect()
 }
 
@@ -26,6 +26,7 @@ fn parts_of(peer: Peer) -> (&'static str, usize) {
         "dropbox" => ("POST /2/files/upload_session/append", 8 << 20),
         "azurite" => ("?blockid=", 5 << 20),
         "b2" => ("POST /upload-part/", 5 << 20),
+        "google-cloud-storage" => ("PUT /upload/storage/", 5 << 20),
         _ => ("partNumber=", 5 << 20),
     }
 }

@@ -45,7 +45,8 @@ fn peers() -> Vec<Peer> {
     let azure = [Peer::Azure(peers::azurite())];
     let dav = peers::dav_peers().into_iter().map(Peer::Dav);
     let fakes = peers::fakes().into_iter().map(Peer::Fake);
-    s3.chain(azure).chain([Peer::B2(peers::b2())]).chain(dav).chain(fakes).collect()
+    let others = [Peer::B2(peers::b2()), Peer::Gcs(peers::gcs())];
+    s3.chain(azure).chain(others).chain(dav).chain(fakes).collect()
 }
 
 const NAMES: &[&str] =
@@ -114,7 +115,7 @@ fn the_first_sync_unites_both_sides_and_the_second_writes_nothing() {
             assert!(tree.contains_key("ours/empty/inner"), "{}", peer.name());
         }
         assert!(pair.local.join("ours/empty/inner").is_dir());
-        let parts = ["partNumber=", "?blockid=", "/upload-part/"];
+        let parts = ["partNumber=", "?blockid=", "/upload-part/", "PUT /upload/storage/"];
         let is_part = |it: &&String| parts.iter().any(|part| it.contains(part));
         let parts = relay.requests().iter().filter(is_part).count();
         assert_eq!(parts, if peer.is_store() { LARGE / (5 << 20) } else { 0 }, "{}", peer.name());

@@ -6,6 +6,7 @@ mod download;
 mod dropbox;
 mod fault;
 mod google;
+mod google_cloud_storage;
 mod google_drive;
 mod parts;
 mod rfc3339;
@@ -23,6 +24,7 @@ pub static ALL: &[&dyn Service] = &[
     &s3::OSS,
     &s3::COS,
     &s3::JD,
+    &google_cloud_storage::GoogleCloudStorage,
     &azure_blob::AzureBlob,
     &b2::B2,
     &webdav::WebDav,

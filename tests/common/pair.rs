@@ -2,7 +2,7 @@
 //! the first, and in the second with rclone or by what a fake can be told.
 
 use super::bench::{TempFolder, is_recycle_area};
-use super::peers::{AzurePeer, B2Peer, DavPeer, FakePeer, S3Peer};
+use super::peers::{AzurePeer, B2Peer, DavPeer, FakePeer, GcsPeer, S3Peer};
 use super::relay::Relay;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,6 +31,7 @@ pub enum Peer {
     Azure(&'static AzurePeer),
     Dav(&'static DavPeer),
     B2(&'static B2Peer),
+    Gcs(&'static GcsPeer),
     /// A cloud service that a fake stands for. The person there works by the fake's controls where
     /// rclone, which each time goes by way of a proxy of its own, would take most of the time.
     Fake(&'static FakePeer),
@@ -63,6 +64,7 @@ impl Peer {
             Peer::Azure(peer) => peer.name,
             Peer::Dav(peer) => peer.name,
             Peer::B2(peer) => peer.name,
+            Peer::Gcs(peer) => peer.fake.name,
             Peer::Fake(peer) => peer.name,
         }
     }
@@ -73,7 +75,7 @@ impl Peer {
 
     /// Whether it has names, not folders, and takes large files in parts of a size that can be set.
     pub fn is_store(self) -> bool {
-        matches!(self, Peer::S3(_) | Peer::Azure(_) | Peer::B2(_))
+        matches!(self, Peer::S3(_) | Peer::Azure(_) | Peer::B2(_) | Peer::Gcs(_))
     }
 
     /// Whether it keeps no empty folders: `rclone serve s3` has no markers.
@@ -88,6 +90,7 @@ impl Peer {
             Peer::Azure(peer) => &peer.endpoint,
             Peer::Dav(peer) => &peer.url,
             Peer::B2(peer) => &peer.endpoint,
+            Peer::Gcs(peer) => &peer.fake.endpoint,
             Peer::Fake(peer) => &peer.endpoint,
         })
     }
@@ -104,6 +107,8 @@ impl Peer {
             Peer::Azure(peer) => peer.rclone(&[args, &["--azureblob-directory-markers"]].concat()),
             Peer::Dav(peer) => peer.rclone(args),
             Peer::B2(peer) => peer.rclone(args),
+            Peer::Gcs(peer) if args.first() == Some(&"purge") => peer.rclone(args),
+            Peer::Gcs(peer) => peer.rclone(&[args, &["--gcs-directory-markers"]].concat()),
             Peer::Fake(peer) if peer.name == "dropbox" => peer.rclone(&[("TYPE", "dropbox")], args),
             Peer::Fake(peer) => peer.rclone(&[("TYPE", "drive"), ("SCOPE", "drive")], args),
         }
@@ -180,6 +185,22 @@ impl Pair {
                 ];
                 let secrets = vec![("application-key", &it.key)];
                 ("b2", format!("peer:{bucket}/docs"), "/docs".to_string(), values, secrets)
+            }
+            Peer::Gcs(it) => {
+                let bucket = it.new_bucket();
+                let values = vec![
+                    format!("endpoint={}", seen(&it.fake.endpoint)),
+                    format!("bucket={bucket}"),
+                    "part-size=5".into(),
+                ];
+                let place = format!("peer:{bucket}/docs");
+                (
+                    it.fake.name,
+                    place,
+                    "/docs".to_string(),
+                    values,
+                    vec![("service-account", &it.key)],
+                )
             }
             Peer::Fake(it) => {
                 let root = it.new_folder();

@@ -64,6 +64,13 @@ pub struct B2Peer {
     pub key: String,
 }
 
+/// Google Cloud Storage, to which people sign in, and an account by its key.
+pub struct GcsPeer {
+    pub fake: FakePeer,
+    /// The key, in JSON, of an account that may do everything there. Its tokens come from here.
+    pub key: String,
+}
+
 /// A folder on a WebDAV server, with its user.
 pub struct DavPeer {
     pub name: &'static str,
@@ -265,6 +272,23 @@ pub fn new_b2() -> B2Peer {
     B2Peer { name, endpoint: start(name, &key_id, &key), key_id, key }
 }
 
+/// A fake of Google Cloud Storage, `tests/peers/gcs_server.py`: checks each request against Google's own description of the
+/// API, conditions, hashes, and what the key of the account signs.
+///
+/// All tests of this process share it: each has a bucket of its own, and makes no faults for all.
+pub fn gcs() -> &'static GcsPeer {
+    static PEER: OnceLock<GcsPeer> = OnceLock::new();
+    PEER.get_or_init(new_gcs)
+}
+
+/// A Google Cloud Storage for one test alone.
+pub fn new_gcs() -> GcsPeer {
+    let fake = FakePeer::start("google-cloud-storage");
+    let mut key = fake.control("key", serde_json::json!({}));
+    key["token_uri"] = format!("{}/token", fake.endpoint).into();
+    GcsPeer { fake, key: key.to_string() }
+}
+
 /// nginx before fcgiwrap. Hands over many variables that are empty, and bodies when they are whole; answers 502 if a program
 /// ends before it has taken the body.
 pub fn nginx_cgi() -> &'static CgiPeer {
@@ -388,6 +412,40 @@ impl B2Peer {
             .env("NO_PROXY", "127.0.0.1")
             .stdin(Stdio::null());
         command.output().unwrap_or_else(|error| panic!("b2 doesn't start: {error}"))
+    }
+}
+
+impl GcsPeer {
+    /// Makes a bucket that no other test uses, and gives its name.
+    pub fn new_bucket(&self) -> String {
+        let bucket = unique_name("bucket");
+        self.control("bucket", serde_json::json!({ "name": bucket }));
+        bucket
+    }
+
+    /// Steers it, as stands at the top of `tests/peers/gcs_server.py`.
+    pub fn control(&self, what: &str, body: serde_json::Value) -> serde_json::Value {
+        self.fake.control(what, body)
+    }
+
+    /// Runs rclone, to which this server is `peer:` by the account's key, and waits for its end.
+    pub fn rclone(&self, args: &[&str]) -> Output {
+        let endpoint = format!("{}/storage/v1/", self.fake.endpoint);
+        let remote = [
+            ("TYPE", "google cloud storage"),
+            ("ENDPOINT", &*endpoint),
+            ("SERVICE_ACCOUNT_CREDENTIALS", &self.key),
+            ("PROJECT_NUMBER", "tester-project"),
+            ("BUCKET_POLICY_ONLY", "true"),
+        ];
+        rclone(&remote, args)
+    }
+
+    /// Runs Google's own client for Python with this scenario of `tests/peers`, and waits for its end.
+    pub fn official(&self, scenario: &str, args: &[&str]) -> Output {
+        let mut command = python(scenario);
+        command.arg(&self.fake.endpoint).args(args).env("KEY", &self.key);
+        command.output().unwrap_or_else(|error| panic!("{scenario} doesn't start: {error}"))
     }
 }
 

@@ -224,7 +224,7 @@ class SignIn:
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         if not re.fullmatch(r"[A-Za-z0-9._~-]{43,128}", verifier) or challenge != code["challenge"]:
             raise self._bad("invalid_grant", "Missing or invalid code verifier.")
-        reply = self._new_access(code["scopes"]) | self.token_fields
+        reply = self.new_access(code["scopes"]) | self.token_fields
         if code["offline"]:
             reply["refresh_token"] = self._new_refresh(code["scopes"])
         return Reply(200, body=reply)
@@ -234,13 +234,13 @@ class SignIn:
         scopes = self.refresh_tokens.get(old)
         if scopes is None:
             raise self._bad("invalid_grant", "Token has been expired or revoked.")
-        reply = self._new_access(scopes)
+        reply = self.new_access(scopes)
         if self.rotates:
             reply["refresh_token"] = self._new_refresh(scopes)
             del self.refresh_tokens[old]
         return Reply(200, body=reply)
 
-    def _new_access(self, scopes):
+    def new_access(self, scopes):
         token = "access-" + secrets.token_urlsafe(24)
         self.access_tokens[token] = scopes, time.time() + self.expires_in
         return {

@@ -1,6 +1,6 @@
 """google_drive.py PORT: a fake of Google Drive on the loopback address, for all of its hosts.
 
-It keeps real state, and refuses what Google's discovery document doesn't have (`google_drive_api.py`). How it behaves
+It keeps real state, and refuses what Google's discovery document doesn't have (`google_api.py`). How it behaves
 comes from the guides of the Drive API and from what client programs found: their names for errors, their requests.
 Methods of the API that it lacks are answered with 501. Signing in is at `/o/oauth2/v2/auth`, `/token` and `/revoke`.
 
@@ -17,13 +17,14 @@ import secrets
 import sys
 
 from fake_service import Reply, Service, SignIn, serve
-from google_drive_api import Api, asks, below, not_found, refused, select
+from google_api import Api, asks, below, media, refused, select
 from google_drive_controls import Controls
-from google_drive_query import Query
+from google_drive_query import Query, not_found
 from google_drive_render import EXPORTS, PLAIN_FIELDS, USER, WRITING, render_drive, render_file, render_revision
 from google_drive_store import FOLDER, GOOGLE_TYPES, SHORTCUT, Content, Store, milliseconds, new_id, now, rfc3339
-from google_drive_uploads import UPLOAD, Uploads
+from google_uploads import Uploads
 
+UPLOAD = "/upload/drive/v3/files"
 EXPORT_LIMIT = 10 * 1024 * 1024
 PINNED_REVISIONS = 200
 REMEMBERED_SEARCHES = 10_000
@@ -31,6 +32,20 @@ REMEMBERED_SEARCHES = 10_000
 # What of a file may be written here; of the hints nothing is ever seen.
 FILE_BODY = "id name mimeType parents createdTime modifiedTime trashed shortcutDetails contentHints".split()
 KNOWN_FIELDS = {"File": {*FILE_BODY, *PLAIN_FIELDS}, "Revision": {"keepForever"}}
+
+# Without `fields` a reply has these only.
+FILE = "kind,id,name,mimeType,driveId,teamDriveId,resourceKey"
+DEFAULT_FIELDS = {
+    "File": FILE,
+    "drive.files.list": f"kind,incompleteSearch,nextPageToken,files({FILE})",
+    "drive.changes.list": "kind,nextPageToken,newStartPageToken,changes(kind,type,changeType,time,removed,fileId,"
+    f"driveId,teamDriveId,file({FILE}),drive(kind,id,name))",
+    "drive.drives.list": "kind,nextPageToken,drives(kind,id,name)",
+    "drive.drives.get": "kind,id,name",
+    "drive.revisions.list": "kind,nextPageToken,revisions(kind,id,mimeType,modifiedTime)",
+    "drive.revisions.get": "kind,id,mimeType,modifiedTime",
+    "drive.revisions.update": "kind,id,mimeType,modifiedTime",
+}
 
 
 class Call:
@@ -57,7 +72,8 @@ class Call:
 
 class GoogleDrive(Service):
     def __init__(self):
-        self.api = Api()
+        # rclone sends it with every update by upload: a parameter of the API's version 2.
+        self.api = Api("drive.v3.json", DEFAULT_FIELDS, ignored=["setModifiedDate"])
         super().__init__(
             SignIn(
                 scopes=[*self.api.scopes, "openid", "email", "profile"],
@@ -67,7 +83,7 @@ class GoogleDrive(Service):
             )
         )
         self.store = Store()
-        self.uploads = Uploads(self.api, self.run, self.check_room)
+        self.uploads = Uploads(self.api, self.run, self.check_room, Content)
         self.searches = {}
         self.exports = 0
         self.random = random.Random(1)
@@ -632,23 +648,6 @@ class GoogleDrive(Service):
 def may_not(file):
     message = f"The user does not have sufficient permissions for file {file.id}."
     return refused(403, "insufficientFilePermissions", message)
-
-
-def media(request, data, mime):
-    """A download, or the range of it that is asked for."""
-    headers = {"Content-Type": mime, "Accept-Ranges": "bytes"}
-    wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("Range", ""))
-    if wanted is None or wanted[1] == wanted[2] == "":
-        return Reply(200, headers, data)
-    if wanted[1] == "":
-        first, after = max(0, len(data) - int(wanted[2])), len(data)
-    else:
-        first = int(wanted[1])
-        after = min(len(data), int(wanted[2]) + 1) if wanted[2] else len(data)
-    if first >= after:
-        reason, message = "requestedRangeNotSatisfiable", "Request range not satisfiable"
-        raise refused(416, reason, message, "Range", "header", headers={"Content-Range": f"bytes */{len(data)}"})
-    return Reply(206, headers | {"Content-Range": f"bytes {first}-{after - 1}/{len(data)}"}, data[first:after])
 
 
 def natural(name):

@@ -6,7 +6,7 @@ know.
 
 import re
 
-from google_drive_api import TIME, not_found, refused
+from google_api import TIME, refused
 from google_drive_store import milliseconds
 
 TOKEN = re.compile(r"\s*('(?:[^'\\]|\\['\\])*'|[A-Za-z]+|<=|>=|!=|=|<|>|\(|\))")
@@ -19,6 +19,10 @@ COMPARISONS = {
     ">": lambda left, right: left > right,
     ">=": lambda left, right: left >= right,
 }
+
+
+def not_found(file_id):
+    return refused(404, "notFound", f"File not found: {file_id}.", "fileId")
 
 
 class Condition:

@@ -1,6 +1,6 @@
 """How files, revisions and drives of the fake Google Drive look in replies: their fields, and the values of them."""
 
-from google_drive_api import below, select
+from google_api import below, select
 from google_drive_store import rfc3339
 
 OFFICE = "application/vnd.openxmlformats-officedocument."

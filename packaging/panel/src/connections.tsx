@@ -17,9 +17,9 @@ const SEALED = "(sealed)";
 /** What signing in sets, not a person. */
 const BY_SIGN_IN = ["refresh-token"];
 /** What most people have to enter beside what is needed. */
-const USUAL = ["provider", "region", "user", "password", "client-secret", "drive", "space"];
+const USUAL = ["provider", "region", "user", "password", "client-id", "client-secret", "service-account", "drive", "space"];
 /** Texts of several lines. */
-const LONG = ["ca", "encryption-key"];
+const LONG = ["ca", "encryption-key", "service-account"];
 
 const labelOf = (service: string) => live.services.find((each) => each.name === service)?.label ?? service;
 

@@ -740,6 +740,7 @@ mod tests {
             ),
             (&S3, &[wasabi, ("endpoint", "http://nas:1"), ("region", "x")], "http://nas:1/bucket"),
             (&S3, &[("provider", "hicloud")], "https://s3.hicloud.net.tw/bucket"),
+            (&S3, &[("provider", "google")], "https://storage.googleapis.com/bucket"),
             (
                 &S3,
                 &[("provider", "amazon-china")],

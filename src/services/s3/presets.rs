@@ -24,7 +24,7 @@ pub(super) struct Preset {
 }
 
 #[rustfmt::skip]
-pub(super) const AMAZON: [Preset; 22] = [
+pub(super) const AMAZON: [Preset; 23] = [
     at("amazon", "Amazon S3", "s3.{region}.amazonaws.com", &[
         "us-east-1", "us-east-2", "us-west-1", "us-west-2", "af-south-1", "ap-east-1", "ap-east-2", "ap-northeast-1",
         "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-south-2", "ap-southeast-1", "ap-southeast-2",
@@ -37,6 +37,8 @@ pub(super) const AMAZON: [Preset; 22] = [
     own("cloudflare", "Cloudflare R2", "https://ACCOUNT.r2.cloudflarestorage.com", &["auto"]),
     at("digitalocean", "DigitalOcean Spaces", "{region}.digitaloceanspaces.com", &["ams3", "blr1", "fra1", "lon1", "nyc3", "sfo2", "sfo3", "sgp1", "syd1", "tor1"]),
     own("garage", "Garage", "http://garage.example.com:3900", &["garage"]).no_conditions(),
+    // By keys for interoperability (HMAC). What a write expects could be told by its generation alone, not by its ETag.
+    at("google", "Google Cloud Storage (HMAC keys)", "storage.googleapis.com", &["auto"]).no_conditions(),
     at("hetzner", "Hetzner Object Storage", "{region}.your-objectstorage.com", &["fsn1", "hel1", "nbg1"]),
     at("hicloud", "hicloud S3", "s3.hicloud.net.tw", &["us-east-1"]).limits(1 << 40, 255),
     own("idrive", "IDrive e2", "https://NAME.NUMBER.idrivee2-1.com", &["us-east-1"]),

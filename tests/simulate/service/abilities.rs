@@ -186,6 +186,14 @@ pub fn twins() -> Vec<Abilities> {
         Abilities { name: "aliyun-oss", descriptor: real("aliyun-oss"), ..s3 },
         Abilities { name: "tencent-cos", descriptor: real("tencent-cos"), ..s3 },
         Abilities { name: "jd-oss", descriptor: real("jd-oss"), conditional: false, ..s3 },
+        Abilities {
+            name: "google-cloud-storage",
+            descriptor: real("google-cloud-storage"),
+            versions: Versions::Counted,
+            hashed: Some(u64::MAX),
+            session_life: Some(60 * SECOND),
+            ..s3
+        },
         // Whoever was overtaken takes back what was written.
         Abilities {
             name: "b2",

@@ -1,7 +1,7 @@
-"""How bytes get to the fake Google Drive: alone (`media`), with metadata (`multipart`), or in parts (`resumable`).
+"""How bytes get to the fakes of Google's services: alone (`media`), with metadata (`multipart`), or in parts (`resumable`).
 
-The parts come as the guide "Upload file data" of the Drive API has it. One that was kept already may come again, as it
-does when a reply got lost; rclone relies on that.
+The parts come as the guides "Upload file data" of the Drive API and "Resumable uploads" of Cloud Storage have it. One
+that was kept already may come again, as it does when a reply got lost; rclone relies on that.
 """
 
 import base64
@@ -9,10 +9,8 @@ import re
 import secrets
 
 from fake_service import Reply
-from google_drive_api import refused
-from google_drive_store import Content
+from google_api import refused
 
-UPLOAD = "/upload/drive/v3/files"
 CHUNK_UNIT = 256 * 1024
 
 
@@ -28,12 +26,14 @@ class Session:
 
 
 class Uploads:
-    """`run` carries out a call that has its content, or only checks it; `check_room` refuses too many bytes."""
+    """`run` carries out a call that has its content, or only checks it; `check_room` refuses too many bytes; `content` is
+    what a call is given of the bytes."""
 
-    def __init__(self, api, run, check_room):
+    def __init__(self, api, run, check_room, content=bytes):
         self.api = api
         self.run = run
         self.check_room = check_room
+        self.content = content
         self.sessions = {}
         # What tests may change:
         self.lost_session_status = 404
@@ -63,7 +63,12 @@ class Uploads:
         if session.reply is None:
             self._store_part(session, request)
             if session.total != len(session.data):
-                return Reply(308, {"Range": f"bytes=0-{len(session.data) - 1}"} if session.data else {})
+                headers = {"Range": f"bytes=0-{len(session.data) - 1}"} if session.data else {}
+                # Google's own client for Go asks for another status, as 308 means something else by now.
+                if request.headers.get("X-GUploader-No-308") == "yes":
+                    return Reply(200, headers | {"X-HTTP-Status-Code-Override": "308"})
+                return Reply(308, headers)
+            session.call.last_part = request
             session.reply = self._finish(session.call, bytes(session.data), session.mime)
         return session.reply
 
@@ -76,7 +81,7 @@ class Uploads:
                 session.data += request.body[: len(request.body) // CHUNK_UNIT * CHUNK_UNIT]
 
     def _finish(self, call, data, mime):
-        call.mime, call.content = mime, Content(data)
+        call.mime, call.content = mime, self.content(data)
         return self.run(call)
 
     def _take_parts(self, call):

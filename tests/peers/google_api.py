@@ -1,8 +1,8 @@
-"""What Google's own description of the Drive API says about a request: the discovery document of the official client.
+"""What Google's own description of one of its APIs says about a request: the discovery document of the official client.
 
 A request has to fit it: method and path, the parameters with their types, the fields of the body with theirs. A reply
 is cut down to what `fields` asks for. The shape of errors and their reasons are those that Google documents ("Resolve
-errors" in the guides of the Drive API) and that client programs report.
+errors" in the guides of the Drive API, "HTTP status and error codes" of Cloud Storage) and that client programs report.
 """
 
 import functools
@@ -10,24 +10,7 @@ import importlib.resources
 import json
 import re
 
-from fake_service import Refused
-
-# rclone sends it with every update by upload: a parameter of the API's version 2, which version 3 takes no notice of.
-IGNORED_PARAMETERS = {"setModifiedDate"}
-
-# Without `fields` a reply has these only.
-FILE = "kind,id,name,mimeType,driveId,teamDriveId,resourceKey"
-DEFAULT_FIELDS = {
-    "drive.files.list": f"kind,incompleteSearch,nextPageToken,files({FILE})",
-    "drive.changes.list": "kind,nextPageToken,newStartPageToken,changes(kind,type,changeType,time,removed,fileId,"
-    f"driveId,teamDriveId,file({FILE}),drive(kind,id,name))",
-    "drive.drives.list": "kind,nextPageToken,drives(kind,id,name)",
-    "drive.drives.get": "kind,id,name",
-    "drive.revisions.list": "kind,nextPageToken,revisions(kind,id,mimeType,modifiedTime)",
-    "drive.revisions.get": "kind,id,mimeType,modifiedTime",
-    "drive.revisions.update": "kind,id,mimeType,modifiedTime",
-}
-
+from fake_service import Refused, Reply
 
 def refused(code, reason, message, location=None, location_type="parameter", headers=None):
     """An error in Google's shape."""
@@ -37,14 +20,10 @@ def refused(code, reason, message, location=None, location_type="parameter", hea
     return Refused(code, headers, {"error": {"code": code, "message": message, "errors": [error]}})
 
 
-def not_found(file_id):
-    return refused(404, "notFound", f"File not found: {file_id}.", "fileId")
-
-
 class Method:
     """A method of the API."""
 
-    def __init__(self, document, description):
+    def __init__(self, document, description, default_fields):
         self.id = description["id"]
         self.parameters = document["parameters"] | description.get("parameters", {})
         self.required = [name for name, each in self.parameters.items() if each.get("required")]
@@ -52,15 +31,22 @@ class Method:
         self.response = description.get("response", {}).get("$ref")
         self.scopes = set(description.get("scopes", ()))
         self.gives_media = description.get("supportsMediaDownload", False)
-        self.default_fields = DEFAULT_FIELDS.get(self.id, FILE if self.response == "File" else "*")
+        # Without `fields` a reply has these only.
+        self.default_fields = default_fields.get(self.id, default_fields.get(self.response, "*"))
 
 
 class Api:
-    """The description, ready to check requests with."""
+    """The description in this document, ready to check requests with.
 
-    def __init__(self):
+    - `default_fields`: what a reply has that isn't asked for fields, by method or by what it is of; all where nothing is said.
+    - `ignored`: parameters of uploads that the API takes no notice of.
+    """
+
+    def __init__(self, name, default_fields=None, ignored=()):
+        self.default_fields = default_fields or {}
+        self.ignored = set(ignored)
         documents = importlib.resources.files("googleapiclient.discovery_cache.documents")
-        document = json.loads(documents.joinpath("drive.v3.json").read_text())
+        document = json.loads(documents.joinpath(name).read_text())
         self.schemas = document["schemas"]
         self.scopes = list(document["auth"]["oauth2"]["scopes"])
         self.routes = {}
@@ -71,8 +57,10 @@ class Api:
 
     def _add_routes(self, document, resource):
         for description in resource.get("methods", {}).values():
-            method = Method(document, description)
+            method = Method(document, description, self.default_fields)
             paths = [("/" + document["servicePath"] + description["path"], False)]
+            if description.get("useMediaDownloadService"):
+                paths.append(("/download/" + document["servicePath"] + description["path"], False))
             if "mediaUpload" in description:
                 # The guides have uploads in parts start there too, not at the address that stands beside it.
                 paths.append((description["mediaUpload"]["protocols"]["simple"]["path"], True))
@@ -101,7 +89,7 @@ class Api:
         """The parameters, each of its type."""
         values = {}
         for name, text in query:
-            if is_upload and name in IGNORED_PARAMETERS:
+            if is_upload and name in self.ignored:
                 continue
             description = method.parameters.get(name)
             if description is None or description["location"] != "query":
@@ -120,9 +108,10 @@ class Api:
         kind = description["type"]
         wrong = refused(400, "invalidParameter", f"Invalid value '{text}' for {kind} parameter {name}", name)
         if kind == "boolean":
-            if text not in ("true", "false"):
+            # Google's own client for Python begins them with a capital.
+            if text.lower() not in ("true", "false"):
                 raise wrong
-            return text == "true"
+            return text.lower() == "true"
         if kind == "integer":
             if not re.fullmatch(r"-?[0-9]{1,10}", text):
                 raise wrong
@@ -135,7 +124,8 @@ class Api:
 
     def read_body(self, method, content_type, body):
         """The body of a request, or its first part, as JSON."""
-        if not body:
+        # Google's own client for Go writes null where it has nothing to say.
+        if body.strip() in (b"", b"null"):
             return {}
         if method.request is None:
             raise refused(400, "badRequest", f"{method.id} takes no body")
@@ -181,8 +171,9 @@ class Api:
 
     @staticmethod
     def _fits(kind, form, value):
-        if form == "int64":
-            return isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,19}", value)
+        if form in ("int64", "uint64"):
+            # Google's own client for Python writes some as numbers.
+            return isinstance(value, (str, int)) and re.fullmatch(r"-?[0-9]{1,20}", str(value))
         if form in ("date-time", "google-datetime"):
             return isinstance(value, str) and TIME.fullmatch(value)
         types = {"string": str, "boolean": bool, "integer": int, "number": (int, float), "array": list, "object": dict}
@@ -266,3 +257,20 @@ def select(mask, value):
     if isinstance(value, dict):
         return {name: select(below(mask, name), each) for name, each in value.items() if asks(mask, name)}
     return value
+
+
+def media(request, data, mime, more=None):
+    """A download, or the range of it that is asked for."""
+    headers = {"Content-Type": mime, "Accept-Ranges": "bytes"} | (more or {})
+    wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("Range", ""))
+    if wanted is None or wanted[1] == wanted[2] == "":
+        return Reply(200, headers, data)
+    if wanted[1] == "":
+        first, after = max(0, len(data) - int(wanted[2])), len(data)
+    else:
+        first = int(wanted[1])
+        after = min(len(data), int(wanted[2]) + 1) if wanted[2] else len(data)
+    if first >= after:
+        reason, message = "requestedRangeNotSatisfiable", "Request range not satisfiable"
+        raise refused(416, reason, message, "Range", "header", headers={"Content-Range": f"bytes */{len(data)}"})
+    return Reply(206, headers | {"Content-Range": f"bytes {first}-{after - 1}/{len(data)}"}, data[first:after])
