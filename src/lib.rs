@@ -19,7 +19,7 @@
 //!
 //! | room | what it owns | whom it knows |
 //! |---|---|---|
-//! | [`error`], [`model`], [`content`], [`hash`], [`progress`] | plain values: what went wrong, what was seen, what is sent and its hash, how far it is | nobody |
+//! | [`error`], [`model`], [`content`], [`hash`], [`blocks`], [`progress`] | plain values: what went wrong, what was seen, what is sent, its hash and its blocks, how far it is | nobody |
 //! | [`caller`], `browser` | who asks, and what browsers say of themselves | nobody |
 //! | `child`, `accounts` | what programs of others print; the users of the NAS | values, rules |
 //! | [`clock`] | what time it is, and waiting | values, a request to stop |
@@ -46,7 +46,8 @@
 //!
 //! One batch of changed rows (a thousand), the state's cache (2 MiB a task), 64 KiB and a small
 //! stack for each running transfer, four times that for a large download, a connection and a small
-//! stack for each of three parts of large uploads, up to 64 finished transfers, one page of a
+//! stack for each of three parts of large uploads, for each of all their parts some 100 bytes, and
+//! there are at most 10,000 (50,000 in Azure), up to 64 finished transfers, one page of a
 //! listing, and for each folder on the way to where a look is, at most 8,192 sorted entries; of the
 //! last listing of a service, digests of some 2,000 ranges or 65,536 folders at most; up to 8,192
 //! items of a listing whose order isn't that of bytes; verifying looks at both sides at once, and
@@ -70,6 +71,7 @@
 
 pub(crate) mod accounts;
 pub mod admin;
+pub mod blocks;
 pub(crate) mod browser;
 pub mod caller;
 pub mod cgi;

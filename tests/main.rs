@@ -31,6 +31,7 @@ mod loopback;
 mod losses;
 mod owners;
 mod panel;
+mod partial;
 mod peers_daemon;
 mod peers_sync;
 mod promises;

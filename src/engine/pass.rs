@@ -353,7 +353,7 @@ impl<'e> Pass<'e> {
         let mut record = record.unwrap_or_else(|| Record::new(0));
         self.progress = true;
         match done {
-            Done::Uploaded(Sent { synced, overtook }) => {
+            Done::Uploaded(Sent { synced, overtook, blocks }) => {
                 self.report.uploaded += 1;
                 self.count_overwrite(&key, &record, Side::Remote);
                 self.event("uploaded", path, synced.local.size, "")?;
@@ -364,7 +364,12 @@ impl<'e> Pass<'e> {
                 if synced.local.size >= NOTED_BYTES {
                     self.batch.set_transfer(key.clone(), None)?;
                 }
-                self.agree(key, record, synced)
+                let version = synced.remote.version.clone();
+                self.agree(key.clone(), record, synced)?;
+                match blocks {
+                    Some(blocks) => self.batch.set_blocks(key, &version, &blocks),
+                    None => Ok(()),
+                }
             }
             Done::Downloaded(synced) => {
                 self.report.downloaded += 1;

@@ -18,6 +18,7 @@ pub(crate) use hashing::{fingerprint, sums};
 pub(crate) use pool::with_pool;
 pub use pool::{Turns, Workers};
 
+use crate::blocks::Blocks;
 use crate::clock::Clock;
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
@@ -28,7 +29,7 @@ use crate::model::ItemKind;
 use crate::model::{Fingerprint, LocalPrint, RemotePrint, Version};
 use crate::plan::{Downward, Op, Upward};
 use crate::progress::Progress;
-use crate::remote::{Download, Entry, Place, Remote, Removal, Resume};
+use crate::remote::{Download, Entry, Expect, Place, Remote, Removal, Resume};
 use crate::rules::Day;
 use crate::store::{Key, Synced, Trees, decode, encode};
 use std::ops::Range;
@@ -244,6 +245,8 @@ pub(crate) struct Sent {
     pub synced: Synced,
     /// Somebody else's version was replaced; the service keeps it.
     pub overtook: bool,
+    /// What the adapter wants to know of it again.
+    pub blocks: Option<Blocks>,
 }
 
 /// Carries out one job.
@@ -350,6 +353,13 @@ impl Resume for Note<'_> {
         let mut batch = self.trees.batch()?;
         batch.set_transfer(self.key.clone(), Some(row))?;
         batch.commit()
+    }
+
+    fn blocks(&self, expect: Expect<'_>) -> Option<Blocks> {
+        // Blocks that can't be read cost sending the file as a whole.
+        let known = self.trees.snapshot().and_then(|snapshot| snapshot.blocks(self.key));
+        let (version, blocks) = known.ok().flatten().unwrap_or_default();
+        Some(if expect == Expect::Version(&version) { blocks } else { Blocks::default() })
     }
 }
 

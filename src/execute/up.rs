@@ -48,7 +48,7 @@ pub(super) fn send(
     note.drop_outdated(up)?;
     let expect = replaced.map_or(Expect::Absent, |print| Expect::Version(&print.version));
     let written = up.remote.write(job.place(), &tee, print.mtime, expect, &note);
-    let Written { entry, overtook } = written.map_err(|error| match error.kind() {
+    let Written { entry, overtook, blocks } = written.map_err(|error| match error.kind() {
         // Other bytes than were summed arrive when they change in between.
         Kind::Integrity => file.unchanged().err().unwrap_or(error),
         _ => error,
@@ -73,7 +73,7 @@ pub(super) fn send(
         return Err(Error::new(Kind::Integrity, format!("uploading {}", job.path), cause));
     }
     let synced = Synced { local: print, remote: entry.print, content: Some(content) };
-    Ok(Sent { synced, overtook })
+    Ok(Sent { synced, overtook, blocks })
 }
 
 /// The state of a file that was put in place just now. If a write at this very moment would leave

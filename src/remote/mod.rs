@@ -26,6 +26,7 @@ pub use service_account::ServiceAccount;
 pub use settings::Settings;
 pub use sign_in::{Answer, REFRESH_TOKEN, SignIn};
 
+use crate::blocks::Blocks;
 use crate::content::Content;
 use crate::error::Result;
 use crate::hash::Hash;
@@ -121,11 +122,13 @@ pub struct Written {
     /// Somebody else's version came in between, and was replaced. The service keeps it among the
     /// file's versions.
     pub overtook: bool,
+    /// What to give back by [`Resume::blocks`] when this version is to be replaced.
+    pub blocks: Option<Blocks>,
 }
 
 impl From<Entry> for Written {
     fn from(entry: Entry) -> Self {
-        Written { entry, overtook: false }
+        Written { entry, overtook: false, blocks: None }
     }
 }
 
@@ -159,12 +162,21 @@ pub struct Removal<'a> {
     pub version: &'a Version,
 }
 
-/// Where an adapter keeps what it needs to go on with an upload after a restart.
+/// What an adapter can ask of earlier uploads of a file: where one that was stopped goes on, and what
+/// needn't be sent.
 pub trait Resume {
     /// What was saved last for this very content, if anything.
     fn load(&self) -> Option<Vec<u8>>;
     /// Saves a note, durably, before the upload's first byte is sent.
     fn save(&self, note: &[u8]) -> Result<()>;
+
+    /// [`Written::blocks`] of the very version that is expected, as far as they are known; those that
+    /// are in the new content, too, may be copied within the service. They may be wrong: what comes of
+    /// it is compared with the content. `None` where nobody keeps blocks.
+    fn blocks(&self, expect: Expect<'_>) -> Option<Blocks> {
+        let _ = expect;
+        None
+    }
 }
 
 /// A remote root, opened: the calls that an adapter offers.

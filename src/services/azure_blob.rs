@@ -11,8 +11,9 @@
 
 use super::download::{self, Arrived};
 use super::fault::{self, Fault};
-use super::parts::{SMALL, Senders, lock, read_part, read_whole, remove_each};
+use super::parts::{SMALL, Senders, read_block, read_part, read_whole, remove_each};
 use super::rfc3339;
+use crate::blocks::{Block, Limits};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::hash::{Hash, HashKind};
@@ -29,10 +30,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use md5::{Digest as _, Md5};
 use percent_encoding::percent_decode_str;
+use ring::digest::{Context, SHA256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The service as the registry knows it.
@@ -43,8 +45,9 @@ const MIB: u64 = 1 << 20;
 const API_VERSION: &str = "2021-12-02";
 /// Largest file: what Cloud Sync takes. The service takes more by now.
 const MAX_SIZE: u64 = 19 << 38;
-/// Most blocks of a blob, most blobs of a page.
-const MAX_BLOCKS: u64 = 50_000;
+/// What the service demands of the blocks of a blob.
+const BLOCKS: Limits = Limits { count: 50_000, least: 0, most: 4000 * MIB, equal: false };
+/// Most blobs of a page.
 const MAX_BLOBS: usize = 5000;
 /// From this size on the service is asked whether the condition holds before the body is sent.
 const LARGE: u64 = MIB;
@@ -255,6 +258,44 @@ fn is_of_condition(fault: &Fault) -> bool {
             | "TargetConditionNotMet"
             | "UnauthorizedBlobOverwrite"
     )
+}
+
+/// What the service calls a block. Ours tell what is in it, and then tell those with the same apart:
+/// 13 bytes are of the SHA-256, three a number. They are as long as rclone's, as all names have to be
+/// that a blob has at the same time.
+type Name = [u8; 16];
+
+/// The blocks that the service has, with their sizes.
+#[derive(Default)]
+struct Known {
+    /// Those of the blob that is to be replaced.
+    replaced: BTreeMap<Name, Option<u64>>,
+    /// Those that are part of none yet.
+    arrived: HashMap<Name, u64>,
+}
+
+/// Names of blocks with the sizes of those that are there and free to be used again.
+struct Names(BTreeMap<Name, Option<u64>>);
+
+impl Names {
+    /// A name for the block of this number, which no other has, and whether it is there already.
+    fn take(&mut self, block: &Block, number: u64) -> (Name, bool) {
+        let name = |number: u64| {
+            let mut name = block.digest;
+            name[13..].copy_from_slice(&number.to_be_bytes()[5..]);
+            name
+        };
+        let mut alike = self.0.range_mut(name(0)..=name(u64::MAX));
+        if let Some((name, size)) = alike.find(|(_, size)| **size == Some(block.length)) {
+            *size = None;
+            return (*name, true);
+        }
+        // There are more numbers than blocks.
+        let mut free = (number..).map(name);
+        let name = free.find(|name| !self.0.contains_key(name)).unwrap_or_default();
+        self.0.insert(name, None);
+        (name, false)
+    }
 }
 
 /// A blob, or what stands for those in a folder where a listing doesn't go into it.
@@ -750,9 +791,9 @@ impl Store {
         }
     }
 
-    /// Writes a file in blocks. Those that arrived before a stop have their number and hash for a
-    /// name, and needn't be sent again; so there is nothing to be noted. The service drops what
-    /// nobody joins within a week.
+    /// Writes a file in blocks. Their names tell what is in them: what arrived before a stop, and what
+    /// is in the file that is to be replaced, needn't be sent; so there is nothing to be noted. The
+    /// service drops what nobody joins within a week.
     fn put_blocks(
         &self,
         what: &str,
@@ -763,54 +804,81 @@ impl Store {
     ) -> Result<Entry> {
         check(what, expect, self.head(what, key)?.map(|it| it.entry()).as_ref())?;
         let size = content.size();
-        let block_size = self.block_size.max(size.div_ceil(MAX_BLOCKS).next_multiple_of(MIB));
-        let arrived = self.blocks(what, key)?;
-        let (mut whole, mut buffer) = (Md5::new(), Vec::new());
-        let list =
-            Mutex::new(String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>"));
-        let mut make = |number: u64| {
-            let from = (number - 1) * block_size;
-            let length = (size - from).min(block_size);
-            let body = part(content, from, length, &mut buffer, &mut |bytes| whole.update(bytes))?;
-            let id = block_id(number, &body.md5);
-            lock(&list).push_str(&format!("<Latest>{id}</Latest>"));
-            Ok((arrived.get(&id) != Some(&length)).then_some((id, body)))
+        let known = self.blocks(what, key, expect)?;
+        let (arrived, mut names) = (known.arrived, Names(known.replaced));
+        let mut cutter = BLOCKS.cutter(BLOCKS.smallest(size, self.block_size));
+        let (mut whole, mut buffer, mut at, mut number) = (Md5::new(), Vec::new(), 0, 0);
+        let mut list = String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>");
+        let mut make = || {
+            while at < size {
+                let (mut md5, mut sha256) = (Md5::new(), Context::new(&SHA256));
+                let length = read_block(content, at, &mut cutter, &mut buffer, &mut |bytes| {
+                    whole.update(bytes);
+                    md5.update(bytes);
+                    sha256.update(bytes);
+                })?;
+                let payload = Payload::Part { content, from: at, length };
+                let body = Body { payload, length, md5: md5.finalize().into() };
+                number += 1;
+                at += length;
+                let (name, is_there) = names.take(&Block::of(length, &sha256.finish()), number);
+                let (id, tag) =
+                    (BASE64.encode(name), if is_there { "Committed" } else { "Latest" });
+                list.push_str(&format!("<{tag}>{id}</{tag}>"));
+                if !is_there && arrived.get(&name) != Some(&length) {
+                    return Ok(Some((id, body)));
+                }
+            }
+            Ok(None)
         };
-        let send = |_, (id, body): (String, Body<'_>)| {
+        let send = |(id, body): (String, Body<'_>)| {
             let query = [("blockid", id.as_str()), ("comp", "block")];
             self.send(what, &Ask::new("PUT", key).query(&query).body(&body))?.drain();
             Ok(())
         };
-        self.senders.send(what, 1..=size.div_ceil(block_size), &mut make, &send)?;
-        lock(&list).push_str("</BlockList>");
+        self.senders.send(what, &mut make, &send)?;
+        list.push_str("</BlockList>");
         content.unchanged()?;
-        let list = std::mem::take(&mut *lock(&list));
         let ask = Ask::new("PUT", key).query(&[("comp", "blocklist")]);
         let ask = ask.payload(Payload::Bytes(list.as_bytes()));
         let sent = Sent { size, md5: whole.finalize().into(), mtime };
         self.store(what, ask, &sent, expect)
     }
 
-    /// Sizes of the blocks that have arrived for a blob and are part of none yet, by their names.
-    fn blocks(&self, what: &str, key: &str) -> Result<HashMap<String, u64>> {
-        let query = [("blocklisttype", "uncommitted"), ("comp", "blocklist")];
+    /// The blocks of a blob of the expected version, and those that have arrived for it and are part
+    /// of none yet.
+    fn blocks(&self, what: &str, key: &str, expect: Expect<'_>) -> Result<Known> {
+        let query = [("blocklisttype", "all"), ("comp", "blocklist")];
         let reply = match self.send(what, &Ask::new("GET", key).query(&query)) {
-            Err(fault) if &*fault.code == "BlobNotFound" => return Ok(HashMap::new()),
+            Err(fault) if &*fault.code == "BlobNotFound" => return Ok(Known::default()),
             reply => reply?,
         };
-        let (mut blocks, mut id) = (HashMap::new(), String::new());
+        let version = reply.header("etag").map(Version::from_etag);
+        let is_expected = version.is_some_and(|version| expect == Expect::Version(&version));
+        let (mut known, mut id, mut size) = (Known::default(), String::new(), 0);
         self.document(what, reply, "BlockList", &mut |path, text| {
-            match path {
-                "UncommittedBlocks/Block/Name" => id = text,
-                "UncommittedBlocks/Block/Size" => {
-                    let size = text.parse().map_err(|_| not_azure(what, "a block has no size"))?;
-                    blocks.insert(std::mem::take(&mut id), size);
+            let Some((list, item)) = path.split_once("/Block") else { return Ok(()) };
+            match item {
+                "/Name" => id = text,
+                "/Size" => {
+                    size = text.parse().map_err(|_| not_azure(what, "a block has no size"))?;
+                }
+                "" => {
+                    // Others' may be of another length.
+                    let name = BASE64.decode(&id).ok().and_then(|name| name.try_into().ok());
+                    match (name, list) {
+                        (Some(name), "UncommittedBlocks") => drop(known.arrived.insert(name, size)),
+                        (Some(name), "CommittedBlocks") if is_expected => {
+                            known.replaced.insert(name, Some(size));
+                        }
+                        _ => {}
+                    }
                 }
                 _ => {}
             }
             Ok(())
         })?;
-        Ok(blocks)
+        Ok(known)
     }
 
     // ---- moving and removing
@@ -1200,39 +1268,16 @@ impl Page {
 
 /// Hashes a whole file. One that is small is kept in `buffer` to be sent from there.
 fn body<'a>(content: &'a dyn Content, buffer: &'a mut Vec<u8>) -> Result<Body<'a>> {
-    let length = content.size();
-    if length > SMALL {
-        return part(content, 0, length, buffer, &mut |_| ());
-    }
-    read_whole(content, buffer)?;
-    let md5 = Md5::digest(&*buffer).into();
-    Ok(Body { payload: Payload::Bytes(buffer), length, md5 })
-}
-
-/// Hashes a part of a file, which is read again to be sent; `each` sees its bytes.
-fn part<'a>(
-    content: &'a dyn Content,
-    from: u64,
-    length: u64,
-    buffer: &mut Vec<u8>,
-    each: &mut dyn FnMut(&[u8]),
-) -> Result<Body<'a>> {
-    let mut sum = Md5::new();
-    read_part(content, from, length, buffer, &mut |bytes| {
-        sum.update(bytes);
-        each(bytes);
-    })?;
-    let payload = Payload::Part { content, from, length };
+    let (length, mut sum) = (content.size(), Md5::new());
+    let payload = if length > SMALL {
+        read_part(content, 0, length, buffer, &mut |bytes| sum.update(bytes))?;
+        Payload::Part { content, from: 0, length }
+    } else {
+        read_whole(content, buffer)?;
+        sum.update(&*buffer);
+        Payload::Bytes(buffer)
+    };
     Ok(Body { payload, length, md5: sum.finalize().into() })
-}
-
-/// Name of a block by which it is known again: two bytes are its number, the others of its MD5. It
-/// is as long as rclone's, as all blocks of a blob have to be that are there at the same time.
-fn block_id(number: u64, md5: &[u8; 16]) -> String {
-    let mut id = *md5;
-    // There are no more than 50,000.
-    id[..2].copy_from_slice(&number.to_be_bytes()[6..]);
-    BASE64.encode(id)
 }
 
 /// Scheme and host of an address, and its path without a slash at the end; `None` when there is
@@ -1415,14 +1460,19 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_known_by_number_and_content() {
-        let (one, two) = ([1; 16], [2; 16]);
-        let ids = [block_id(1, &one), block_id(2, &one), block_id(1, &two), block_id(50_000, &one)];
-        for (at, id) in ids.iter().enumerate() {
-            assert_eq!(id.len(), 24);
-            assert!(!ids[..at].contains(id));
-        }
-        assert_eq!(ids[0], block_id(1, &one));
+    fn blocks_are_known_by_their_content_and_used_once() {
+        let block = |byte, length| Block { digest: [byte; 16], length };
+        let mut names = Names(BTreeMap::new());
+        let first = names.take(&block(1, 9), 1);
+        let second = names.take(&block(1, 9), 2);
+        assert!(first.0 != second.0 && !first.1 && !second.1);
+        assert_ne!(names.take(&block(2, 9), 3).0[..13], first.0[..13]);
+        // Two that are there, one of them of another length.
+        let mut names = Names([(first.0, Some(9)), (second.0, Some(8))].into());
+        assert_eq!(names.take(&block(1, 9), 2), (first.0, true));
+        let third = names.take(&block(1, 9), 1);
+        assert!(third.0 != first.0 && third.0 != second.0 && !third.1);
+        assert_eq!(names.take(&block(1, 8), 4), (second.0, true));
     }
 
     /// What a listing in this order is told as.

@@ -19,7 +19,8 @@
 
 use super::download::{self, Arrived};
 use super::fault::{Fault, plain};
-use super::parts::{SMALL, Senders, lock, read_part, read_whole};
+use super::parts::{SMALL, Senders, lock, read_block, read_part, read_whole};
+use crate::blocks::{Block, Blocks, Cutter, Index, Limits};
 use crate::content::Content;
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::hash::{Hash, HashKind};
@@ -33,13 +34,14 @@ use crate::remote::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
+use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::iter::Peekable;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::vec;
 
@@ -153,6 +155,8 @@ struct Store {
     session: Mutex<Option<Arc<Session>>>,
     /// Addresses that took a file and aren't in use.
     targets: Mutex<Vec<Target>>,
+    /// Whether the key may copy parts, as far as is known.
+    copies: AtomicBool,
     senders: Senders,
 }
 
@@ -313,17 +317,27 @@ struct Note {
     mtime: Nanos,
     /// The version that was to be replaced when it was begun; empty for none.
     over: String,
-    part_size: u64,
+    /// Fewest bytes of each part but the last, by which the file is cut.
+    least_part: u64,
     /// Of the whole file.
     sha1: [u8; 20],
     /// Empty from before the upload is begun until its id is known.
     upload: String,
 }
 
-/// The SHA-1 of a large file, and those of its parts.
+/// The SHA-1 of a large file, and its parts.
 struct Sums {
     whole: [u8; 20],
-    parts: Vec<[u8; 20]>,
+    parts: Vec<Cut>,
+}
+
+/// A part of a large file.
+struct Cut {
+    from: u64,
+    length: u64,
+    sha1: [u8; 20],
+    /// `None` where nobody keeps it.
+    block: Option<Block>,
 }
 
 /// One upload in parts.
@@ -331,11 +345,15 @@ struct Large<'a> {
     what: &'a str,
     name: &'a str,
     content: &'a dyn Content,
-    part_size: u64,
+    expect: Expect<'a>,
     sums: Sums,
     upload: String,
     /// Which parts are there.
     arrived: Vec<bool>,
+    /// Where what is to be replaced has its blocks.
+    index: Index,
+    /// Whether that has turned out to be true so far.
+    is_true: AtomicBool,
 }
 
 /// Looks at files in the order of their names: one page tells those that lie close together.
@@ -391,6 +409,7 @@ impl Store {
             encrypts: get("sse") != "none",
             session: Mutex::default(),
             targets: Mutex::default(),
+            copies: AtomicBool::new(true),
             senders,
         })
     }
@@ -735,7 +754,7 @@ impl Store {
             return Err(Error::new(Kind::Integrity, what, cause));
         }
         let overtook = self.settle(what, name, &row, expect, row.id())?;
-        Ok(Written { entry: row.entry(what)?, overtook })
+        Ok(Written { overtook, ..row.entry(what)?.into() })
     }
 
     fn send(
@@ -833,20 +852,25 @@ impl Store {
         let is_this = |it: &Note| {
             // One that was begun before what it replaces was there would lie beneath that.
             (&*it.name, it.size, it.mtime, &*it.over) == (name, size, mtime, over)
-                && it.part_size > 0
-                && size.div_ceil(it.part_size) <= MAX_PARTS
+                && it.least_part > 0
+                && size.div_ceil(it.least_part) <= MAX_PARTS
         };
         let mut saved = resume.load().and_then(|note| postcard::from_bytes::<Note>(&note).ok());
         if let Some(other) = saved.take_if(|note| !is_this(note)) {
             // What can't be dropped is left to the bucket's lifecycle rules.
             let _ = self.drop_noted(what, &other);
         }
-        let least = self.part_size.max(self.session(what)?.least_part);
-        let part_size = saved.as_ref().map_or_else(
-            || least.max(size.div_ceil(MAX_PARTS).next_multiple_of(MIB)),
-            |note| note.part_size,
-        );
-        let sums = Sums::of(content, part_size)?;
+        let replaced = resume.blocks(expect);
+        let (keeps, least) = (replaced.is_some(), self.session(what)?.least_part);
+        // What nobody will know again needn't be cut by what is in it.
+        let limits = Limits { count: MAX_PARTS, least, most: MAX_COPY, equal: !keeps };
+        let fresh = || limits.smallest(size, self.part_size);
+        let least_part = saved.as_ref().map_or_else(fresh, |note| note.least_part);
+        let sums = Sums::of(content, limits.cutter(least_part), keeps)?;
+        if sums.parts.len() < 2 {
+            // That isn't a large file to the service.
+            return self.put(what, name, content, mtime, expect);
+        }
         content.unchanged()?;
         if let Some(other) = saved.take_if(|it| it.sha1 != sums.whole || it.upload.is_empty()) {
             let _ = self.drop_noted(what, &other);
@@ -861,7 +885,7 @@ impl Store {
             None => {
                 let (name, over, upload) = (name.into(), over.into(), String::new());
                 let mut note =
-                    Note { name, size, mtime, over, part_size, sha1: sums.whole, upload };
+                    Note { name, size, mtime, over, least_part, sha1: sums.whole, upload };
                 let save = |note: &Note| {
                     let bytes = postcard::to_stdvec(note)
                         .map_err(|error| Error::new(Kind::State, what, error))?;
@@ -873,8 +897,10 @@ impl Store {
                 (note.upload, vec![false; sums.parts.len()])
             }
         };
-        let large = Large { what, name, content, part_size, sums, upload, arrived };
-        let row = self.finish(&large, expect).inspect_err(|error| {
+        let index = replaced.as_ref().map(Blocks::index).unwrap_or_default();
+        let is_true = AtomicBool::new(true);
+        let large = Large { what, name, content, expect, sums, upload, arrived, index, is_true };
+        let row = self.finish(&large).inspect_err(|error| {
             // Kept for another attempt only if it can go on; else it would cost storage forever.
             let keep = [Kind::Offline, Kind::Busy, Kind::Cancelled, Kind::SignIn, Kind::Untrusted];
             if !keep.contains(&error.kind()) {
@@ -885,7 +911,8 @@ impl Store {
         let version = Version::new(large.upload);
         let print = RemotePrint::file(size, version, Some(millis(mtime) * 1_000_000));
         let entry = Entry::file(print, Some(Hash::Sha1(large.sums.whole)));
-        Ok(Written { entry, overtook })
+        let blocks = large.sums.parts.iter().map(|part| part.block).collect();
+        Ok(Written { entry, overtook, blocks })
     }
 
     fn begin(&self, what: &str, note: &Note) -> Result<String> {
@@ -919,9 +946,8 @@ impl Store {
             };
             for part in page.parts {
                 let index = usize::try_from(part.part_number).unwrap_or(0).wrapping_sub(1);
-                let Some(sum) = sums.parts.get(index) else { return Ok(None) };
-                let length = part_length(note.size, note.part_size, index);
-                arrived[index] = part.content_length == length && part.content_sha1 == to_hex(sum);
+                let Some(cut) = sums.parts.get(index) else { return Ok(None) };
+                arrived[index] = part.is(cut);
             }
             match page.next_part_number {
                 Some(next) if next > from => from = next,
@@ -932,13 +958,13 @@ impl Store {
     }
 
     /// Sends what hasn't arrived, and makes a file of it.
-    fn finish(&self, large: &Large<'_>, expect: Expect<'_>) -> Result<Row> {
-        let Large { what, name, content, sums, upload, .. } = large;
+    fn finish(&self, large: &Large<'_>) -> Result<Row> {
+        let Large { what, name, content, expect, sums, upload, .. } = large;
         self.send_parts(large)?;
         content.unchanged()?;
         // RACE: as in `put`.
-        self.look_for(what, name, expect)?;
-        let parts: Vec<_> = sums.parts.iter().map(|sum| to_hex(sum)).collect();
+        self.look_for(what, name, *expect)?;
+        let parts: Vec<_> = sums.parts.iter().map(|part| to_hex(&part.sha1)).collect();
         let finished = self.ask::<Row>(
             what,
             "b2_finish_large_file",
@@ -959,44 +985,73 @@ impl Store {
         Ok(row)
     }
 
-    /// Sends the parts that haven't arrived.
+    /// Sees to it that the parts arrive that haven't.
     fn send_parts(&self, large: &Large<'_>) -> Result<()> {
         // Where parts may be sent to: each takes one at a time.
         let targets = Mutex::new(Vec::new());
-        let index = |number: u64| number as usize - 1;
-        let mut make = |number| Ok((!large.arrived[index(number)]).then_some(()));
-        let send = |number, ()| {
+        let missing = large.sums.parts.iter().zip(1_u64..).zip(&large.arrived);
+        let mut missing = missing.filter(|(_, arrived)| !**arrived).map(|(part, _)| part);
+        let mut make = || Ok(missing.next());
+        let send = |(cut, number): (&Cut, u64)| {
+            if self.copy_part(large, cut, number)? {
+                return Ok(());
+            }
             let mut target = lock(&targets).pop();
-            let sent = self.send_part(large, index(number), &mut target);
+            let sent = self.send_part(large, cut, number, &mut target);
             lock(&targets).extend(target);
             sent
         };
-        self.senders.send(large.what, 1..=large.arrived.len() as u64, &mut make, &send)
+        self.senders.send(large.what, &mut make, &send)
     }
 
     fn send_part(
         &self,
         large: &Large<'_>,
-        index: usize,
+        cut: &Cut,
+        number: u64,
         target: &mut Option<Target>,
     ) -> Result<()> {
-        let Large { what, content, part_size, sums, upload, .. } = large;
-        let from = index as u64 * part_size;
-        let length = part_length(content.size(), *part_size, index);
+        let Large { what, content, upload, .. } = large;
+        let Cut { from, length, .. } = *cut;
         let renew = || self.ask(what, "b2_get_upload_part_url", &|_| json!({ "fileId": upload }));
-        let sha1 = to_hex(&sums.parts[index]);
         let part: Part = self.deliver(what, target, &renew, &|| {
             Call::new("POST", String::new(), true)
-                .header("X-Bz-Part-Number", (index + 1).to_string())
-                .header("X-Bz-Content-Sha1", sha1.as_str())
+                .header("X-Bz-Part-Number", number.to_string())
+                .header("X-Bz-Content-Sha1", to_hex(&cut.sha1))
                 .payload(Payload::Part { content: *content, from, length })
         })?;
-        if part.content_sha1 != sha1 || part.content_length != length {
-            let cause =
-                format!("the service stored something else than was sent as part {}", index + 1);
+        if !part.is(cut) {
+            let cause = format!("the service stored something else than was sent as part {number}");
             return Err(Error::new(Kind::Integrity, *what, cause));
         }
         Ok(())
+    }
+
+    /// Has the service copy a part out of what is to be replaced. Tells whether that is the part now;
+    /// if not, it has to be sent, which replaces whatever came of it.
+    fn copy_part(&self, large: &Large<'_>, cut: &Cut, number: u64) -> Result<bool> {
+        let Large { what, expect, upload, index, is_true, .. } = large;
+        let same = cut.block.and_then(|block| index.find(&block));
+        let (Some(same), Expect::Version(version)) = (same, expect) else { return Ok(false) };
+        if !is_true.load(Relaxed) || !self.copies.load(Relaxed) {
+            return Ok(false);
+        }
+        let copied = self.ask::<Part>(what, "b2_copy_part", &|_| {
+            json!({
+                "sourceFileId": version.as_str(), "largeFileId": upload, "partNumber": number,
+                "range": format!("bytes={}-{}", same.start, same.end - 1),
+            })
+        });
+        match copied {
+            Ok(part) if part.is(cut) => return Ok(true),
+            Ok(_) => {}
+            Err(fault) if is_forbidden(&fault) => self.copies.store(false, Relaxed),
+            // What is to be replaced has gone, or has no such bytes.
+            Err(fault) if matches!(fault.status, 400 | 404 | 416) => {}
+            Err(fault) => return Err(fault.into()),
+        }
+        is_true.store(false, Relaxed);
+        Ok(false)
     }
 
     fn drop_noted(&self, what: &str, note: &Note) -> Result<()> {
@@ -1473,19 +1528,30 @@ impl Row {
     }
 }
 
+impl Part {
+    /// Whether it is what it has to be.
+    fn is(&self, cut: &Cut) -> bool {
+        self.content_length == cut.length && self.content_sha1 == to_hex(&cut.sha1)
+    }
+}
+
 impl Sums {
-    fn of(content: &dyn Content, part_size: u64) -> Result<Sums> {
+    fn of(content: &dyn Content, mut cutter: Cutter, keeps: bool) -> Result<Sums> {
         let (mut whole, mut parts) = (new_sum(), Vec::new());
-        let (mut buffer, mut at) = (Vec::new(), 0);
-        while at < content.size() {
-            let length = part_size.min(content.size() - at);
-            let mut part = new_sum();
-            read_part(content, at, length, &mut buffer, &mut |bytes| {
+        let (mut buffer, mut from) = (Vec::new(), 0);
+        while from < content.size() {
+            let mut sha1 = new_sum();
+            let mut sha256 = keeps.then(|| Context::new(&SHA256));
+            let length = read_block(content, from, &mut cutter, &mut buffer, &mut |bytes| {
                 whole.update(bytes);
-                part.update(bytes);
+                sha1.update(bytes);
+                if let Some(sum) = &mut sha256 {
+                    sum.update(bytes);
+                }
             })?;
-            parts.push(sha1_of(part));
-            at += length;
+            let block = sha256.map(|sum| Block::of(length, &sum.finish()));
+            parts.push(Cut { from, length, sha1: sha1_of(sha1), block });
+            from += length;
         }
         Ok(Sums { whole: sha1_of(whole), parts })
     }
@@ -1494,12 +1560,12 @@ impl Sums {
 /// What to send of a whole file, and its SHA-1. One that is small is kept in `buffer`.
 fn body<'a>(content: &'a dyn Content, buffer: &'a mut Vec<u8>) -> Result<(Payload<'a>, [u8; 20])> {
     let length = content.size();
+    let mut sum = new_sum();
     if length > SMALL {
-        let sums = Sums::of(content, length)?;
-        return Ok((Payload::Part { content, from: 0, length }, sums.whole));
+        read_part(content, 0, length, buffer, &mut |bytes| sum.update(bytes))?;
+        return Ok((Payload::Part { content, from: 0, length }, sha1_of(sum)));
     }
     read_whole(content, buffer)?;
-    let mut sum = new_sum();
     sum.update(buffer);
     Ok((Payload::Bytes(buffer), sha1_of(sum)))
 }
@@ -1512,11 +1578,6 @@ fn sha1_of(sum: Context) -> [u8; 20] {
     let mut sha1 = [0; 20];
     sha1.copy_from_slice(sum.finish().as_ref());
     sha1
-}
-
-/// Bytes of the part of this index; the last one has what is left.
-fn part_length(size: u64, part_size: u64, index: usize) -> u64 {
-    size.saturating_sub(index as u64 * part_size).min(part_size)
 }
 
 /// The folder that a file of this name stands for, if it does.
@@ -1620,12 +1681,6 @@ mod tests {
         for (mtime, expected) in [(0, 0), (1_999_999, 1), (-1, -1), (-1_000_000, -1)] {
             assert_eq!(millis(mtime), expected);
         }
-    }
-
-    #[test]
-    fn the_last_part_has_what_is_left() {
-        assert_eq!([0, 1, 2, 3].map(|index| part_length(11, 5, index)), [5, 5, 1, 0]);
-        assert_eq!([0, 1].map(|index| part_length(5, 5, index)), [5, 0]);
     }
 
     #[test]

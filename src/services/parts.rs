@@ -1,13 +1,13 @@
 //! What object stores have in common: large files on their way in parts, several at the same time,
 //! and the order of removals.
 
+use crate::blocks::Cutter;
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, Version};
 use crate::remote::Removal;
 use crate::threads;
 use std::cmp::Reverse;
-use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,25 +36,23 @@ impl Senders {
         Senders(AtomicUsize::new(connections.min(SENDERS)))
     }
 
-    /// Sends the parts of these numbers. They are made in their order by this thread, while those
-    /// before are sent by others, as far as there are any free. A part that is `None` has been
-    /// sent before.
+    /// Sends parts until `make` has no more. They are made one after the other by this thread, while
+    /// those before are sent by others, as far as there are any free.
     ///
     /// # Errors
     /// The first that `make` or `send` has; nothing more is made or sent then.
     pub fn send<P: Send>(
         &self,
         what: &str,
-        mut numbers: RangeInclusive<u64>,
-        make: &mut dyn FnMut(u64) -> Result<Option<P>>,
-        send: &(dyn Fn(u64, P) -> Result<()> + Sync),
+        make: &mut dyn FnMut() -> Result<Option<P>>,
+        send: &(dyn Fn(P) -> Result<()> + Sync),
     ) -> Result<()> {
-        let (hand_over, queue) = sync_channel::<(u64, P)>(0);
+        let (hand_over, queue) = sync_channel::<P>(0);
         let queue = Mutex::new(Some(queue));
         let send_all = || -> Result<()> {
-            while let Some((number, part)) = next(&queue) {
+            while let Some(part) = next(&queue) {
                 // After a failure nobody takes the next one.
-                send(number, part).inspect_err(|_| *lock(&queue) = None)?;
+                send(part).inspect_err(|_| *lock(&queue) = None)?;
             }
             Ok(())
         };
@@ -62,11 +60,17 @@ impl Senders {
         thread::scope(|scope| {
             let start = |_| threads::named("part").spawn_scoped(scope, send_all).ok();
             let senders: Vec<_> = (0..free.count).filter_map(start).collect();
-            let made = numbers.try_for_each(|number| match make(number)? {
-                None => Ok(()),
-                Some(part) if senders.is_empty() => send(number, part),
-                Some(part) => hand_over.send((number, part)).map_err(|_| ended(what)),
-            });
+            let mut make_all = || -> Result<()> {
+                while let Some(part) = make()? {
+                    if senders.is_empty() {
+                        send(part)?;
+                    } else {
+                        hand_over.send(part).map_err(|_| ended(what))?;
+                    }
+                }
+                Ok(())
+            };
+            let made = make_all();
             drop(hand_over);
             // Theirs are the errors that tell more.
             for sender in senders {
@@ -142,6 +146,31 @@ pub(super) fn remove_each(
     for (index, path) in folders {
         done(index, folder(path));
     }
+}
+
+/// Reads the block that begins at `from`, which is where a block begins to `cutter`, too, in pieces
+/// that `each` is shown. Tells its length, which is 0 only at the end.
+///
+/// # Errors
+/// As [`read_whole`].
+pub(super) fn read_block(
+    content: &dyn Content,
+    from: u64,
+    cutter: &mut Cutter,
+    buffer: &mut Vec<u8>,
+    each: &mut dyn FnMut(&[u8]),
+) -> Result<u64> {
+    buffer.resize(PIECE, 0);
+    let (mut at, mut ends) = (from, false);
+    while at < content.size() && !ends {
+        let most = usize::try_from(content.size() - at).unwrap_or(PIECE).min(PIECE);
+        let count = read_some(content, &mut buffer[..most], at)?;
+        let taken;
+        (taken, ends) = cutter.take(&buffer[..count]);
+        each(&buffer[..taken]);
+        at += taken as u64;
+    }
+    Ok(at - from)
 }
 
 /// Bytes of a file from `from` on, of which there have to be some.

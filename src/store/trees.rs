@@ -7,15 +7,17 @@
 //! What holds in every committed state: an item that isn't clean is in `dirty`; a skipped one is
 //! in `skipped`; what came to be skipped or a problem, or is so no more, is in `untold` until the
 //! history says so; a folder's node leads back to its row; a folder's inode leads to its node; an id
-//! of the service leads to the row that has it.
+//! of the service leads to the row that has it; a file whose blocks are known is in the version that
+//! they are of.
 
 use super::file::{Base, Keeper, identity, open_database};
 use super::hold::{Hold, Mark, Problem};
 use super::record::{Record, decode, encode};
 use super::recycled::Recycled;
 use super::state_error;
+use crate::blocks::Blocks;
 use crate::error::{Error, Kind, Result};
-use crate::model::{ItemKind, Nanos, Side};
+use crate::model::{ItemKind, Nanos, Side, Version};
 use redb::{
     Durability, ReadOnlyTable, ReadableTable, ReadableTableMetadata, StorageBackend,
     TableDefinition, WriteTransaction,
@@ -50,6 +52,7 @@ const IDS: TableDefinition<u64, Place> = TableDefinition::new("ids");
 const PROBLEMS: TableDefinition<Place, &[u8]> = TableDefinition::new("problems");
 const UNTOLD: TableDefinition<Place, &[u8]> = TableDefinition::new("untold");
 const TRANSFERS: TableDefinition<Place, &[u8]> = TableDefinition::new("transfers");
+const BLOCKS: TableDefinition<Place, &[u8]> = TableDefinition::new("blocks");
 const DEPARTED: TableDefinition<u64, Place> = TableDefinition::new("departed");
 const DEPARTED_IDS: TableDefinition<u64, Place> = TableDefinition::new("departed-ids");
 const HISTORY: TableDefinition<u64, &[u8]> = TableDefinition::new("history");
@@ -69,6 +72,7 @@ const PROBLEM_FORMAT: u8 = 2;
 const HOLDS_FORMAT: u8 = 1;
 const RECYCLED_FORMAT: u8 = 1;
 const MARK_FORMAT: u8 = 1;
+const BLOCKS_FORMAT: u8 = 1;
 const EVENT_FORMAT: u8 = 1;
 
 /// Where an item's row is: its folder's node, and its name (with a `/` at the end for a folder).
@@ -284,7 +288,7 @@ impl Trees {
     /// Forgets everything but the history and these facts.
     pub fn begin_anew(&self, kept: &[&str]) -> Result<()> {
         self.write(|tx| {
-            for table in [ITEMS, PROBLEMS, UNTOLD, TRANSFERS] {
+            for table in [ITEMS, PROBLEMS, UNTOLD, TRANSFERS, BLOCKS] {
                 tx.delete_table(table).map_err(state_error)?;
             }
             for table in [DIRTY, SKIPPED] {
@@ -397,6 +401,7 @@ impl Trees {
             problems: BTreeMap::new(),
             told: Vec::new(),
             transfers: BTreeMap::new(),
+            blocks: BTreeMap::new(),
             facts: BTreeMap::new(),
         })
     }
@@ -416,6 +421,8 @@ struct Tables {
     problems: ReadOnlyTable<Place, &'static [u8]>,
     untold: ReadOnlyTable<Place, &'static [u8]>,
     transfers: ReadOnlyTable<Place, &'static [u8]>,
+    /// `None` in a state that an older version of the program wrote last.
+    blocks: Option<ReadOnlyTable<Place, &'static [u8]>>,
     departed: ReadOnlyTable<u64, Place>,
     departed_ids: ReadOnlyTable<u64, Place>,
     history: ReadOnlyTable<u64, &'static [u8]>,
@@ -437,6 +444,7 @@ impl Snapshot {
             problems: tx.open_table(PROBLEMS).map_err(state_error)?,
             untold: tx.open_table(UNTOLD).map_err(state_error)?,
             transfers: tx.open_table(TRANSFERS).map_err(state_error)?,
+            blocks: tx.open_table(BLOCKS).ok(),
             departed: tx.open_table(DEPARTED).map_err(state_error)?,
             departed_ids: tx.open_table(DEPARTED_IDS).map_err(state_error)?,
             history: tx.open_table(HISTORY).map_err(state_error)?,
@@ -626,6 +634,13 @@ impl Snapshot {
         }))
     }
 
+    /// The version of a file that was sent last, if its blocks are known, and these.
+    pub fn blocks(&self, key: &Key) -> Result<Option<(Version, Blocks)>> {
+        let Some(table) = &self.0.blocks else { return Ok(None) };
+        let row = table.get(key.place()).map_err(state_error)?;
+        row.map(|row| decode(BLOCKS_FORMAT, row.value())).transpose()
+    }
+
     /// The file that had this inode and is gone from its place, as [`Batch::depart`] noted.
     pub fn departed(&self, inode: u64) -> Result<Option<Key>> {
         Ok(self.0.departed.get(inode).map_err(state_error)?.map(|place| key_of(place.value())))
@@ -735,6 +750,7 @@ pub struct Batch<'t> {
     problems: BTreeMap<Key, Option<Problem>>,
     told: Vec<Key>,
     transfers: BTreeMap<Key, Option<Vec<u8>>>,
+    blocks: BTreeMap<Key, Vec<u8>>,
     facts: BTreeMap<&'static str, Option<Vec<u8>>>,
 }
 
@@ -844,13 +860,20 @@ impl Batch<'_> {
         self.flush_if_full()
     }
 
+    /// Notes the blocks of a file that was agreed on in this version. They are forgotten when it is
+    /// so no more.
+    pub fn set_blocks(&mut self, key: Key, version: &Version, blocks: &Blocks) -> Result<()> {
+        self.blocks.insert(key, encode(BLOCKS_FORMAT, &(version, blocks))?);
+        self.flush_if_full()
+    }
+
     /// Sets or drops a fact about the task as a whole.
     pub fn set_fact(&mut self, name: &'static str, value: Option<Vec<u8>>) {
         self.facts.insert(name, value);
     }
 
     fn flush_if_full(&mut self) -> Result<()> {
-        let rows = self.rows.len() + self.events.len() + self.transfers.len();
+        let rows = self.rows.len() + self.events.len() + self.transfers.len() + self.blocks.len();
         let rows = rows + self.problems.len() + self.told.len();
         if rows >= PENDING_ROWS { self.flush() } else { Ok(()) }
     }
@@ -878,6 +901,7 @@ impl Batch<'_> {
             && self.problems.is_empty()
             && self.told.is_empty()
             && self.transfers.is_empty()
+            && self.blocks.is_empty()
             && self.facts.is_empty()
     }
 
@@ -990,6 +1014,7 @@ impl Batch<'_> {
         self.problems.clear();
         self.told.clear();
         self.transfers.clear();
+        self.blocks.clear();
         self.facts.clear();
         Ok(())
     }
@@ -1004,6 +1029,7 @@ impl Batch<'_> {
         let mut problems = tx.open_table(PROBLEMS).map_err(state_error)?;
         let mut untold = tx.open_table(UNTOLD).map_err(state_error)?;
         let mut transfers = tx.open_table(TRANSFERS).map_err(state_error)?;
+        let mut blocks = tx.open_table(BLOCKS).map_err(state_error)?;
         let mut history = tx.open_table(HISTORY).map_err(state_error)?;
         let mut facts = tx.open_table(FACTS).map_err(state_error)?;
         let mut counts = [Side::Local, Side::Remote].map(|side| {
@@ -1026,6 +1052,10 @@ impl Batch<'_> {
                 self.trees.touch(key);
             }
             if key.kind() == ItemKind::File {
+                let before = old.as_ref().and_then(agreed_version);
+                if before.is_some() && before != agreed_version(record) {
+                    blocks.remove(place).map_err(state_error)?;
+                }
                 for (side, count) in &mut counts {
                     let before = old.as_ref().is_some_and(|old| old.is_on(*side));
                     let now = record.is_on(*side);
@@ -1069,6 +1099,9 @@ impl Batch<'_> {
                 None => transfers.remove(key.place()).map_err(state_error)?,
             };
         }
+        for (key, row) in &self.blocks {
+            blocks.insert(key.place(), row.as_slice()).map_err(state_error)?;
+        }
         let mut line = history.last().map_err(state_error)?.map_or(0, |row| row.0.value());
         for event in &self.events {
             line += 1;
@@ -1106,6 +1139,10 @@ impl Batch<'_> {
             trees.drop_oldest(&mut tx.open_table(HISTORY).map_err(state_error)?)
         })
     }
+}
+
+fn agreed_version(record: &Record) -> Option<&Version> {
+    record.synced.as_ref().map(|synced| &synced.remote.version)
 }
 
 fn mark_of_skip(record: &Record) -> Option<Mark> {

@@ -97,7 +97,7 @@ impl Drive {
                 let upload = Upload { drive: self, what, content, mtime, target };
                 let file = in_sight(what, upload.run(resume)?)?;
                 let overtook = self.keep_overtaken(what, &seen, &file)?;
-                Ok(Written { entry: file.told(self.converts).1, overtook })
+                Ok(Written { overtook, ..file.told(self.converts).1.into() })
             }
         }
     }

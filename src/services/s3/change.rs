@@ -50,7 +50,7 @@ impl Store {
     }
 
     /// The source of a copy, as the service wants it told.
-    fn source(&self, key: &str) -> String {
+    pub fn source(&self, key: &str) -> String {
         if self.dialect.source_by_host {
             format!("{}.{}{}", self.bucket, self.host(), encode_path(&format!("/{key}")))
         } else {

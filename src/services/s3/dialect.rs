@@ -55,6 +55,8 @@ pub(super) struct Names {
     /// MD5 of what was sent in parts, as rclone keeps it.
     pub md5: &'static str,
     pub source: &'static str,
+    /// Which bytes of the source are copied as a part.
+    pub source_range: &'static str,
     /// `None` where the source of a copy can't be told by its version.
     pub source_match: Option<&'static str>,
     /// What kind of object it is, where there are several.
@@ -75,6 +77,7 @@ macro_rules! names {
             mtime: concat!($prefix, "meta-mtime"),
             md5: concat!($prefix, "meta-md5chksum"),
             source: concat!($prefix, "copy-source"),
+            source_range: concat!($prefix, "copy-source-range"),
             source_match: Some(concat!($prefix, "copy-source-if-match")),
             kind: concat!($prefix, "object-type"),
             region: concat!($prefix, "bucket-region"),

@@ -28,7 +28,7 @@ mod upload;
 mod xml;
 
 use self::address::{Address, Found};
-use self::dialect::Dialect;
+use self::dialect::{Dialect, GIB};
 use self::listing::{Item, is_plain, special_of};
 use self::request::Ask;
 use self::upload::Note;
@@ -36,6 +36,7 @@ use self::xml::not_s3;
 use super::download::{self, Arrived};
 use super::fault::Fault;
 use super::parts::Senders;
+use crate::blocks::Limits;
 use crate::content::Content;
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::hash::Hash;
@@ -66,6 +67,9 @@ pub static COS: Family = Family(&cos::DIALECT);
 pub static JD: Family = Family(&jd::DIALECT);
 
 const MIB: u64 = 1 << 20;
+/// Fewest bytes of each part but the last, where nobody asks for less; and most.
+const LEAST_PART: u64 = 5 * MIB;
+const MOST_PART: u64 = 5 * GIB;
 /// Most keys of a page and of a batch.
 const MAX_KEYS: usize = 1000;
 
@@ -143,7 +147,7 @@ struct Store {
     /// What comes before each path: empty, or the root with its slash.
     root: String,
     part_size: u64,
-    max_parts: u64,
+    limits: Limits,
     max_size: u64,
     max_path: usize,
     /// Header fields that say how what is written is to be encrypted, …
@@ -160,6 +164,8 @@ struct Store {
     etags: AtomicU8,
     /// Whether the service keeps the markers of folders: 0 unknown, 1 yes, 2 no.
     markers: AtomicU8,
+    /// Whether the service may copy parts, as far as is known.
+    copies: AtomicBool,
     senders: Senders,
 }
 
@@ -189,6 +195,12 @@ impl Store {
         let get = |key| settings.get(descriptor, key);
         let Found { address, preset, region } = Found::by(dialect, settings, bucket)?;
         let part_size = u64::from(settings.number(descriptor, "part-size")) * MIB;
+        let limits = Limits {
+            count: preset.max_parts,
+            least: part_size.min(LEAST_PART).max(preset.min_part),
+            most: MOST_PART,
+            equal: preset.equal_parts,
+        };
 
         let mut encrypted_as = Vec::new();
         match (settings.given("sse").filter(|how| *how != "none"), settings.given("sse-key")) {
@@ -228,7 +240,7 @@ impl Store {
             region: Mutex::new(region),
             root: if root.is_empty() { String::new() } else { format!("{root}/") },
             part_size: part_size.max(preset.min_part),
-            max_parts: preset.max_parts,
+            limits,
             max_size: preset.max_size.min(descriptor.max_size.unwrap_or(u64::MAX)),
             max_path: preset.max_path,
             encrypted_as,
@@ -239,6 +251,7 @@ impl Store {
             by_marker: AtomicBool::new(dialect.by_marker),
             etags: AtomicU8::default(),
             markers: AtomicU8::default(),
+            copies: AtomicBool::new(true),
             senders,
         })
     }
@@ -545,8 +558,7 @@ impl Remote for Store {
         }
         self.check_length(&what, &key)?;
         if size > self.part_size {
-            let parts = self.put_parts(&what, &key, content, mtime, expect, resume);
-            return parts.map(Written::from);
+            return self.put_parts(&what, &key, content, mtime, expect, resume);
         }
         let mut buffer = Vec::new();
         let body = self.body(content, &mut buffer)?;

@@ -17,6 +17,8 @@ pub(super) struct Preset {
     /// Most parts of an upload, and fewest bytes of each but the last.
     pub max_parts: u64,
     pub min_part: u64,
+    /// Whether all parts but the last have to be of one size.
+    pub equal_parts: bool,
     /// Largest file in bytes, where that is less than elsewhere.
     pub max_size: u64,
     /// Longest path in bytes, where that is less than elsewhere.
@@ -34,7 +36,7 @@ pub(super) const AMAZON: [Preset; 23] = [
     at("amazon-china", "Amazon S3 China", "s3.{region}.amazonaws.com.cn", &["cn-north-1", "cn-northwest-1"]).virtual_host().tells_region(),
     at("backblaze", "Backblaze B2 (S3)", "s3.{region}.backblazeb2.com", &["us-west-001", "us-west-002", "us-west-004", "us-east-005", "eu-central-003", "ca-east-006"]),
     own("ceph", "Ceph", "https://ceph.example.com", &["us-east-1"]),
-    own("cloudflare", "Cloudflare R2", "https://ACCOUNT.r2.cloudflarestorage.com", &["auto"]),
+    own("cloudflare", "Cloudflare R2", "https://ACCOUNT.r2.cloudflarestorage.com", &["auto"]).equal_parts(),
     at("digitalocean", "DigitalOcean Spaces", "{region}.digitaloceanspaces.com", &["ams3", "blr1", "fra1", "lon1", "nyc3", "sfo2", "sfo3", "sgp1", "syd1", "tor1"]),
     own("garage", "Garage", "http://garage.example.com:3900", &["garage"]).no_conditions(),
     // By keys for interoperability (HMAC). What a write expects could be told by its generation alone, not by its ETag.
@@ -105,6 +107,7 @@ const fn at(
         conditions: true,
         max_parts: MAX_PARTS,
         min_part: 0,
+        equal_parts: false,
         max_size: u64::MAX,
         max_path: usize::MAX,
     }
@@ -136,6 +139,10 @@ impl Preset {
 
     const fn parts(self, max_parts: u64, min_part: u64) -> Preset {
         Preset { max_parts, min_part, ..self }
+    }
+
+    const fn equal_parts(self) -> Preset {
+        Preset { equal_parts: true, ..self }
     }
 
     const fn limits(self, max_size: u64, max_path: usize) -> Preset {

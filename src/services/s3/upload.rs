@@ -1,24 +1,27 @@
 //! Writing files: in one request, or in parts that go on after a restart.
 
 use super::super::fault::Fault;
-use super::super::parts::{SMALL, lock, read_part, read_whole};
+use super::super::parts::{SMALL, lock, read_block, read_part, read_whole};
 use super::request::{Ask, is_unsupported};
 use super::xml::{not_s3, parse};
 use super::{MIB, Store, md5_of, time};
+use crate::blocks::{Block, Blocks, Cutter, Index, Limits};
 use crate::content::Content;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Reaction, Result};
 use crate::hash::Hash;
 use crate::http::Payload;
 use crate::http::sigv4::UNSIGNED_PAYLOAD;
 use crate::model::{Nanos, RemotePrint, Version, to_hex};
 use crate::remote::conditions::{Support, check};
-use crate::remote::{Entry, Expect, Resume};
+use crate::remote::{Entry, Expect, Resume, Written};
 use md5::{Digest as _, Md5};
 use quick_xml::escape::escape;
 use ring::digest;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// From this size on the service is asked whether the condition holds before the body is sent.
 const LARGE: u64 = MIB;
@@ -31,6 +34,8 @@ pub(super) struct Body<'a> {
     length: u64,
     pub md5: [u8; 16],
     pub sha256: String,
+    /// `None` where nobody keeps it.
+    block: Option<Block>,
 }
 
 /// The sums of a body.
@@ -38,6 +43,9 @@ struct Sums {
     md5: Md5,
     /// `None` where it isn't needed.
     sha256: Option<digest::Context>,
+    /// What it is needed for: to sign the body, and to know it again.
+    signs: bool,
+    keeps: bool,
 }
 
 impl Sums {
@@ -49,9 +57,11 @@ impl Sums {
     }
 
     fn body(self, payload: Payload<'_>, length: u64) -> Body<'_> {
-        let sha256 = self.sha256.map(|sum| to_hex(sum.finish().as_ref()));
+        let sum = self.sha256.map(digest::Context::finish);
+        let sha256 = sum.filter(|_| self.signs).map(|sum| to_hex(sum.as_ref()));
         let sha256 = sha256.unwrap_or_else(|| UNSIGNED_PAYLOAD.into());
-        Body { payload, length, md5: self.md5.finalize().into(), sha256 }
+        let block = sum.filter(|_| self.keeps).map(|sum| Block::of(length, &sum));
+        Body { payload, length, md5: self.md5.finalize().into(), sha256, block }
     }
 }
 
@@ -61,9 +71,37 @@ pub(super) struct Note {
     pub key: String,
     size: u64,
     mtime: Nanos,
-    part_size: u64,
+    /// Fewest bytes of each part but the last, by which the file is cut.
+    least_part: u64,
+    /// Whether parts of it may have been copied.
+    copies: bool,
     /// Empty from before the upload is begun until its ID is known.
     upload: String,
+}
+
+/// An upload in parts.
+struct Upload<'a> {
+    what: &'a str,
+    content: &'a dyn Content,
+    expect: Expect<'a>,
+    note: Note,
+    cutter: Cutter,
+    /// Size and ETag of the parts that have arrived.
+    done: HashMap<u64, (u64, Version)>,
+    /// Whether somebody keeps its blocks.
+    keeps: bool,
+    /// Where what is to be replaced has its blocks.
+    index: Index,
+    /// Whether that has turned out to be true so far, and parts can be copied.
+    is_true: AtomicBool,
+}
+
+/// A part that hasn't arrived.
+struct Part<'a> {
+    number: u64,
+    body: Body<'a>,
+    /// Which bytes of what is to be replaced are the same.
+    same: Option<Range<u64>>,
 }
 
 impl Store {
@@ -71,32 +109,35 @@ impl Store {
     pub fn body<'a>(&self, content: &'a dyn Content, buffer: &'a mut Vec<u8>) -> Result<Body<'a>> {
         let length = content.size();
         if length > SMALL {
-            return self.part(content, 0, length, buffer);
+            let mut sums = self.sums(false);
+            read_part(content, 0, length, buffer, &mut |bytes| sums.update(bytes))?;
+            return Ok(sums.body(Payload::Part { content, from: 0, length }, length));
         }
         read_whole(content, buffer)?;
-        let mut sums = self.sums();
+        let mut sums = self.sums(false);
         sums.update(buffer);
         Ok(sums.body(Payload::Bytes(buffer), length))
     }
 
-    /// Hashes a part of a file, which is read again to be sent.
+    /// Hashes the part of a file that begins here, which is read again to be sent.
     fn part<'a>(
         &self,
-        content: &'a dyn Content,
+        upload: &Upload<'a>,
         from: u64,
-        length: u64,
+        cutter: &mut Cutter,
         buffer: &mut Vec<u8>,
     ) -> Result<Body<'a>> {
-        let mut sums = self.sums();
-        read_part(content, from, length, buffer, &mut |bytes| sums.update(bytes))?;
+        let (content, mut sums) = (upload.content, self.sums(upload.keeps));
+        let length = read_block(content, from, cutter, buffer, &mut |bytes| sums.update(bytes))?;
         Ok(sums.body(Payload::Part { content, from, length }, length))
     }
 
-    fn sums(&self) -> Sums {
+    fn sums(&self, keeps: bool) -> Sums {
         // TLS protects what is sent from a third party, and MD5 from accidents. Without TLS
         // some services accept only a signed body.
-        let sha256 = (!self.address.tls()).then(|| digest::Context::new(&digest::SHA256));
-        Sums { md5: Md5::new(), sha256 }
+        let signs = !self.address.tls();
+        let sha256 = (signs || keeps).then(|| digest::Context::new(&digest::SHA256));
+        Sums { md5: Md5::new(), sha256, signs, keeps }
     }
 
     /// Writes a file in one request, only over what is expected to be there.
@@ -222,9 +263,14 @@ impl Store {
         mtime: Nanos,
         expect: Expect<'_>,
         resume: &dyn Resume,
-    ) -> Result<Entry> {
+    ) -> Result<Written> {
         check(what, expect, self.head(what, key)?.as_ref())?;
         let size = content.size();
+        let replaced = resume.blocks(expect);
+        let index = replaced.as_ref().map(Blocks::index).unwrap_or_default();
+        let keeps = replaced.is_some();
+        // What nobody will know again needn't be cut by what is in it.
+        let limits = Limits { equal: self.limits.equal || !keeps, ..self.limits };
         let saved = resume.load().and_then(|note| postcard::from_bytes::<Note>(&note).ok());
         let is_this = |it: &Note| it.key == key && it.size == size && it.mtime == mtime;
         let known = match saved {
@@ -239,7 +285,7 @@ impl Store {
                 None
             }
             // Not a note of ours if it asks for parts that can't be.
-            Some(note) if note.part_size > 0 && size.div_ceil(note.part_size) <= self.max_parts => {
+            Some(note) if note.least_part > 0 && size.div_ceil(note.least_part) <= limits.count => {
                 self.parts(what, &note)?.map(|parts| (note, parts))
             }
             _ => None,
@@ -247,27 +293,46 @@ impl Store {
         let (note, done) = match known {
             Some(known) => known,
             None => {
-                let part_size =
-                    self.part_size.max(size.div_ceil(self.max_parts).next_multiple_of(MIB));
-                let upload = String::new();
-                let mut note = Note { key: key.into(), size, mtime, part_size, upload };
-                let save = |note: &Note| {
-                    let bytes = postcard::to_stdvec(note)
-                        .map_err(|error| Error::new(Kind::State, what, error))?;
-                    resume.save(&bytes)
-                };
-                save(&note)?;
-                note.upload = self.start_parts(what, key, mtime)?;
-                save(&note)?;
-                (note, HashMap::new())
+                let least_part = limits.smallest(size, self.part_size);
+                let copies = !index.is_empty() && self.copies.load(Relaxed);
+                let (key, upload) = (key.into(), String::new());
+                let note = Note { key, size, mtime, least_part, copies, upload };
+                (self.begin_parts(what, note, resume)?, HashMap::new())
             }
         };
-        self.finish_parts(what, content, expect, &note, &done).inspect_err(|error| {
+        let (cutter, is_true) = (limits.cutter(note.least_part), AtomicBool::new(true));
+        let upload = Upload { what, content, expect, note, cutter, done, keeps, index, is_true };
+        match self.finish_or_drop(&upload) {
+            // Not every service lets what was copied wrongly be replaced (rclone serve s3).
+            Err(_) if !upload.is_true.load(Relaxed) => {
+                let note = Note { copies: false, upload: String::new(), ..upload.note };
+                let note = self.begin_parts(what, note, resume)?;
+                self.finish_or_drop(&Upload { note, done: HashMap::new(), ..upload })
+            }
+            finished => finished,
+        }
+    }
+
+    /// Begins an upload, which is noted before and after.
+    fn begin_parts(&self, what: &str, mut note: Note, resume: &dyn Resume) -> Result<Note> {
+        let save = |note: &Note| {
+            let bytes =
+                postcard::to_stdvec(note).map_err(|error| Error::new(Kind::State, what, error))?;
+            resume.save(&bytes)
+        };
+        save(&note)?;
+        note.upload = self.start_parts(what, &note.key, note.mtime)?;
+        save(&note)?;
+        Ok(note)
+    }
+
+    fn finish_or_drop(&self, upload: &Upload<'_>) -> Result<Written> {
+        self.finish_parts(upload).inspect_err(|error| {
             // Kept for another attempt only if it can go on; else it would cost storage forever.
             let keep = [Kind::Offline, Kind::Busy, Kind::Cancelled, Kind::SignIn, Kind::Untrusted];
             if !keep.contains(&error.kind()) {
                 // What can't be dropped is left to the bucket's lifecycle rules.
-                let _ = self.drop_parts(what, key, &note.upload);
+                let _ = self.drop_parts(upload.what, &upload.note.key, &upload.note.upload);
             }
         })
     }
@@ -364,17 +429,12 @@ impl Store {
         }
     }
 
-    fn finish_parts(
-        &self,
-        what: &str,
-        content: &dyn Content,
-        expect: Expect<'_>,
-        note: &Note,
-        done: &HashMap<u64, (u64, Version)>,
-    ) -> Result<Entry> {
+    fn finish_parts(&self, parts: &Upload<'_>) -> Result<Written> {
+        let Upload { what, content, expect, note, .. } = parts;
         let Note { key, size, mtime, upload, .. } = note;
+        let (etags, blocks) = self.send_parts(parts)?;
         let mut xml = String::from("<CompleteMultipartUpload>");
-        for (number, etag) in self.send_parts(what, content, note, done)? {
+        for (number, etag) in etags {
             let etag = self.quoted(&etag);
             let etag = escape(etag.as_str());
             xml.push_str(&format!(
@@ -385,17 +445,18 @@ impl Store {
         content.unchanged()?;
         // The upload may have taken hours, and not every service checks conditions here.
         // RACE: there, what is written from here until the parts are joined is overwritten.
-        check(what, expect, self.head(what, key)?.as_ref())?;
-        let conditional = self.conditions.support(expect) != Support::Ignored;
-        let joined = match self.join_parts(what, key, upload, &xml, conditional.then_some(expect)) {
+        check(what, *expect, self.head(what, key)?.as_ref())?;
+        let conditional = self.conditions.support(*expect) != Support::Ignored;
+        let condition = conditional.then_some(*expect);
+        let joined = match self.join_parts(what, key, upload, &xml, condition) {
             Err(fault)
                 if conditional
                     && (is_unsupported(&fault)
-                        || self.is_refused(&fault, expect) && !fault.again) =>
+                        || self.is_refused(&fault, *expect) && !fault.again) =>
             {
                 // Refused although it holds? Then it is joined without.
-                check(what, expect, self.head(what, key)?.as_ref())?;
-                self.conditions.ignored(expect);
+                check(what, *expect, self.head(what, key)?.as_ref())?;
+                self.conditions.ignored(*expect);
                 self.join_parts(what, key, upload, &xml, None)
             }
             joined => joined,
@@ -403,7 +464,7 @@ impl Store {
         // The reply to a first attempt may have been lost. Then what is there was not a moment ago,
         // and has our time to the nanosecond.
         let lost = |fault: &Fault| {
-            fault.again && (self.is_refused(fault, expect) || &*fault.code == "NoSuchUpload")
+            fault.again && (self.is_refused(fault, *expect) || &*fault.code == "NoSuchUpload")
         };
         let lost = joined.as_ref().is_err_and(lost);
         if !lost {
@@ -411,55 +472,62 @@ impl Store {
         }
         // The ETag of the reply isn't always the one that the object has (rclone serve s3).
         let seen = self.head(what, key)?.filter(|it| {
-            let new = expect != Expect::Version(&it.print.version);
+            let new = *expect != Expect::Version(&it.print.version);
             it.print.size == *size && (!lost || new && it.print.mtime == Some(*mtime))
         });
-        seen.ok_or_else(|| Error::new(Kind::Changed, what, "it was changed in the meantime"))
+        let changed = || Error::new(Kind::Changed, *what, "it was changed in the meantime");
+        Ok(Written { blocks, ..seen.ok_or_else(changed)?.into() })
     }
 
-    /// Sends the parts that haven't arrived; tells the ETag of each. They are hashed in their order
-    /// by this thread, while those before are sent by others, as far as there are any free.
-    fn send_parts(
-        &self,
-        what: &str,
-        content: &dyn Content,
-        note: &Note,
-        done: &HashMap<u64, (u64, Version)>,
-    ) -> Result<BTreeMap<u64, Version>> {
-        let Note { key, size, part_size, upload, .. } = note;
+    /// Sees to it that all parts arrive; tells the ETag of each, and the blocks that they are. They
+    /// are hashed in their order by this thread, while those before are sent by others, as far as
+    /// there are any free.
+    fn send_parts(&self, parts: &Upload<'_>) -> Result<(BTreeMap<u64, Version>, Option<Blocks>)> {
+        let Upload { what, note, done, .. } = parts;
         let etags = Mutex::new(BTreeMap::new());
         let has_arrived = |number: u64, body: &Body<'_>| {
             let known = done.get(&number).filter(|(length, etag)| {
-                *length == body.length && md5_of(etag).is_none_or(|sum| sum == body.md5)
+                *length == body.length && md5_of(etag).map_or(!note.copies, |sum| sum == body.md5)
             });
             known.map(|(_, etag)| lock(&etags).insert(number, etag.clone())).is_some()
         };
-        let mut buffer = Vec::new();
-        let mut make = |number| {
-            let from = (number - 1) * part_size;
-            let body = self.part(content, from, (size - from).min(*part_size), &mut buffer)?;
-            Ok((!has_arrived(number, &body)).then_some(body))
+        let (mut at, mut number, mut buffer) = (0, 0, Vec::new());
+        let mut cutter = parts.cutter.clone();
+        let mut blocks = parts.keeps.then(Blocks::default);
+        let mut make = || {
+            while at < note.size {
+                let body = self.part(parts, at, &mut cutter, &mut buffer)?;
+                number += 1;
+                at += body.length;
+                if let (Some(blocks), Some(block)) = (&mut blocks, body.block) {
+                    blocks.push(block);
+                }
+                if !has_arrived(number, &body) {
+                    let block = body.block.filter(|_| note.copies);
+                    let same = block.and_then(|block| parts.index.find(&block));
+                    return Ok(Some(Part { number, body, same }));
+                }
+            }
+            Ok(None)
         };
-        let send = |number, body: Body<'_>| {
-            let etag = self.put_part(what, key, upload, number, &body)?;
-            lock(&etags).insert(number, etag);
+        let send = |part: Part<'_>| {
+            let etag = match self.copy_part(parts, &part)? {
+                Some(etag) => etag,
+                None => self.put_part(what, note, &part)?,
+            };
+            lock(&etags).insert(part.number, etag);
             Ok(())
         };
-        self.senders.send(what, 1..=size.div_ceil(*part_size), &mut make, &send)?;
-        Ok(etags.into_inner().unwrap_or_else(PoisonError::into_inner))
+        self.senders.send(what, &mut make, &send)?;
+        let etags = std::mem::take(&mut *lock(&etags));
+        Ok((etags, blocks))
     }
 
-    fn put_part(
-        &self,
-        what: &str,
-        key: &str,
-        upload: &str,
-        number: u64,
-        body: &Body<'_>,
-    ) -> Result<Version> {
+    fn put_part(&self, what: &str, note: &Note, part: &Part<'_>) -> Result<Version> {
+        let Part { number, body, .. } = part;
         let number = number.to_string();
-        let query = [("partNumber", number.as_str()), ("uploadId", upload)];
-        let reply = self.send(what, &Ask::new("PUT", key).query(&query).body(body))?;
+        let query = [("partNumber", number.as_str()), ("uploadId", &note.upload)];
+        let reply = self.send(what, &Ask::new("PUT", &note.key).query(&query).body(body))?;
         let version = reply.header("etag").map(|etag| self.version(etag)).unwrap_or_default();
         let wrong = md5_of(&version).is_some_and(|sum| sum != body.md5);
         if version.is_empty() || wrong && !self.has_foreign_etag(&reply) {
@@ -468,6 +536,57 @@ impl Store {
         }
         reply.drain();
         Ok(version)
+    }
+
+    /// Has the service copy a part out of what is to be replaced, and compares what came of it with
+    /// the file. `None` when it has to be sent.
+    ///
+    /// # Errors
+    /// `Integrity` when no part can be copied and this upload has to be begun anew, as
+    /// `Upload::is_true` says from then on; `Changed`, and those of the request.
+    fn copy_part(&self, parts: &Upload<'_>, part: &Part<'_>) -> Result<Option<Version>> {
+        let Upload { what, expect, note, is_true, .. } = parts;
+        let (Some(same), Expect::Version(version)) = (&part.same, expect) else { return Ok(None) };
+        if !self.copies.load(Relaxed) {
+            return Ok(None);
+        }
+        let (names, number) = (&self.dialect.names, part.number.to_string());
+        let query = [("partNumber", number.as_str()), ("uploadId", &note.upload)];
+        let mut ask = Ask::new("PUT", &note.key)
+            .query(&query)
+            .header(names.source, self.source(&note.key))
+            .header(names.source_range, format!("bytes={}-{}", same.start, same.end - 1))
+            .bytes(&[]);
+        ask.headers.extend(names.source_match.map(|name| (name, self.quoted(version))));
+        let (mut etag, mut foreign) = (Version::default(), false);
+        let copied = self.send(what, &ask).and_then(|reply| {
+            foreign = self.has_foreign_etag(&reply);
+            self.document(what, reply, "CopyPartResult", &mut |path, text| {
+                if path == "ETag" {
+                    etag = self.version(&text);
+                }
+                Ok(())
+            })
+        });
+        match copied {
+            Ok(()) if !foreign && md5_of(&etag) == Some(part.body.md5) => return Ok(Some(etag)),
+            Ok(()) if foreign => self.copies.store(false, Relaxed),
+            Ok(()) => {}
+            Err(fault) => match fault.error.kind() {
+                // A service that has no such thing may say so, or take it for an empty part.
+                Kind::Protocol => self.copies.store(false, Relaxed),
+                _ if is_unsupported(&fault) => self.copies.store(false, Relaxed),
+                // Nothing is sent over another version; and the bytes that are meant may not be
+                // there, nor free to be read.
+                kind if matches!(kind.reaction(), Reaction::Replan | Reaction::Skip) => {
+                    check(what, *expect, self.head(what, &note.key)?.as_ref())?;
+                }
+                _ => return Err(fault.into()),
+            },
+        }
+        is_true.store(false, Relaxed);
+        let cause = format!("the service copied something else than was meant as part {number}");
+        Err(Error::new(Kind::Integrity, *what, cause))
     }
 
     fn join_parts(

@@ -400,7 +400,7 @@ impl Remote for Twin {
         let mut made = None;
         let sent = self.request("write", place.path, || {
             let written = self.upload(place, content, mtime, expect, resume)?;
-            made = Some(Written { entry: written.entry.clone(), overtook: written.overtook });
+            made = Some(written.clone());
             Ok(written)
         });
         match (sent, made) {

@@ -164,7 +164,7 @@ impl Twin {
         }
         account.overwrite(id, bytes.into(), mtime);
         let overtook = overtaken && account.abilities.keeps_replaced;
-        Ok(Written { entry: account.entry(id).ok_or_else(|| gone(what))?, overtook })
+        Ok(Written { overtook, ..account.entry(id).ok_or_else(|| gone(what))?.into() })
     }
 }
 

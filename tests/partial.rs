@@ -1,0 +1,310 @@
+//! Large files of which only a part changes: the rest isn't sent again where the service can copy it, and whatever is known
+//! wrongly, the service ends up with the file.
+
+use crate::common::contract::pattern;
+use crate::common::pair::{Pair, Peer, eventually};
+use crate::common::peers;
+use crate::common::proxy::{Act, Proxy, Request, reply};
+use crate::common::relay::Relay;
+use mooring::blocks::Blocks;
+use mooring::model::Version;
+use mooring::store::{Key, Trees};
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+const MIB: usize = 1 << 20;
+/// In several parts of 5 MiB and more.
+const SIZE: usize = 16 * MIB;
+/// More than any part of such a file has, as it is cut, with the requests around it.
+const PART: u64 = 7 << 20;
+
+/// A pair with one large file on both sides, and what it is.
+fn large(peer: Peer, relay: Option<&Relay>, size: usize) -> (Pair, Vec<u8>) {
+    let pair = Pair::through(peer, relay, &[]);
+    if let Peer::Azure(_) = peer {
+        pair.done(&["connection", "set", "cloud", "--set", "block-size=1"]);
+    }
+    let content = pattern(size, 3);
+    pair.write("large", &content);
+    pair.sync();
+    (pair, content)
+}
+
+/// The same behind a proxy.
+fn behind(peer: Peer) -> (Pair, Vec<u8>, Proxy) {
+    let proxy = Proxy::start(match peer {
+        Peer::S3(peer) => peer.endpoint.strip_prefix("http://").unwrap(),
+        Peer::B2(peer) => peer.endpoint.strip_prefix("http://").unwrap(),
+        _ => panic!("{} isn't asked to copy", peer.name()),
+    });
+    let relay = Relay::before(&format!("http://{}/", proxy.address));
+    let (pair, content) = large(peer, Some(&relay), SIZE);
+    (pair, content, proxy)
+}
+
+/// Other bytes in the middle of it.
+fn edit(content: &mut [u8]) {
+    let middle = content.len() / 2;
+    content[middle..middle + 4096].fill(b'x');
+}
+
+fn copies(request: &Request) -> bool {
+    ["x-amz-copy-source-range", "x-oss-copy-source-range", "x-cos-copy-source-range"]
+        .iter()
+        .any(|name| !request.header(name).is_empty())
+        || request.target.ends_with("/b2_copy_part")
+}
+
+/// Changes a file in one way after the other. `most` is what a part has at most.
+fn story(peer: Peer, size: usize, most: u64) {
+    let relay = peer.relay();
+    let (pair, mut content) = large(peer, Some(&relay), size);
+    let first = relay.bytes();
+    assert!(first > size as u64);
+    let changed = |content: &[u8]| {
+        let before = relay.bytes();
+        pair.write("large", content);
+        assert_eq!(pair.sync()["uploaded"], 1);
+        let sent = relay.bytes() - before;
+        assert!(pair.remote("large").as_deref() == Some(content), "{}", peer.name());
+        sent
+    };
+    edit(&mut content);
+    let sent = changed(&content);
+    assert!(sent < most, "{}: changed in the middle: {sent}", peer.name());
+    content.splice(0..0, *b"new at the front");
+    let sent = changed(&content);
+    assert!(sent < most, "{}: new at the front: {sent}", peer.name());
+    content.extend(b"new at the end");
+    let sent = changed(&content);
+    assert!(sent < most, "{}: new at the end: {sent}", peer.name());
+    content.truncate(content.len() - size / 16);
+    let sent = changed(&content);
+    assert!(sent < most, "{}: truncated: {sent}", peer.name());
+    pair.is_equal();
+    assert_eq!(pair.sync()["uploaded"], 0);
+}
+
+#[test]
+fn only_what_changed_is_sent_to_swift() {
+    story(Peer::S3(peers::swift()), SIZE, PART);
+}
+
+#[test]
+fn only_what_changed_is_sent_to_moto() {
+    story(Peer::S3(peers::moto()), SIZE, PART);
+}
+
+#[test]
+fn only_what_changed_is_sent_in_each_dialect() {
+    for peer in peers::s3_fronts() {
+        let relay = Peer::S3(peer).relay();
+        let (pair, mut content) = large(Peer::S3(peer), Some(&relay), SIZE);
+        let before = relay.bytes();
+        edit(&mut content);
+        pair.write("large", &content);
+        pair.sync();
+        let sent = relay.bytes() - before;
+        assert!(sent < PART, "{}: {sent}", peer.name);
+        pair.is_equal();
+    }
+}
+
+#[test]
+fn only_what_changed_is_sent_to_azurite() {
+    story(Peer::Azure(peers::azurite()), SIZE / 2, PART / 2);
+}
+
+#[test]
+fn only_what_changed_is_sent_to_b2() {
+    story(Peer::B2(peers::b2()), SIZE, PART);
+}
+
+/// Where the service tells the blocks, a lost state loses nothing; elsewhere the file is sent once.
+#[test]
+fn a_lost_state_costs_sending_the_file_at_most() {
+    for (peer, size, is_told) in [
+        (Peer::Azure(peers::azurite()), SIZE / 2, true),
+        (Peer::S3(peers::swift()), SIZE, false),
+        (Peer::B2(peers::b2()), SIZE, false),
+    ] {
+        let relay = peer.relay();
+        let (pair, mut content) = large(peer, Some(&relay), size);
+        fs::remove_dir_all(pair.state().join("tasks")).unwrap();
+        pair.sync();
+        for is_known in [is_told, true] {
+            let before = relay.bytes();
+            edit(&mut content);
+            content.push(b'x');
+            pair.write("large", &content);
+            pair.sync();
+            let sent = relay.bytes() - before;
+            assert_eq!(sent < size as u64 / 2, is_known, "{}: {sent}", peer.name());
+            pair.is_equal();
+        }
+    }
+}
+
+/// The version that the state knows the blocks of, and these.
+fn known_blocks(pair: &Pair) -> (Trees, Key, Version, Blocks) {
+    let trees = Trees::open(&pair.state().join("tasks/1.redb")).unwrap();
+    let snapshot = trees.snapshot().unwrap();
+    let (key, _) = snapshot.items(None).unwrap().next().unwrap().unwrap();
+    let (version, blocks) = snapshot.blocks(&key).unwrap().unwrap();
+    drop(snapshot);
+    (trees, key, version, blocks)
+}
+
+#[test]
+fn wrong_blocks_in_the_state_make_no_wrong_file() {
+    for peer in [Peer::S3(peers::swift()), Peer::B2(peers::b2())] {
+        let (pair, mut content, proxy) = behind(peer);
+        let (trees, key, version, blocks) = known_blocks(&pair);
+        // Each is said to be where another is.
+        let mut blocks = serde_json::to_value(&blocks).unwrap();
+        blocks.as_array_mut().unwrap().rotate_left(1);
+        let mut batch = trees.batch().unwrap();
+        batch.set_blocks(key, &version, &serde_json::from_value(blocks).unwrap()).unwrap();
+        batch.commit().unwrap();
+        drop(batch);
+        drop(trees);
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        proxy.plan(move |request| {
+            count.fetch_add(copies(request).into(), SeqCst);
+            Act::Pass
+        });
+        edit(&mut content);
+        pair.write("large", &content);
+        pair.sync();
+        assert!(asked.load(SeqCst) > 0);
+        pair.is_equal();
+    }
+}
+
+#[test]
+fn blocks_are_forgotten_with_their_version() {
+    let (pair, content) = large(Peer::S3(peers::swift()), None, SIZE);
+    let (trees, key, ..) = known_blocks(&pair);
+    drop(trees);
+    pair.put(&[("large", Some(&content[..SIZE / 2]))]);
+    pair.sync();
+    let trees = Trees::open(&pair.state().join("tasks/1.redb")).unwrap();
+    assert!(trees.snapshot().unwrap().blocks(&key).unwrap().is_none());
+}
+
+/// Swift refuses to copy out of another version; moto copies out of it, which is found out.
+#[test]
+fn what_is_changed_meanwhile_is_not_mixed_in() {
+    for peer in [peers::swift(), peers::moto()] {
+        let (pair, mut content, proxy) = behind(Peer::S3(peer));
+        let theirs = pattern(SIZE, 2);
+        let pair = Arc::new(pair);
+        let (there, done) = (pair.clone(), AtomicBool::new(false));
+        let other = theirs.clone();
+        proxy.plan(move |request| {
+            if copies(request) && !done.swap(true, SeqCst) {
+                there.put(&[("large", Some(&other))]);
+            }
+            Act::Pass
+        });
+        edit(&mut content);
+        pair.write("large", &content);
+        pair.run(&["sync", "docs"]);
+        proxy.heal();
+        pair.sync();
+        let tree = pair.is_equal();
+        assert_eq!(tree.len(), 2, "{}", peer.name);
+        assert!(tree["large"].as_ref() == Some(&content), "{}", peer.name);
+        assert!(tree.values().any(|it| it.as_ref() == Some(&theirs)), "{}", peer.name);
+    }
+}
+
+#[test]
+fn a_stopped_one_goes_on() {
+    for peer in [Peer::S3(peers::swift()), Peer::B2(peers::b2())] {
+        let (pair, mut content, proxy) = behind(peer);
+        // Until the change is sent, the copies before it are there.
+        let stopped = Arc::new(AtomicBool::new(false));
+        let told = stopped.clone();
+        proxy.plan(move |request| {
+            let length: usize = request.header("content-length").parse().unwrap_or(0);
+            if length < MIB {
+                return Act::Pass;
+            }
+            told.store(true, SeqCst);
+            Act::Hang
+        });
+        edit(&mut content);
+        pair.write("large", &content);
+        let running = pair.start(&["sync", "docs"]);
+        eventually("the change is on its way", || stopped.load(SeqCst));
+        running.kill();
+        let again = Arc::new(AtomicUsize::new(0));
+        let count = again.clone();
+        proxy.plan(move |request| {
+            let length: usize = request.header("content-length").parse().unwrap_or(0);
+            count.fetch_add(length, SeqCst);
+            Act::Pass
+        });
+        pair.sync();
+        assert!(again.load(SeqCst) < PART as usize, "{}", peer.name());
+        pair.is_equal();
+    }
+}
+
+/// rclone has no copies of parts: it takes one for a part without bytes.
+#[test]
+fn a_service_that_copies_no_parts_is_sent_all_of_them() {
+    let (pair, mut content, proxy) = behind(Peer::S3(peers::rclone_s3()));
+    pair.write("another", &content);
+    pair.sync();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    proxy.plan(move |request| {
+        count.fetch_add(copies(request).into(), SeqCst);
+        Act::Pass
+    });
+    edit(&mut content);
+    pair.write("large", &content);
+    pair.write("another", &content);
+    assert_eq!(pair.sync()["uploaded"], 2);
+    // By each of those at once that send parts.
+    assert!((1..=5).contains(&asked.load(SeqCst)), "{asked:?}");
+    pair.is_equal();
+}
+
+#[test]
+fn a_copy_that_is_told_wrongly_is_sent() {
+    let (pair, mut content, proxy) = behind(Peer::S3(peers::swift()));
+    let etag = "00000000000000000000000000000000";
+    let xml = format!("<CopyPartResult><ETag>\"{etag}\"</ETag></CopyPartResult>");
+    proxy.plan(move |request| {
+        if copies(request) {
+            return Act::Answer(reply("200 OK", "Content-Type: application/xml\r\n", &xml));
+        }
+        Act::Pass
+    });
+    edit(&mut content);
+    pair.write("large", &content);
+    pair.sync();
+    assert!(proxy.heal() > 0);
+    pair.is_equal();
+}
+
+#[test]
+fn an_encrypted_file_is_sent_as_a_whole() {
+    let peer = Peer::S3(peers::moto());
+    let relay = peer.relay();
+    let pair = Pair::through(peer, Some(&relay), &["--set", "encryption=contents"]);
+    let mut content = pattern(SIZE / 2, 3);
+    pair.write("large", &content);
+    pair.sync();
+    let before = relay.bytes();
+    edit(&mut content);
+    pair.write("large", &content);
+    pair.sync();
+    assert!(relay.bytes() - before > content.len() as u64);
+    assert!(pair.remote("large") == Some(content));
+}
