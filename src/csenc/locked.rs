@@ -304,7 +304,7 @@ mod tests {
         let mut state = 1u32;
         let mut byte = |at: usize| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            if at / 50_000 % 2 == 0 { (state >> 24) as u8 } else { (at / 1000) as u8 }
+            if (at / 50_000).is_multiple_of(2) { (state >> 24) as u8 } else { (at / 1000) as u8 }
         };
         (0..size).map(&mut byte).collect()
     }
