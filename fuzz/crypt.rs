@@ -1,5 +1,7 @@
 //! What is tried with arbitrary bytes on the reader of encrypted folders: by the fuzzer for as long as one likes, and by
 //! a test for a moment.
+//!
+//! Of the seeds, `file` and `names` were made with rclone; that key is its password.
 
 use mooring::content::Content;
 use mooring::crypt::{EncryptedRemote, Encryption};

@@ -4,7 +4,8 @@
 use cbc::cipher::array::Array;
 use cbc::cipher::{BlockModeEncrypt as _, KeyIvInit as _};
 use md5::{Digest as _, Md5};
-use mooring::csenc::{Opener, decrypt};
+use mooring::content::Content;
+use mooring::csenc::{Locked, Opener, TAIL_BYTES, decrypt, is_cut_in_head, md5_at_end};
 use std::io::{self, Write};
 
 /// What opens the files in `tests/csenc`.
@@ -35,10 +36,48 @@ impl Write for Sink {
     }
 }
 
+/// What is made of a content gives it back, and is the same from any byte on.
+fn written(content: &[u8]) {
+    let (opener, content) = (Opener::password(PASSWORD.into()), Whole(content));
+    let locked = Locked::again(&content, FILE[..first_data()].to_vec(), &opener).expect("a file");
+    let mut file = vec![0; locked.size() as usize];
+    let third = file.len() / 3 + 1;
+    for (at, piece) in file.chunks_mut(third).enumerate().rev() {
+        let count = locked.read_at(piece, (at * third) as u64).expect("no end");
+        assert_eq!(count, piece.len());
+    }
+    let mut read = Vec::new();
+    decrypt(&file[..], &opener, &mut read).expect("a file");
+    assert_eq!(read, content.0);
+    assert!(md5_at_end(&file[file.len() - TAIL_BYTES as usize..]).is_some());
+}
+
+struct Whole<'a>(&'a [u8]);
+
+impl Content for Whole<'_> {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> mooring::error::Result<usize> {
+        let rest = self.0.get(offset as usize..).unwrap_or_default();
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+
+    fn unchanged(&self) -> mooring::error::Result<()> {
+        Ok(())
+    }
+}
+
 /// Reads a file. Bytes that begin as a file does are one; others are the compressed content of one,
-/// encrypted as it should be, in parts of as many bytes as the first byte says.
+/// encrypted as it should be, in parts of as many bytes as the first byte says. They are also the
+/// content of one that is written.
 pub fn read(bytes: &[u8]) -> Result<u64, mooring::error::Error> {
     let made;
+    written(bytes);
+    is_cut_in_head(bytes);
     let file = match bytes.split_first() {
         Some((size, content)) if *size != b'_' => {
             made = encrypted(content, usize::from(*size) * 8 + 1);

@@ -1,6 +1,6 @@
 //! What an upload reads from.
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use std::io::{self, Read};
 
 /// A file's content as it was when the upload was planned.
@@ -11,9 +11,31 @@ pub trait Content: Send + Sync {
     /// Fills `buffer` from `offset` on and tells how many bytes there were; 0 at the end only.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
 
+    /// As [`Content::read_at`], to find something out: nothing of it is sent.
+    fn look_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        self.read_at(buffer, offset)
+    }
+
     /// Fails with `Changed` unless the file still is what the upload was planned against.
     /// Asked before the last byte is sent.
     fn unchanged(&self) -> Result<()>;
+}
+
+/// A content in memory.
+pub(crate) struct Bytes(pub Vec<u8>);
+
+impl Content for Bytes {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        Ok(copy_from(&self.0, offset, buffer))
+    }
+
+    fn unchanged(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A part of a content as a reader.
@@ -52,6 +74,29 @@ impl Read for Slice<'_> {
     }
 }
 
+/// Fills all of a buffer from `offset` on.
+///
+/// # Errors
+/// `Changed` when there is less, and those of [`Content::read_at`].
+pub(crate) fn read_exact_at(content: &dyn Content, buffer: &mut [u8], offset: u64) -> Result<()> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match content.read_at(&mut buffer[filled..], offset + filled as u64)? {
+            0 => return Err(Error::new(Kind::Changed, "reading the file", "it became shorter")),
+            count => filled += count,
+        }
+    }
+    Ok(())
+}
+
+/// Copies as much as there is from a byte on and as fits.
+pub(crate) fn copy_from(from: &[u8], at: u64, to: &mut [u8]) -> usize {
+    let from = usize::try_from(at).ok().and_then(|at| from.get(at..)).unwrap_or_default();
+    let count = from.len().min(to.len());
+    to[..count].copy_from_slice(&from[..count]);
+    count
+}
+
 /// Of the bytes that were `read` from `offset` on, those that come right after the first `at` ones,
 /// which are counted then. A content may be read in whatever pieces, and however often: who takes
 /// these each time has each byte once, in their order.
@@ -60,6 +105,23 @@ pub fn next_bytes<'b>(at: &mut u64, offset: u64, read: &'b [u8]) -> &'b [u8] {
     let new = known.and_then(|known| read.get(known..)).unwrap_or_default();
     *at += new.len() as u64;
     new
+}
+
+/// A content of which nothing is sent.
+pub(crate) struct Looked<'a>(pub &'a dyn Content);
+
+impl Content for Looked<'_> {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        self.0.look_at(buffer, offset)
+    }
+
+    fn unchanged(&self) -> Result<()> {
+        self.0.unchanged()
+    }
 }
 
 /// A content that gives its last bytes only if it is unchanged then: without them the request

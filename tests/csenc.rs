@@ -6,7 +6,7 @@
 
 use crate::common::dice::Dice;
 use crate::common::peers::debian_tool;
-use crate::common::program::{Answer, Files, Home, files_below};
+use crate::common::program::{Answer, Files, Home, files_below, seeds_of};
 use md5::{Digest, Md5};
 use mooring::csenc::{Opener, decrypt};
 use mooring::error::{Error, Kind};
@@ -512,12 +512,7 @@ fn accident(file: &mut Vec<u8>, dice: &mut Dice) {
 
 #[test]
 fn arbitrary_bytes_do_no_harm() {
-    let frames = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
-    let mut frames: Vec<_> = fs::read_dir(frames)
-        .unwrap()
-        .map(|entry| fs::read(entry.unwrap().path()).unwrap())
-        .collect();
-    frames.sort();
+    let frames: Vec<_> = seeds_of("csenc").collect();
     assert_eq!(frames.len(), 3);
     // What is made of a frame is a file that can be read but for its MD5; the oldest frames have no end.
     for frame in &frames {

@@ -1,15 +1,17 @@
 //! Encrypted tasks: what they keep on a server is read and written by rclone's crypt, which has nothing of Mooring, and
 //! nobody without the key reads, alters or damages any of it unnoticed.
 
+use crate::common::bench::TempFolder;
 use crate::common::by_path::ByPath;
 use crate::common::contract::{self, pattern};
 use crate::common::dice::Dice;
 use crate::common::pair::{ENCRYPTION_PASSWORD, Pair, Peer, eventually};
-use crate::common::peers;
+use crate::common::peers::{self, FakePeer};
+use crate::common::program::{files_below, seeds_of};
 use mooring::crypt;
 use mooring::http::{Cancel, Http, HttpOptions};
 use mooring::services;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -50,17 +52,22 @@ fn failed(pair: &Pair, args: &[&str]) -> String {
     String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
 }
 
-/// Files of every size that matters, and names of every kind.
-fn write_all(pair: &Pair, folder: &str) -> u64 {
+/// Files of every size that matters.
+fn write_sizes(pair: &Pair, folder: &str) -> u64 {
     let sizes = [0, 1, 65_535, 65_536, 65_537, 200_000];
     for size in sizes {
         pair.write(&format!("{folder}/{size} bytes"), pattern(size, size as u8));
     }
+    sizes.len() as u64
+}
+
+/// The same, and names of every kind.
+fn write_all(pair: &Pair, folder: &str) -> u64 {
     let names = ["Gr\u{fc}\u{df}e, \u{4e16}\u{754c}.txt", "a/b/c/d", "100%", "UPPER", "upper"];
     for name in names {
         pair.write(&format!("{folder}/{name}"), name);
     }
-    (sizes.len() + names.len()) as u64
+    write_sizes(pair, folder) + names.len() as u64
 }
 
 #[test]
@@ -469,6 +476,9 @@ fn arbitrary_bytes_do_no_harm() {
         let (from, to) = text.split_once("..")?;
         Some(from.parse::<u64>().ok()?..to.parse::<u64>().ok()?)
     });
+    let files: Vec<_> = seeds_of("crypt").collect();
+    assert_eq!(files.len(), 4);
+    files.iter().for_each(|file| fuzz::read(file));
     for seed in seeds.unwrap_or(0..300) {
         let mut dice = Dice::new(seed);
         let lengths = [0, 31, 32, 33, 47, 100, 65_600, 65_633, 70_000];
@@ -476,6 +486,11 @@ fn arbitrary_bytes_do_no_harm() {
         bytes[0] = seed as u8;
         if dice.roll(2) == 0 && bytes.len() > 13 {
             bytes[5..13].copy_from_slice(b"RCLONE\0\0");
+        }
+        if dice.roll(2) == 0 {
+            bytes = dice.pick(&files).unwrap().clone();
+            let at = 1 + dice.roll(bytes.len() as u64 - 1) as usize;
+            bytes[at] ^= 1 << dice.roll(8);
         }
         eprintln!("seed {seed}");
         fuzz::read(&bytes);
@@ -558,20 +573,12 @@ fn a_folder_of_cloud_sync_opens_with_its_own_key_only() {
     }
     let told = failed(&pair, &pair.task_line(READ_ONLY));
     assert!(told.contains("password isn't the one"), "{told}");
-    pair.set_secret("encryption-password", OF_CLOUD_SYNC);
-    let told = failed(&pair, &pair.task_line(&["--set", "encryption=cloud-sync"]));
-    assert!(told.contains("can only be downloaded"), "{told}");
     assert_eq!(pair.done(&["task", "list", "--json"]).trim(), "[]");
-
-    // The private key goes before a password.
-    let pem = fs::read_to_string(
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/csenc/private.pem"),
-    );
-    pair.set_secret("encryption-password", "wrong horse");
-    pair.set_secret("encryption-key", &pem.unwrap());
+    // The private key goes before a password, where nothing is written.
+    pair.set_secret("encryption-key", &private_key());
     pair.done(&pair.task_line(READ_ONLY));
     let told = failed(&pair, &["task", "set", "docs", "--direction", "both"]);
-    assert!(told.contains("can only be downloaded"), "{told}");
+    assert!(told.contains("password isn't the one"), "{told}");
     let mut damaged = files[2].1.clone();
     let at = damaged.len() - 400;
     damaged[at] ^= 1;
@@ -585,5 +592,346 @@ fn a_folder_of_cloud_sync_opens_with_its_own_key_only() {
     assert!(pair.read("damaged").is_none() && pair.read("plain.txt").is_none());
     for (name, _, content) in &files {
         assert!(pair.read(name).as_ref() == Some(content), "{name}");
+    }
+}
+
+const CLOUD_SYNC: &[&str] = &["--set", "encryption=cloud-sync"];
+/// What a folder in Cloud Sync's format has that isn't the task's.
+const PROOF: &str = "@SynologyCloudSync/mooring-proof";
+
+fn private_key() -> String {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/csenc/private.pem");
+    fs::read_to_string(file).unwrap()
+}
+
+/// What the stored files are when `mooring decrypt` has read them, which knows nothing of tasks.
+fn decrypted(pair: &Pair, key: &[&str]) -> Vec<(String, Vec<u8>)> {
+    let stage = TempFolder::new();
+    let (locked, out) = (stage.path().join("locked"), stage.path().join("out"));
+    pair.rclone(&["copy", "%", locked.to_str().unwrap()]);
+    fs::remove_dir_all(locked.join("@SynologyCloudSync")).unwrap();
+    let locked = format!("{}/.", locked.display());
+    pair.done(&[&["decrypt", &locked, "-o", out.to_str().unwrap()], key].concat());
+    let files = files_below(&out).into_iter();
+    files.map(|(path, bytes)| (String::from_utf8(path).unwrap(), bytes)).collect()
+}
+
+/// The files of the local folder.
+fn plain(pair: &Pair) -> Vec<(String, Vec<u8>)> {
+    let tree = pair.local_tree().into_iter();
+    tree.filter_map(|(path, content)| Some((path, content?))).collect()
+}
+
+#[test]
+fn a_folder_of_cloud_sync_is_continued() {
+    // rclone's S3 forgets the folder that is emptied here, and can't make it again.
+    for peer in peers().into_iter().filter(|peer| !peer.forgets_folders()) {
+        let name = peer.name();
+        let relay = peer.relay();
+        let pair = Pair::connected(peer, Some(&relay));
+        let files = of_cloud_sync();
+        for (name, stored, _) in &files {
+            pair.put_stored(name, stored);
+        }
+        pair.put_stored("@SynologyCloudSync/cloudsync_encrypt.info", b"of Cloud Sync");
+        // What is here already isn't fetched, though nobody knows how large it is there.
+        for (name, _, content) in &files[2..] {
+            pair.write(name, content);
+        }
+        let before = relay.requests().len();
+        pair.set_secret("encryption-password", OF_CLOUD_SYNC);
+        let told = failed(&pair, &pair.task_line(CLOUD_SYNC));
+        assert!(told.contains("has no private key"), "{told}");
+        pair.set_secret("encryption-key", &private_key());
+        pair.done(&pair.task_line(CLOUD_SYNC));
+        let report = pair.sync();
+        assert_eq!(
+            (&report["downloaded"], &report["uploaded"]),
+            (&2.into(), &0.into()),
+            "{report}"
+        );
+        assert_eq!(report["conflicts"], 0, "{name}: {report}");
+        let writes = relay.writes_since(before);
+        assert!(writes.is_empty(), "{name}: {writes:?}");
+
+        let count = write_sizes(&pair, "ours/\u{fc}") as usize;
+        pair.write("ours/large", pattern(LARGE, 1));
+        pair.write("one", "edited here");
+        pair.rename("a folder/three", "a folder/renamed");
+        pair.remove("a folder/odd");
+        let report = pair.sync();
+        assert_eq!(report["uploaded"], count + 2, "{name}: {report}");
+        pair.put_stored("two.txt", &files[2].1);
+        let report = pair.sync();
+        assert_eq!(
+            (&report["downloaded"], &report["uploaded"]),
+            (&1.into(), &0.into()),
+            "{report}"
+        );
+
+        let before = relay.requests().len();
+        assert_eq!(done(&pair.sync()).iter().filter(|it| it.0 != "skipped").count(), 0, "{name}");
+        let writes = relay.writes_since(before);
+        assert!(writes.is_empty(), "{name}: {writes:?}");
+        let stage = TempFolder::new();
+        let (password, private) = (stage.path().join("password"), stage.path().join("private"));
+        fs::write(&password, OF_CLOUD_SYNC).unwrap();
+        fs::write(&private, private_key()).unwrap();
+        for (flag, file) in [("--password-file", &password), ("--private-key", &private)] {
+            let there = decrypted(&pair, &[flag, file.to_str().unwrap()]);
+            assert!(there == plain(&pair), "{name}");
+        }
+
+        // Without its state it compares, and fetches next to nothing.
+        fs::remove_dir_all(pair.state().join("tasks")).unwrap();
+        let (before, bytes) = (relay.requests().len(), relay.bytes());
+        let report = pair.sync();
+        let counts = ["uploaded", "downloaded", "conflicts"].map(|name| report[name].as_u64());
+        assert_eq!(counts, [Some(0); 3], "{name}: {report}");
+        assert!(relay.bytes() - bytes < 1 << 20, "{name}");
+        let writes = relay.writes_since(before);
+        assert!(writes.is_empty(), "{name}: {writes:?}");
+    }
+}
+
+#[test]
+fn a_folder_is_begun_in_the_format_of_cloud_sync() {
+    for peer in peers() {
+        let name = peer.name();
+        let relay = peer.relay();
+        let pair = Pair::connected(peer, Some(&relay));
+        pair.set_secret("encryption-password", "short");
+        let told = failed(&pair, &pair.task_line(CLOUD_SYNC));
+        assert!(told.contains("fewer than 8 characters"), "{told}");
+        assert!(relay.writes_since(0).is_empty(), "{name}");
+        pair.set_secret("encryption-password", OF_CLOUD_SYNC);
+        pair.done(&pair.task_line(CLOUD_SYNC));
+        assert_eq!(stored(&pair), [PROOF], "{name}");
+
+        // The key pair as Cloud Sync exports it, which openssl and a reader of ZIP understand.
+        let stage = TempFolder::new();
+        let zip = stage.path().join("key.zip");
+        pair.done(&["connection", "export-key", "cloud", "-o", zip.to_str().unwrap()]);
+        let listed = unzip(&["-l"], &zip, &[]);
+        assert!(listed.contains("private.pem") && listed.contains("public.pem"), "{listed}");
+        unzip(&["-t"], &zip, &[]);
+        unzip(&["-e"], &zip, &[stage.path().to_str().unwrap()]);
+        let private = fs::read_to_string(stage.path().join("private.pem")).unwrap();
+        let public = fs::read_to_string(stage.path().join("public.pem")).unwrap();
+        let private_file = stage.path().join("private.pem");
+        let convert = ["rsa", "-in", private_file.to_str().unwrap(), "-RSAPublicKey_out"];
+        let output = peers::debian_tool("openssl").args(convert).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), public);
+
+        for (path, bytes) in files_below(&pair.state()) {
+            let text = String::from_utf8_lossy(&bytes);
+            let is_told = text.contains("PRIVATE KEY") || text.contains(OF_CLOUD_SYNC);
+            assert!(!is_told, "{}", String::from_utf8_lossy(&path));
+        }
+
+        write_sizes(&pair, "files");
+        pair.sync();
+        let private_path = private_file.to_str().unwrap();
+        assert!(decrypted(&pair, &["--private-key", private_path]) == plain(&pair), "{name}");
+
+        // Another NAS: whatever is wrong or missing is found before anything moves.
+        let other = pair.another();
+        other.write("of the other", "content");
+        let before = relay.requests().len();
+        let told = failed(&other, &other.task_line(CLOUD_SYNC));
+        assert!(told.contains("neither its password nor its private key"), "{told}");
+        other.set_secret("encryption-password", "another horse");
+        let told = failed(&other, &other.task_line(CLOUD_SYNC));
+        assert!(told.contains("password isn't the one"), "{told}");
+        other.set_secret("encryption-key", &private);
+        let told = failed(&other, &other.task_line(CLOUD_SYNC));
+        assert!(told.contains("password isn't the one"), "{told}");
+        other.set_secret("encryption-password", OF_CLOUD_SYNC);
+        other.set_secret("encryption-key", &private_key());
+        let told = failed(&other, &other.task_line(CLOUD_SYNC));
+        assert!(told.contains("private key isn't the one"), "{told}");
+        other.set_secret("encryption-key", "1234-5678");
+        let told = failed(&other, &other.task_line(CLOUD_SYNC));
+        assert!(told.contains("one of Mooring's own format"), "{told}");
+        assert!(relay.writes_since(before).is_empty(), "{name}");
+        other.set_secret("encryption-key", &private);
+        other.done(&other.task_line(CLOUD_SYNC));
+        let report = other.sync();
+        assert_eq!((&report["uploaded"], &report["conflicts"]), (&1.into(), &0.into()), "{report}");
+        pair.sync();
+        assert!(plain(&other) == plain(&pair), "{name}");
+        for key in ["encryption-key", "encryption-password"] {
+            let secret = format!("{key}=");
+            let told = failed(&other, &["connection", "set", "cloud", "--secret", &secret]);
+            assert!(told.contains("opens only with the old one"), "{told}");
+        }
+    }
+}
+
+/// Python's reader of ZIP archives.
+fn unzip(how: &[&str], zip: &std::path::Path, to: &[&str]) -> String {
+    let mut python = std::process::Command::new("python3");
+    python.args(["-m", "zipfile"]).args(how).arg(zip).args(to);
+    let output = python.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_folder_of_others_is_not_begun_in_the_format_of_cloud_sync() {
+    let pair = Pair::connected(Peer::S3(peers::moto()), None);
+    pair.set_secret("encryption-password", OF_CLOUD_SYNC);
+    pair.set_secret("encryption-key", &private_key());
+    for path in ["plain.txt", "@SynologyCloudSync/cloudsync_encrypt.info"] {
+        pair.put_stored(path, b"of somebody");
+        let told = failed(&pair, &pair.task_line(CLOUD_SYNC));
+        assert!(told.contains("no file in it was found that Cloud Sync encrypted"), "{told}");
+        assert_eq!(stored(&pair), [path]);
+        pair.rclone(&["deletefile", &format!("%{path}")]);
+    }
+}
+
+#[test]
+fn a_folder_that_may_not_be_written_to_is_told_before_there_is_a_task() {
+    for (way, password) in ways() {
+        let fake: &FakePeer = Box::leak(Box::new(peers::new_google_drive()));
+        let pair = Pair::connected(Peer::Fake(fake), None);
+        pair.set_secret("encryption-password", password);
+        let reason = "insufficientFilePermissions";
+        let errors = [json!({ "domain": "global", "reason": reason, "message": "No." })];
+        let body = json!({ "error": { "code": 403, "message": "No.", "errors": errors } });
+        let fault = json!({ "match": "POST /upload", "times": 9, "status": 403, "body": body });
+        fake.control("fault", fault);
+        let told = failed(&pair, &pair.task_line(way));
+        assert!(told.contains("isn't allowed"), "{told}");
+        assert_eq!(pair.done(&["task", "list", "--json"]).trim(), "[]");
+        let to = pair.state().join("saved");
+        let save = ["connection", "export-key", "cloud", "-o", to.to_str().unwrap()];
+        let told = failed(&pair, &save);
+        assert!(told.contains("it has no encryption key"), "{told}");
+    }
+}
+
+/// Where a task encrypts, and what tells the key to another NAS.
+fn ways() -> [(&'static [&'static str], &'static str); 2] {
+    [(ON, ENCRYPTION_PASSWORD), (CLOUD_SYNC, OF_CLOUD_SYNC)]
+}
+
+/// Both formats, on a service that keeps the parts of an upload, and one that keeps what was cut in its place: killed at
+/// some byte, and again, the upload goes on or begins again.
+#[test]
+fn a_killed_upload_leaves_nothing_and_loses_nothing() {
+    let all = [Peer::S3(peers::moto()), Peer::Dav(peers::rclone_dav())];
+    for (peer, (way, password)) in all.into_iter().flat_map(|peer| ways().map(|way| (peer, way))) {
+        let name = format!("{} {way:?}", peer.name());
+        let relay = peer.relay();
+        let pair = Pair::connected(peer, Some(&relay));
+        pair.set_secret("encryption-password", password);
+        pair.done(&pair.task_line(way));
+        pair.write("old", pattern(LARGE, 1));
+        pair.sync();
+        pair.write("new", pattern(LARGE, 2));
+        pair.write("old", pattern(LARGE, 3));
+        pair.write("cut at once", pattern(LARGE, 5));
+        for bytes in [7 << 20, 100, 9 << 20] {
+            let until = relay.bytes() + bytes;
+            let mut running = pair.start(&["sync", "docs"]);
+            while relay.bytes() < until && !running.has_ended() {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            running.kill();
+        }
+        if pair.peer.is_s3() {
+            // Another content, of which nothing was sent before. Where a cut upload of the one before is in its place, that
+            // can't be read, and a person has to say that it may go.
+            pair.write("old", pattern(LARGE, 4));
+        }
+        let last = if pair.peer.is_s3() { 4 } else { 3 };
+        let mut syncs = 0;
+        while done(&pair.sync()).iter().any(|(what, _)| what != "skipped") {
+            syncs += 1;
+            assert!(syncs < 4, "{name} doesn't come to rest");
+        }
+        let expected = [("cut at once", 5), ("new", 2), ("old", last)];
+        let expected: Vec<_> =
+            expected.map(|(path, seed)| (path.to_owned(), pattern(LARGE, seed))).into();
+        assert!(plain(&pair) == expected, "{name}: {:?}", pair.local_tree().keys());
+        assert_eq!(stored(&pair).len(), 4, "{name}: {:?}", stored(&pair));
+        if pair.peer.is_s3() {
+            assert!(pair.unfinished_uploads().is_empty(), "{name}: an upload was left behind");
+        }
+        let other = pair.another();
+        other.set_secret("encryption-password", password);
+        if way == CLOUD_SYNC {
+            other.set_secret("encryption-key", &pair.private_key());
+        }
+        other.done(&other.task_line(way));
+        other.sync();
+        assert!(plain(&other) == expected, "{name}: another NAS has something else");
+    }
+}
+
+/// What a server kept of an upload that was cut short, at any byte of it.
+#[test]
+fn an_upload_that_was_cut_short_is_sent_again() {
+    for (way, password) in ways().into_iter().chain([(CONTENTS, ENCRYPTION_PASSWORD)]) {
+        let pair = Pair::connected(Peer::S3(peers::moto()), None);
+        pair.set_secret("encryption-password", password);
+        pair.done(&pair.task_line(way));
+        let lengths = match way {
+            // As many bytes as no content takes could be somebody's.
+            CONTENTS => vec![0, 32, 65_700, 140_000],
+            _ => vec![0, 7, 32, 40, 500, 2_000, 65_600, 140_000, usize::MAX],
+        };
+        for length in &lengths {
+            pair.write(&length.to_string(), pattern(140_000, 1));
+        }
+        pair.sync();
+        let mut cut = lengths.iter();
+        for path in stored(&pair).iter().filter(|path| !path.contains("mooring-")) {
+            let whole = pair.try_rclone(&["cat", &format!("%{path}")]).stdout;
+            // All of it but the last byte, at most.
+            let length = (*cut.next().unwrap()).min(whole.len() - 1);
+            pair.put_stored(path, &whole[..length]);
+        }
+        fs::remove_dir_all(pair.state().join("tasks")).unwrap();
+        let report = pair.sync();
+        assert_eq!(report["uploaded"], lengths.len(), "{way:?}: {report}");
+        assert_eq!(report["conflicts"], 0, "{way:?}: {report}");
+        assert_eq!(done(&pair.sync()).iter().filter(|it| it.0 != "skipped").count(), 0);
+    }
+}
+
+/// An upload in parts that was killed goes on with the parts that are missing, in either format.
+#[test]
+fn a_killed_upload_goes_on_where_it_was() {
+    for (way, password) in ways() {
+        let peer = Peer::S3(peers::moto());
+        let relay = peer.relay();
+        let pair = Pair::connected(peer, Some(&relay));
+        pair.set_secret("encryption-password", password);
+        pair.done(&pair.task_line(way));
+        let size = 30 << 20;
+        pair.write("large", pattern(size, 1));
+        let until = relay.bytes() + 22 * (1 << 20);
+        let mut running = pair.start(&["sync", "docs"]);
+        while relay.bytes() < until && !running.has_ended() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert!(!running.has_ended(), "{way:?}: it was faster");
+        running.kill();
+        let before = relay.bytes();
+        assert_eq!(pair.sync()["uploaded"], 1, "{way:?}");
+        let sent = relay.bytes() - before;
+        assert!(sent < size as u64 - (4 << 20), "{way:?}: {sent} bytes were sent again");
+        assert!(pair.unfinished_uploads().is_empty(), "{way:?}");
+        let other = pair.another();
+        other.set_secret("encryption-password", password);
+        if way == CLOUD_SYNC {
+            other.set_secret("encryption-key", &pair.private_key());
+        }
+        other.done(&other.task_line(&[way, &["--direction", "download"]].concat()));
+        other.sync();
+        assert!(other.read("large").unwrap() == pattern(size, 1), "{way:?}");
     }
 }

@@ -378,8 +378,8 @@ pub fn perform(book: &Book, caller: &Caller, request: Request) -> Result<Value> 
             document(&SignedIn { connection: name, signed_in: true })
         }
         Request::ConnectionKey { name } => {
-            let key = book.encryption_key(&name)?;
-            document(&KeyView { connection: name, key })
+            let (key, zip) = book.encryption_key(&name)?;
+            document(&KeyView { connection: name, key, zip })
         }
         Request::ConnectionRemove { name } => {
             book.remove_connection(&name)?;

@@ -860,6 +860,10 @@ pub struct KeyView {
     /// The key. With it, everything in the encrypted folders can be read.
     #[cfg_attr(test, ts(type = "string"))]
     pub key: Secret,
+    /// Where the key is the private one of a pair in Cloud Sync's format: a ZIP archive with both, as
+    /// Cloud Sync exports them, in base64.
+    #[cfg_attr(test, ts(type = "string | null"))]
+    pub zip: Option<Secret>,
 }
 
 /// The password of the panel.

@@ -93,7 +93,8 @@ pub const TOPICS: &[Topic] = &[
         about: "save the key of its encrypted tasks in a new file",
         options: &[(
             "-o FILE",
-            "a file that isn't there yet; keep it where nobody else reads it. Another NAS takes it by --secret encryption-key=@FILE",
+            "a file that isn't there yet; keep it where nobody else reads it. Another NAS takes it by --secret encryption-key=@FILE. \
+             In Cloud Sync's format it is a ZIP archive with both keys, of which another NAS takes private.pem and the password",
         )],
     },
     Topic { usage: "connection remove NAME", about: "remove a connection", options: &[] },

@@ -1,7 +1,7 @@
 //! Contents as they are stored: a header and sealed blocks, each of which can be read alone.
 
 use super::foreign;
-use crate::content::Content;
+use crate::content::{Content, copy_from, read_exact_at};
 use crate::error::{Error, Kind, Result};
 use crate::random::random;
 use poly1305::Poly1305;
@@ -22,8 +22,9 @@ pub(super) const BLOCK_BYTES: u64 = 64 << 10;
 const TAG_BYTES: u64 = 16;
 /// Bytes of a block as it is stored.
 pub(super) const STORED_BYTES: u64 = BLOCK_BYTES + TAG_BYTES;
-/// Blocks that are kept for the next read: one for each thread that sends a part.
-const KEPT: usize = 3;
+/// Blocks that are kept for the next read: one for each thread that sends a part, and the one that
+/// makes them.
+const KEPT: usize = 4;
 
 /// Seals contents.
 pub(super) type ContentKey = [u8; 32];
@@ -71,6 +72,12 @@ impl Nonce {
         from.read_exact(&mut header).map_err(|error| crate::http::read_error(what, error))?;
         let (magic, nonce) = header.split_at(MAGIC.len());
         Nonce::of(nonce).filter(|_| magic == MAGIC).ok_or_else(|| foreign(what))
+    }
+
+    /// Whether these bytes, fewer than a header has, could be the beginning of one.
+    pub fn is_begun(bytes: &[u8]) -> bool {
+        let known = bytes.len().min(MAGIC.len());
+        bytes[..known] == MAGIC[..known]
     }
 
     fn header(&self) -> Vec<u8> {
@@ -139,25 +146,23 @@ impl<'a> Sealed<'a> {
     fn block(&self, number: u64) -> Result<Vec<u8>> {
         let mut block = {
             let mut kept = self.kept();
-            if let Some(at) = kept.iter().position(|(each, _)| *each == number) {
+            let find = |number| kept.iter().position(|(each, _)| Some(*each) == number);
+            if let Some(at) = find(Some(number)) {
                 return Ok(kept.remove(at).1);
             }
-            if kept.len() < KEPT { Vec::new() } else { kept.remove(0).1 }
+            // Whoever goes on from block to block is done with the one before; what others have
+            // begun to read stays.
+            match find(number.checked_sub(1)) {
+                Some(before) => kept.remove(before).1,
+                None if kept.len() < KEPT => Vec::new(),
+                None => kept.remove(0).1,
+            }
         };
         let start = number * BLOCK_BYTES;
         let length = self.content.size().saturating_sub(start).min(BLOCK_BYTES) as usize;
         let tag = TAG_BYTES as usize;
         block.resize(tag + length, 0);
-        let mut filled = 0;
-        while filled < length {
-            match self.content.read_at(&mut block[tag + filled..], start + filled as u64)? {
-                0 => {
-                    let what = "reading the file";
-                    return Err(Error::new(Kind::Changed, what, "it became shorter"));
-                }
-                count => filled += count,
-            }
-        }
+        read_exact_at(self.content, &mut block[tag..], start)?;
         seal(self.key, &self.nonce.of_block(number), &mut block);
         Ok(block)
     }
@@ -204,14 +209,6 @@ impl Content for Sealed<'_> {
     fn unchanged(&self) -> Result<()> {
         self.content.unchanged()
     }
-}
-
-/// Copies as much as there is from a byte on and as fits.
-fn copy_from(from: &[u8], at: u64, to: &mut [u8]) -> usize {
-    let from = from.get(at as usize..).unwrap_or_default();
-    let count = from.len().min(to.len());
-    to[..count].copy_from_slice(&from[..count]);
-    count
 }
 
 /// The content of a stored file from some byte on.
@@ -275,6 +272,9 @@ impl Read for Opened {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    use std::thread;
 
     struct Bytes(Vec<u8>);
 
@@ -379,5 +379,56 @@ mod tests {
         moved.truncate((HEADER_BYTES + STORED_BYTES) as usize);
         moved.extend_from_slice(&stored[HEADER_BYTES as usize..][..STORED_BYTES as usize]);
         assert_eq!(opened(&moved, 0, u64::MAX).unwrap_err().kind(), Kind::Integrity);
+    }
+
+    /// Counts what is read of it.
+    struct Counted(Bytes, AtomicU64);
+
+    impl Content for Counted {
+        fn size(&self) -> u64 {
+            self.0.size()
+        }
+
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+            let count = self.0.read_at(buffer, offset)?;
+            self.1.fetch_add(count as u64, Relaxed);
+            Ok(count)
+        }
+
+        fn unchanged(&self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    /// One thread makes parts, and others send them: each gets the same bytes, and no block is
+    /// sealed again because somebody else has read on.
+    #[test]
+    fn parts_at_the_same_time_are_one_ciphertext() {
+        const READERS: usize = 4;
+        let content = Bytes((0..4_000_000u32).map(|at| (at / 3) as u8).collect());
+        let all = sealed(&content, 100_000);
+        let counted = Counted(Bytes(content.0), AtomicU64::new(0));
+        let sealed = Sealed::new(&counted, &KEY, Nonce([0xff; NONCE_BYTES]));
+        let part = all.len().div_ceil(READERS);
+        let turn = Barrier::new(READERS);
+        thread::scope(|scope| {
+            for (number, expected) in all.chunks(part).enumerate() {
+                let (sealed, turn) = (&sealed, &turn);
+                scope.spawn(move || {
+                    let mut got = vec![0; part];
+                    for (at, piece) in got.chunks_mut(65_536).enumerate() {
+                        let from = (number * part + at * 65_536) as u64;
+                        let count = sealed.read_at(piece, from).unwrap();
+                        assert!(count == piece.len() || number == READERS - 1);
+                        // All of them are in the midst of a block.
+                        turn.wait();
+                    }
+                    assert!(got[..expected.len()] == *expected, "part {number}");
+                });
+            }
+        });
+        // But for the blocks in which one part ends and the next begins.
+        let most = counted.size() + (READERS as u64) * BLOCK_BYTES;
+        assert!(counted.1.load(Relaxed) <= most, "{} of {most}", counted.1.load(Relaxed));
     }
 }

@@ -1,10 +1,10 @@
 //! The key file in the remote folder: from it and the password comes the key.
 
 use super::password::{Cost, cipher};
-use super::{EncryptedRemote, Encryption, Keys, new_key};
-use crate::content::Content;
+use super::{EncryptedRemote, Encryption, Keys, is_key_pair, new_key};
+use crate::content::Bytes;
 use crate::error::{Error, Kind, Result};
-use crate::model::{ItemKind, from_hex, to_hex};
+use crate::model::{ItemKind, Nanos, from_hex, to_hex};
 use crate::random::random;
 use crate::remote::{Expect, Place, Remote, Resume};
 use base64::Engine as _;
@@ -26,7 +26,7 @@ const COST: Cost = Cost { memory_kib: 32 << 10, passes: 4, lanes: 1 };
 /// What one may ask of us: a file that says more isn't ours, and mustn't use up the memory.
 const MOST: Cost = Cost { memory_kib: 64 << 10, passes: 32, lanes: 8 };
 /// Fewest characters of a password that a new key is locked with.
-const LEAST_CHARACTERS: usize = 8;
+pub(super) const LEAST_CHARACTERS: usize = 8;
 const SALT_BYTES: usize = 16;
 const LOCKING: &str = "locking the key";
 
@@ -161,10 +161,8 @@ impl KeyFile {
         let file = KeyFile::new(key, keys, password, encryption)?;
         let text = serde_json::to_vec_pretty(&file)
             .map_err(|error| Error::new(Kind::State, KEY_FILE, error))?;
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(since.as_nanos()).unwrap_or_default();
         let place = Place::at(KEY_FILE);
-        match remote.write(place, &Text(text), now, Expect::Absent, &Whole) {
+        match remote.write(place, &Bytes(text), now(), Expect::Absent, &Whole) {
             Err(error) if error.kind() == Kind::Exists => match KeyFile::fetch(remote)? {
                 Some(file) => file.prove(keys, encryption),
                 None => Err(error),
@@ -229,7 +227,7 @@ pub(super) fn agree(
     let wrong = |cause: &str, remedy: &str| {
         Err(Error::new(Kind::Usage, "the encrypted folder", cause).remedy(remedy))
     };
-    if known.is_some_and(|key| key.starts_with("-----BEGIN")) {
+    if known.is_some_and(is_key_pair) {
         return wrong(
             "the key of its connection is a private key of Cloud Sync",
             "make another connection, for folders of Mooring",
@@ -304,28 +302,14 @@ pub(super) fn agree(
     Ok(key)
 }
 
-/// A text to write.
-struct Text(Vec<u8>);
-
-impl Content for Text {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        let from = usize::try_from(offset).ok().and_then(|at| self.0.get(at..)).unwrap_or_default();
-        let count = from.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&from[..count]);
-        Ok(count)
-    }
-
-    fn unchanged(&self) -> Result<()> {
-        Ok(())
-    }
+/// The time of what is written now.
+pub(super) fn now() -> Nanos {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Nanos::try_from(since.as_nanos()).unwrap_or_default()
 }
 
 /// It is too small to be sent in parts.
-struct Whole;
+pub(super) struct Whole;
 
 impl Resume for Whole {
     fn load(&self) -> Option<Vec<u8>> {

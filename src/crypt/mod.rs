@@ -43,9 +43,21 @@
 //!
 //! # What Cloud Sync encrypted
 //!
-//! A task that only downloads can also read a folder in the format of [`crate::csenc`]. How many
-//! bytes a file has isn't known there before all of it is read, and nothing of it is proved before
-//! that: it is fetched as a whole, and appears on the disk only then.
+//! A task can also keep a folder in the format of [`crate::csenc`]: one that Cloud Sync encrypted, or
+//! a new one. Where it writes, it needs both the password and the key pair, and each is proved by a
+//! file that is there already.
+//!
+//! How many bytes a file has isn't known there before all of it is read, and nothing of it is proved
+//! before that: it is fetched as a whole, and appears on the disk only then. What is sent is
+//! compressed twice, first to find out its length and its MD5; its bytes can then be made from any of
+//! them on, so that nothing waits on the disk to be sent, or to be sent again.
+//!
+//! Whether a file changed is told by its version alone. Whether it has the content of one on the disk
+//! is told by the MD5 in its last bytes, without fetching it.
+//!
+//! Cloud Sync marks such a folder by `@SynologyCloudSync/cloudsync_encrypt.info`. What is in that
+//! isn't known: it is neither read nor written. A new folder has `@SynologyCloudSync/mooring-proof`
+//! instead, a file in the format.
 //!
 //! # What it is worth
 //!
@@ -55,6 +67,7 @@
 //! files, cut one off after a whole number of blocks, or remove it: a file doesn't say what it is
 //! called, how long it is, or how old.
 
+mod again;
 mod cloud_sync;
 mod content;
 mod feed;
@@ -69,7 +82,10 @@ pub use password::{Cost, cipher as password_cipher};
 pub use remote::EncryptedRemote;
 pub use service::of_task;
 
+use crate::content::Content;
+use crate::csenc;
 use crate::error::{Error, Kind, Result};
+use crate::hash::{Hash, HashKind, HashSum};
 use crate::random::random;
 use crate::remote::{Feed, Remote};
 use content::ContentKey;
@@ -84,6 +100,8 @@ const SALT: [u8; 16] = *b"\xa8\x0d\xf4\x3a\x8f\xbd\x03\x08\xa7\xca\xb8\x3e\x58\x
 const COST: (u8, u32, u32) = (14, 8, 1);
 /// Random bytes of a new key.
 const KEY_BYTES: usize = 32;
+/// Bytes that are read at a time to sum a content.
+const SUM_BYTES: usize = 64 << 10;
 /// Characters of a new key that stand together.
 const GROUP: usize = 4;
 
@@ -94,7 +112,7 @@ pub enum Encryption {
     Names,
     /// Contents only.
     Contents,
-    /// Nothing: it reads what Synology's Cloud Sync encrypted.
+    /// Contents, in the format of Synology's Cloud Sync.
     CloudSync,
 }
 
@@ -170,9 +188,22 @@ pub fn agree(
     writes: bool,
 ) -> Result<Option<String>> {
     match encryption {
-        Encryption::CloudSync => cloud_sync::agree(remote.as_ref(), known, password).map(|()| None),
+        Encryption::CloudSync => cloud_sync::agree(remote, known, password, writes),
         _ => key_file::agree(remote, known, password, encryption, writes).map(Some),
     }
+}
+
+/// Whether a key is the private one of a pair in Cloud Sync's format.
+fn is_key_pair(key: &str) -> bool {
+    key.starts_with("-----BEGIN")
+}
+
+/// What Cloud Sync exports instead of such a key, a ZIP archive; `None` of any other.
+///
+/// # Errors
+/// `Usage` when it isn't an RSA private key in PEM.
+pub fn key_zip(key: &str) -> Result<Option<Vec<u8>>> {
+    is_key_pair(key).then(|| csenc::key_zip(key)).transpose()
 }
 
 /// A new key: 256 random bits as 52 letters and digits, in groups that people can compare.
@@ -188,6 +219,20 @@ fn feed_of(remote: &dyn Remote) -> Result<&dyn Feed> {
     remote.feed().ok_or_else(gone)
 }
 
+/// The hash of all of a content.
+fn sum(content: &dyn Content, kind: HashKind) -> Result<Hash> {
+    let (mut sum, mut buffer, mut at) = (HashSum::new(kind), vec![0; SUM_BYTES], 0);
+    loop {
+        match content.read_at(&mut buffer, at)? {
+            0 => return Ok(sum.finish()),
+            count => {
+                sum.update(&buffer[..count]);
+                at += count as u64;
+            }
+        }
+    }
+}
+
 /// Something that wasn't encrypted, or not in this format.
 fn foreign(what: &str) -> Error {
     Error::new(Kind::Denied, what, "it isn't encrypted as the task's files are")
@@ -197,7 +242,7 @@ fn foreign(what: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content::Content;
+    use crate::content::Bytes;
     use crate::model::{from_hex, to_hex};
 
     /// Vectors made with `rclone cryptdecode --reverse`.
@@ -227,27 +272,11 @@ mod tests {
 
     #[test]
     fn contents_are_as_rclone_writes_them() {
-        struct Line;
-        impl Content for Line {
-            fn size(&self) -> u64 {
-                18
-            }
-
-            fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-                let rest = &b"Just a single line"[offset as usize..];
-                let count = rest.len().min(buffer.len());
-                buffer[..count].copy_from_slice(&rest[..count]);
-                Ok(count)
-            }
-
-            fn unchanged(&self) -> Result<()> {
-                Ok(())
-            }
-        }
+        let line = Bytes(b"Just a single line".to_vec());
         let keys = Keys::new("potato").unwrap();
         let file = from_hex(RCLONE_FILE).unwrap();
         let nonce = content::Nonce::read("the file", &mut &file[..]).unwrap();
-        let sealed = content::Sealed::new(&Line, &keys.content, nonce);
+        let sealed = content::Sealed::new(&line, &keys.content, nonce);
         let mut bytes = vec![0; 100];
         let count = sealed.read_at(&mut bytes, 0).unwrap();
         assert_eq!(to_hex(&bytes[..count]), RCLONE_FILE);

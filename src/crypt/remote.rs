@@ -1,16 +1,17 @@
 //! A remote folder whose items are encrypted.
 
+use super::again::{Marked, begins};
 use super::content::{BLOCK_BYTES, HEADER_BYTES, Nonce, Opened, STORED_BYTES, Sealed, plain_size};
 use super::feed::EncryptedFeed;
 use super::key_file::{KEY_FILE, KeyFile};
-use super::{Encryption, Keys, foreign};
+use super::{Encryption, Keys, sum};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
-use crate::hash::HashSum;
 use crate::model::{ItemKind, Nanos, Version, split_path};
 use crate::remote::{
     Download, Entry, Expect, Feed, Made, Place, Remote, Removal, Resume, Special, Written,
 };
+use std::io::Read as _;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,8 +20,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const FOREIGN: &str = "not encrypted: ";
 /// Nonces that are kept for the next part of a file.
 const KEPT: usize = 4;
-/// Bytes that are read at a time to sum a file.
-const SUM_BYTES: usize = 64 << 10;
 
 /// A remote folder whose items are encrypted, as if they weren't.
 pub struct EncryptedRemote {
@@ -172,7 +171,13 @@ impl Inside {
             let stored = entry.print.known_size();
             match stored.and_then(plain_size) {
                 Some(size) => entry.print.size = size,
-                None => ours = false,
+                None => {
+                    // An upload that was cut short, where the name says that it is ours, or nothing
+                    // is there that could be somebody's.
+                    let is_named = known && self.encryption == Encryption::Names;
+                    let is_cut = stored.is_some_and(|stored| stored == 0 || is_named);
+                    (entry.print.size, ours) = (0, known && is_cut);
+                }
             }
         }
         if !ours {
@@ -182,22 +187,15 @@ impl Inside {
     }
 }
 
-/// A note of an upload: its nonce, and what the adapter noted.
-struct Noted<'a> {
-    note: &'a dyn Resume,
-    nonce: Nonce,
-}
-
-impl Resume for Noted<'_> {
-    fn load(&self) -> Option<Vec<u8>> {
-        let (nonce, note) = parted(&self.note.load()?)?;
-        // One that was begun with another nonce is of other bytes.
-        (nonce == self.nonce).then_some(note)
-    }
-
-    fn save(&self, note: &[u8]) -> Result<()> {
-        self.note.save(&[self.nonce.bytes(), note].concat())
-    }
+/// Bytes of the content of a stored file.
+///
+/// # Errors
+/// `Integrity` when no content takes as many bytes as it has.
+fn size_of(what: &str, stored: &Entry) -> Result<u64> {
+    stored.print.known_size().and_then(plain_size).ok_or_else(|| {
+        Error::new(Kind::Integrity, what, "it ends too early: it was cut short when it was sent")
+            .remedy("send it again from where it came, or remove it")
+    })
 }
 
 /// The nonce in a note, and what the adapter noted.
@@ -253,6 +251,7 @@ impl Remote for EncryptedRemote {
         let (nonce, download) = match number {
             0 => {
                 let mut download = self.remote.read(place, version, 0..end)?;
+                size_of(&what, &download.entry)?;
                 let nonce = Nonce::read(&what, &mut download.reader)?;
                 self.keep_nonce(place.path, version, nonce);
                 (nonce, download)
@@ -263,8 +262,7 @@ impl Remote for EncryptedRemote {
                 (nonce, self.remote.read(place, version, start..end)?)
             }
         };
-        let size = download.entry.print.known_size().and_then(plain_size);
-        let size = size.ok_or_else(|| foreign(&what))?;
+        let size = size_of(&what, &download.entry)?;
         let end = bytes.end.min(size);
         let left = end
             .checked_sub(bytes.start)
@@ -301,7 +299,7 @@ impl Remote for EncryptedRemote {
         };
         let sealed = Sealed::new(content, &self.inside.keys.content, nonce);
         let place = Place { path: &stored, ..place };
-        let note = Noted { note: resume, nonce };
+        let note = Marked { note: resume, mark: nonce.bytes().to_vec() };
         let written = self.remote.write(place, &sealed, mtime, expect, &note)?;
         Ok(Written { entry: self.inside.entry(written.entry, true), ..written })
     }
@@ -363,23 +361,41 @@ impl Remote for EncryptedRemote {
         let Some(entry) = entry.filter(|entry| entry.print.version == *version) else {
             return Ok(None);
         };
-        let Some(told) = entry.hash else { return Ok(None) };
+        let Some(told) = entry.hash.filter(|_| size_of(&what, &entry).is_ok()) else {
+            return Ok(None);
+        };
         let nonce = self.nonce(&what, place, version)?;
         let sealed = Sealed::new(content, &self.inside.keys.content, nonce);
         if sealed.size() != entry.print.size {
             return Ok(Some(false));
         }
-        let (mut sum, mut buffer, mut at) = (HashSum::new(told.kind()), vec![0; SUM_BYTES], 0);
-        loop {
-            match sealed.read_at(&mut buffer, at)? {
-                0 => break,
-                count => {
-                    sum.update(&buffer[..count]);
-                    at += count as u64;
-                }
-            }
+        Ok(Some(sum(&sealed, told.kind())? == told))
+    }
+
+    fn is_cut_short(
+        &self,
+        place: Place<'_>,
+        version: &Version,
+        content: &dyn Content,
+    ) -> Result<bool> {
+        let what = format!("comparing {}", place.path);
+        let stored = self.inside.stored(place.path);
+        let place = Place { path: &stored, ..place };
+        let mut reader = self.remote.read(place, version, 0..u64::MAX)?.reader;
+        let mut header = Vec::new();
+        let read = (&mut reader).take(HEADER_BYTES).read_to_end(&mut header);
+        read.map_err(|error| crate::http::read_error(&what, error))?;
+        if (header.len() as u64) < HEADER_BYTES {
+            return Ok(Nonce::is_begun(&header));
         }
-        Ok(Some(sum.finish() == told))
+        match Nonce::read(&what, &mut &header[..]) {
+            Ok(nonce) => {
+                let sealed = Sealed::new(content, &self.inside.keys.content, nonce);
+                begins(&what, &mut header.chain(reader), &sealed)
+            }
+            Err(error) if error.kind() == Kind::Denied => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>)) {

@@ -56,8 +56,8 @@ impl Encrypted {
             Encryption::CloudSync => *plain,
         };
         let max_size = match encryption {
-            // What is there can be read.
-            Encryption::CloudSync => None,
+            // How small a content becomes isn't known before it is sent.
+            Encryption::CloudSync => plain.max_size,
             _ => plain.max_size.map(largest),
         };
         let descriptor = Descriptor { hash: None, max_size, ..descriptor };

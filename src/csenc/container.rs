@@ -306,15 +306,20 @@ pub(super) fn ours(error: io::Error, what: &str) -> Error {
     error.downcast::<Error>().unwrap_or_else(|error| Error::disk(what, error))
 }
 
-/// Begins a file.
-pub(super) fn begin(to: &mut dyn Write) -> io::Result<()> {
-    to.write_all(MAGIC)
+/// What stands before so many bytes of data in a part of them.
+pub(super) fn before_data(bytes: u16) -> [u8; BEFORE_DATA] {
+    let [high, low] = bytes.to_be_bytes();
+    [DICTIONARY, TEXT, 0, 4, b'd', b'a', b't', b'a', BYTES, high, low]
 }
+
+/// Bytes of [`before_data`].
+pub(super) const BEFORE_DATA: usize = 11;
+/// What stands behind them.
+pub(super) const AFTER_DATA: &[u8] = b"\x10\0\x04type\x10\0\x04data\x40";
 
 /// What a part of a file that is written has in it.
 pub(super) enum Entry<'a> {
     Text(&'a str),
-    Bytes(&'a [u8]),
     Number(u8),
     Dictionary(&'a [(&'a str, Entry<'a>)]),
 }
@@ -322,14 +327,13 @@ pub(super) enum Entry<'a> {
 /// Writes a part; its keys come in the order in which they are to stand.
 ///
 /// # Errors
-/// `InvalidInput` when a text or a run of bytes has more than 65,535 bytes, or that of writing.
+/// `InvalidInput` when a text has more than 65,535 bytes, or that of writing.
 pub(super) fn put(to: &mut dyn Write, entries: &[(&str, Entry<'_>)]) -> io::Result<()> {
     to.write_all(&[DICTIONARY])?;
     for (name, entry) in entries {
-        put_run(to, TEXT, name.as_bytes())?;
+        put_run(to, name.as_bytes())?;
         match entry {
-            Entry::Text(text) => put_run(to, TEXT, text.as_bytes())?,
-            Entry::Bytes(bytes) => put_run(to, BYTES, bytes)?,
+            Entry::Text(text) => put_run(to, text.as_bytes())?,
             Entry::Number(number) => to.write_all(&[NUMBER, 1, *number])?,
             Entry::Dictionary(entries) => put(to, entries)?,
         }
@@ -337,9 +341,9 @@ pub(super) fn put(to: &mut dyn Write, entries: &[(&str, Entry<'_>)]) -> io::Resu
     to.write_all(&[END])
 }
 
-fn put_run(to: &mut dyn Write, kind: u8, bytes: &[u8]) -> io::Result<()> {
+fn put_run(to: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
     let length = u16::try_from(bytes.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    to.write_all(&[kind])?;
+    to.write_all(&[TEXT])?;
     to.write_all(&length.to_be_bytes())?;
     to.write_all(bytes)
 }
@@ -360,17 +364,18 @@ mod tests {
     fn what_is_written_is_read() {
         let version = [("major", Entry::Number(3)), ("minor", Entry::Number(1))];
         let entries = [
-            ("data", Entry::Bytes(b"bytes")),
             ("file_name", Entry::Text("\u{e4}")),
-            ("unknown", Entry::Bytes(b"others")),
+            ("unknown", Entry::Text("others")),
             ("version", Entry::Dictionary(&version)),
         ];
+        let bytes = [&before_data(5)[..], b"bytes", AFTER_DATA].concat();
+        let mut data = Vec::new();
+        assert!(parts(&bytes).next(&mut data).unwrap().unwrap().is_data().unwrap());
+        assert_eq!(data, b"bytes");
         let mut written = Vec::new();
         put(&mut written, &entries).unwrap();
-        let mut data = Vec::new();
         let mut parts = parts(&written);
         let part = parts.next(&mut data).unwrap().unwrap();
-        assert_eq!(data, b"bytes");
         assert_eq!(part.text("file_name").unwrap().0, "\u{e4}");
         assert_eq!((part.number("version.major"), part.number("version.minor")).0.unwrap(), 3);
         assert!(part.number("file_name").unwrap_err().to_string().contains("isn't a number"));

@@ -1,8 +1,8 @@
 //! Reading an encrypted file.
 
 use super::container::{Part, Parts, damage, ours};
-use super::keys::{Block, Decryptor, Opener, hex, padding};
-use super::{BLOCK_BYTES, Version};
+use super::keys::{Block, Decryptor, Opener, SessionKey, hex, padding};
+use super::{BLOCK_BYTES, MAGIC, Version};
 use crate::error::{Error, Kind, Result};
 use cbc::cipher::BlockModeDecrypt as _;
 use lz4_flex::frame::FrameDecoder;
@@ -50,8 +50,28 @@ pub fn decrypt(from: impl Read, opener: &Opener, to: &mut dyn Write) -> Result<u
 /// # Errors
 /// Those of [`decrypt`] that concern its beginning.
 pub fn prove(from: impl Read, opener: &Opener) -> Result<()> {
-    let head = head(&mut Parts::open(from)?)?;
-    opener.open(&head, version(&head)?).map(drop)
+    session(from, opener).map(drop)
+}
+
+/// Whether these bytes, all that there are of a file, end before anything of its content.
+pub fn is_cut_in_head(bytes: &[u8]) -> bool {
+    if bytes.len() <= MAGIC.len() {
+        return MAGIC.starts_with(bytes);
+    }
+    let parts = Parts::open(bytes);
+    parts.is_ok_and(|mut parts| {
+        parts.next(&mut Vec::new()).is_err() && parts.at() == bytes.len() as u64
+    })
+}
+
+/// The session key of a file, and how many bytes tell it.
+///
+/// # Errors
+/// As [`prove`].
+pub(super) fn session(from: impl Read, opener: &Opener) -> Result<(SessionKey, u64)> {
+    let mut parts = Parts::open(from)?;
+    let head = head(&mut parts)?;
+    Ok((opener.open(&head, version(&head)?)?, parts.at()))
 }
 
 /// The metadata that a file begins with.

@@ -1,16 +1,13 @@
 //! Writing an encrypted file.
 
-use super::container::{self, Entry, ours, put};
-use super::keys::{Block, Chance, Encryptor, Locks, SessionKey, hex, pad};
-use super::{BLOCK_BYTES, DATA_BYTES};
+use super::container::{AFTER_DATA, Entry, before_data, ours, put};
+use super::keys::{Chance, Locks, SessionKey, hex};
+use super::sealer::{CONTENT_BYTES, Checksum, Sealer};
+use super::{DATA_BYTES, MAGIC};
 use crate::error::{Error, Result};
-use cbc::cipher::BlockModeEncrypt as _;
-use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 use md5::{Digest as _, Md5};
 use std::io::{self, Read, Write};
-
-/// Bytes that are read at a time; as many as LZ4 compresses at a time.
-const READ_BYTES: usize = 64 << 10;
+use std::ops::Range;
 
 /// Encrypts a whole file as version 3.1 and tells how many bytes were in it. `name` is what the
 /// encrypted file calls itself.
@@ -18,13 +15,40 @@ const READ_BYTES: usize = 64 << 10;
 /// # Errors
 /// Those of reading and writing; `Usage` when the public key is too small.
 pub fn encrypt(from: &mut dyn Read, name: &str, locks: &Locks, to: &mut dyn Write) -> Result<u64> {
+    let (session, head) = begin(name, locks)?;
+    to.write_all(&head).map_err(unwritten)?;
+    let (mut sealer, mut sums, mut bytes) = (Sealer::new(&session), Sums::new(), 0);
+    let (mut content, mut data) = (Vec::with_capacity(CONTENT_BYTES), Vec::new());
+    loop {
+        content.clear();
+        let read = from.take(CONTENT_BYTES as u64).read_to_end(&mut content);
+        let count = read.map_err(|error| ours(error, "reading the content"))?;
+        if count == 0 {
+            break;
+        }
+        sums.update(&content);
+        bytes += count as u64;
+        sealer.block(&content, &mut data);
+        put_data(&mut data, DATA_BYTES, to).map_err(unwritten)?;
+    }
+    let (checksum, tail) = sums.finish()?;
+    sealer.end(checksum, &mut data);
+    put_data(&mut data, 1, to).map_err(unwritten)?;
+    to.write_all(&tail).map_err(unwritten)?;
+    Ok(bytes)
+}
+
+/// A new session key, and how a file begins that is encrypted with it.
+///
+/// # Errors
+/// `Usage` when the public key is too small.
+pub(super) fn begin(name: &str, locks: &Locks) -> Result<(SessionKey, Vec<u8>)> {
     let mut chance = Chance::new();
     let session = SessionKey::new(&mut chance)?;
     let [enc_key1, enc_key2, key1_hash, key2_hash, salt] = locks.lock(&session, &mut chance)?;
     let session_key_hash = session.proof(&mut chance)?;
-    container::begin(to).map_err(unwritten)?;
     let version = [("major", Entry::Number(3)), ("minor", Entry::Number(1))];
-    let head = [
+    let metadata = [
         ("compress", Entry::Number(1)),
         ("digest", Entry::Text("md5")),
         ("enc_key1", Entry::Text(&enc_key1)),
@@ -38,79 +62,68 @@ pub fn encrypt(from: &mut dyn Read, name: &str, locks: &Locks, to: &mut dyn Writ
         ("type", Entry::Text("metadata")),
         ("version", Entry::Dictionary(&version)),
     ];
-    put(to, &head).map_err(unwritten)?;
-    let frame = FrameInfo::new()
-        .block_mode(BlockMode::Linked)
-        .block_size(BlockSize::Max64KB)
-        .content_checksum(true);
-    let mut frame = FrameEncoder::with_frame_info(frame, Data::new(to, session.encryptor()));
-    let (mut md5, mut bytes) = (Md5::new(), 0);
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        let count = match from.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(ours(error, "reading the content")),
-        };
-        let read = buffer.get(..count).unwrap_or_default();
-        md5.update(read);
-        bytes += count as u64;
-        frame.write_all(read).map_err(unwritten)?;
+    let mut head = MAGIC.to_vec();
+    put(&mut head, &metadata).map_err(unwritten)?;
+    Ok((session, head))
+}
+
+/// What a file has of its content, beside it.
+pub(super) struct Sums {
+    checksum: Checksum,
+    md5: Md5,
+}
+
+impl Sums {
+    pub fn new() -> Self {
+        Sums { checksum: Checksum::new(), md5: Md5::new() }
     }
-    // An empty file, too, has a frame.
-    let data = frame.finish().map_err(|error| unwritten(error.into()))?;
-    let to = data.finish().map_err(unwritten)?;
-    let file_md5 = hex(md5);
-    let last = [("file_md5", Entry::Text(&file_md5)), ("type", Entry::Text("metadata"))];
-    put(to, &last).map_err(unwritten)?;
-    Ok(bytes)
+
+    pub fn update(&mut self, content: &[u8]) {
+        self.checksum.update(content);
+        self.md5.update(content);
+    }
+
+    /// The checksum at the end of the data, and the part behind them.
+    pub fn finish(self) -> Result<(u32, Vec<u8>)> {
+        let tail = tail(&hex(self.md5)).map_err(unwritten)?;
+        Ok((self.checksum.finish(), tail))
+    }
+}
+
+/// What a file ends with.
+fn tail(file_md5: &str) -> io::Result<Vec<u8>> {
+    let mut tail = Vec::new();
+    put(&mut tail, &[("file_md5", Entry::Text(file_md5)), ("type", Entry::Text("metadata"))])?;
+    Ok(tail)
+}
+
+/// Bytes at the end of every file that tell the MD5 of its content.
+pub const TAIL_BYTES: u64 = 66;
+/// The bytes of them that are the MD5 itself.
+const TAIL_MD5: Range<usize> = 15..47;
+
+/// The lower-case hex MD5 of a file's content by its last [`TAIL_BYTES`]; `None` when no file ends
+/// like this.
+pub fn md5_at_end(bytes: &[u8]) -> Option<&str> {
+    let md5 = str::from_utf8(bytes.get(TAIL_MD5)?).ok()?;
+    (tail(md5).ok()? == bytes).then_some(md5)
+}
+
+/// Writes data in parts, as long as there are as many bytes as `least`, and takes them away.
+fn put_data(data: &mut Vec<u8>, least: usize, to: &mut dyn Write) -> io::Result<()> {
+    let mut rest = &data[..];
+    while rest.len() >= least {
+        let (part, after) = rest.split_at(rest.len().min(DATA_BYTES));
+        to.write_all(&before_data(part.len() as u16))?;
+        to.write_all(part)?;
+        to.write_all(AFTER_DATA)?;
+        rest = after;
+    }
+    let left = rest.len();
+    data.drain(..data.len() - left);
+    Ok(())
 }
 
 fn unwritten(error: io::Error) -> Error {
     ours(error, "writing the encrypted file")
-}
-
-/// Encrypts what is written to it, in parts of data.
-struct Data<'a> {
-    to: &'a mut dyn Write,
-    cipher: Encryptor,
-    /// What isn't encrypted yet; less than a part's.
-    clear: Vec<u8>,
-}
-
-impl<'a> Data<'a> {
-    fn new(to: &'a mut dyn Write, cipher: Encryptor) -> Self {
-        Data { to, cipher, clear: Vec::with_capacity(DATA_BYTES + BLOCK_BYTES) }
-    }
-
-    fn put(&mut self) -> io::Result<()> {
-        let (blocks, _) = Block::slice_as_chunks_mut(&mut self.clear);
-        self.cipher.encrypt_blocks(blocks);
-        put(self.to, &[("data", Entry::Bytes(&self.clear)), ("type", Entry::Text("data"))])?;
-        self.clear.clear();
-        Ok(())
-    }
-
-    fn finish(mut self) -> io::Result<&'a mut dyn Write> {
-        pad(&mut self.clear);
-        self.put()?;
-        Ok(self.to)
-    }
-}
-
-impl Write for Data<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let fitting = bytes.len().min(DATA_BYTES - self.clear.len());
-        let (now, _) = bytes.split_at(fitting);
-        self.clear.extend_from_slice(now);
-        if self.clear.len() == DATA_BYTES {
-            self.put()?;
-        }
-        Ok(fitting)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

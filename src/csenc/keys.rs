@@ -12,7 +12,10 @@ use cbc::cipher::array::Array;
 use cbc::cipher::{BlockModeDecrypt as _, BlockModeEncrypt as _, KeyIvInit as _};
 use md5::{Digest as _, Md5};
 use ring::rand::{SecureRandom as _, SystemRandom};
-use rsa::pkcs1::{DecodeRsaPrivateKey as _, DecodeRsaPublicKey as _, EncodeRsaPublicKey as _};
+use rsa::pkcs1::{
+    DecodeRsaPrivateKey as _, DecodeRsaPublicKey as _, EncodeRsaPrivateKey as _,
+    EncodeRsaPublicKey as _,
+};
 use rsa::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncodePublicKey as _, LineEnding};
 use rsa::rand_core::{TryCryptoRng, TryRng};
 use rsa::{PrivateKey, PublicKey};
@@ -30,6 +33,8 @@ const PASSWORD_ROUNDS: u32 = 1000;
 const HASH_SALT_CHARACTERS: usize = 10;
 /// Characters of `salt`.
 const SALT_CHARACTERS: usize = 8;
+/// Bits of a new key pair.
+const KEY_BITS: usize = 2048;
 /// Bytes of a session key of the versions 3.0 and 3.1.
 const SESSION_BYTES: usize = 32;
 /// What random characters are taken from.
@@ -69,19 +74,7 @@ impl Opener {
     /// # Errors
     /// `Usage` when it isn't such a key.
     pub fn private_key(pem: &str) -> Result<Self> {
-        let wrong = |cause| Err(Error::new(Kind::Usage, "the private key", cause));
-        if pem.contains("ENCRYPTED") {
-            return wrong("it is itself locked with a password").map_err(|error| {
-                error.remedy("unlock it first: openssl rsa -in FILE -out OTHER-FILE")
-            });
-        }
-        let key = PrivateKey::from_pkcs1_pem(pem).ok();
-        match key.or_else(|| PrivateKey::from_pkcs8_pem(pem).ok()) {
-            Some(key) => Ok(Opener(With::Private(Box::new(key)))),
-            None => wrong("it isn't an RSA private key in PEM").map_err(|error| {
-                error.remedy("give the private.pem that Cloud Sync exported with the key")
-            }),
-        }
+        Ok(Opener(With::Private(Box::new(private_key(pem)?))))
     }
 
     /// The session key of the file that begins with this metadata.
@@ -173,7 +166,51 @@ impl fmt::Debug for Opener {
     }
 }
 
+/// A new RSA key pair of 2,048 bits, as Cloud Sync's are: the private key in PEM (PKCS#1), which the
+/// public one comes out of. Takes up to some seconds.
+///
+/// # Errors
+/// `Disk` when the system gives no random numbers.
+pub fn new_key_pair() -> Result<String> {
+    let failed = |error: &dyn fmt::Display| Error::new(Kind::Disk, "making a key pair", error);
+    let key = PrivateKey::new(&mut Chance::new(), KEY_BITS).map_err(|error| failed(&error))?;
+    let pem = key.to_pkcs1_pem(LineEnding::LF).map_err(|error| failed(&error))?;
+    Ok(pem.to_string())
+}
+
+/// A private key in PEM: PKCS#1, as Cloud Sync exports it, or PKCS#8.
+fn private_key(pem: &str) -> Result<PrivateKey> {
+    let wrong = |cause| Error::new(Kind::Usage, "the private key", cause);
+    if pem.contains("ENCRYPTED") {
+        return Err(wrong("it is itself locked with a password")
+            .remedy("unlock it first: openssl rsa -in FILE -out OTHER-FILE"));
+    }
+    let key = PrivateKey::from_pkcs1_pem(pem).ok();
+    key.or_else(|| PrivateKey::from_pkcs8_pem(pem).ok()).ok_or_else(|| {
+        wrong("it isn't an RSA private key in PEM")
+            .remedy("give the private.pem that Cloud Sync exported with the key")
+    })
+}
+
+/// Both keys of a pair in PEM as Cloud Sync writes them, the private one first.
+pub(super) fn both_keys(pem: &str) -> Result<[String; 2]> {
+    let key = private_key(pem)?;
+    let unwritable = |error: &dyn fmt::Display| Error::new(Kind::Usage, "the private key", error);
+    let private = key.to_pkcs1_pem(LineEnding::LF).map_err(|error| unwritable(&error))?;
+    let public = key.as_public_key().to_pkcs1_pem(LineEnding::LF);
+    Ok([private.to_string(), public.map_err(|error| unwritable(&error))?])
+}
+
 impl Locks {
+    /// Locks with a password and the key pair of a private key; see [`Opener::private_key`].
+    ///
+    /// # Errors
+    /// `Usage` when it isn't such a key.
+    pub fn of_pair(password: String, private_pem: &str) -> Result<Self> {
+        let [_, public] = both_keys(private_pem)?;
+        Locks::new(password, &public)
+    }
+
     /// Locks with a password and an RSA public key in PEM: PKCS#1, as Cloud Sync exports it, or
     /// SubjectPublicKeyInfo. The files have it as Cloud Sync writes it.
     ///
@@ -193,7 +230,7 @@ impl Locks {
     }
 
     /// What opens the files that are locked so.
-    pub(super) fn opener(&self) -> Opener {
+    pub fn opener(&self) -> Opener {
         Opener::password(self.password.clone())
     }
 
@@ -275,6 +312,11 @@ impl SessionKey {
     pub fn encryptor(&self) -> Encryptor {
         let (key, iv) = self.key();
         Encryptor::new(&key.into(), &iv.into())
+    }
+
+    /// What encrypts the content that comes after this block of data.
+    pub fn encryptor_after(&self, last: &[u8; BLOCK_BYTES]) -> Encryptor {
+        Encryptor::new(&self.key().0.into(), last.into())
     }
 }
 

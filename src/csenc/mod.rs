@@ -24,8 +24,9 @@
 //!
 //! # The content
 //!
-//! An LZ4 frame (linked blocks of at most 64 KiB, with a checksum of the content), encrypted with
-//! AES-256-CBC and PKCS#7 as one stream across all data. Key and IV come from the **session key**,
+//! An LZ4 frame (linked blocks of at most 64 KiB, with a checksum of the content; those that are
+//! written here refer to nothing in the block before), encrypted with AES-256-CBC and PKCS#7 as one
+//! stream across all data. Key and IV come from the **session key**,
 //! which is another one in each file: 32 random bytes, or in 1.0 a random text of 32 characters.
 //!
 //! # The keys
@@ -52,12 +53,17 @@ mod container;
 mod decrypt;
 mod encrypt;
 mod files;
+mod key_zip;
 mod keys;
+mod locked;
+mod sealer;
 
-pub use decrypt::{decrypt, prove};
-pub use encrypt::encrypt;
+pub use decrypt::{decrypt, is_cut_in_head, prove};
+pub use encrypt::{TAIL_BYTES, encrypt, md5_at_end};
 pub use files::{Errand, Outcome, Work};
-pub use keys::{Locks, Opener};
+pub use key_zip::key_zip;
+pub use keys::{Locks, Opener, new_key_pair};
+pub use locked::Locked;
 
 /// What every file begins with.
 const MAGIC: &[u8; 49] = b"__CLOUDSYNC_ENC__d8d6ba7b9df02ef39a33ef912a91dc56";

@@ -1,11 +1,11 @@
 //! Finding out whether two contents are the same, and keeping the loser when they aren't.
 
 use super::down::{Fetched, too_long};
-use super::hashing::{Hasher, fingerprint, sums};
+use super::hashing::{Hasher, Watched, fingerprint, sums};
 use super::{BUFFER_BYTES, Context, Done, Down, Job, Sent, Source, Up, down, missing_side, up};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
-use crate::http::{Cancel, read_error};
+use crate::http::read_error;
 use crate::local::Disk;
 use crate::model::{
     ConflictPolicy, Fingerprint, ItemKind, LocalPrint, Nanos, RemotePrint, Version,
@@ -236,7 +236,7 @@ fn compare(context: &Context<'_>, disk: &Disk, source: &Source, job: &Job) -> Re
     if size.is_some_and(|size| size > local.size) {
         return Ok(Likeness::Different);
     }
-    if size == Some(local.size)
+    if size.is_none_or(|size| size == local.size)
         && let Some(entry) = source.stat(job.place())?
     {
         if let Some(told) = entry.hash {
@@ -252,14 +252,20 @@ fn compare(context: &Context<'_>, disk: &Disk, source: &Source, job: &Job) -> Re
         }
     }
     let what = format!("comparing {}", job.path);
-    let mut download = source.read(job.place(), &remote.version, 0..u64::MAX)?;
+    let mut download = match source.read(job.place(), &remote.version, 0..u64::MAX) {
+        Ok(download) => download,
+        Err(error) => return cut_short(context, source, job, &file, error),
+    };
     let mut theirs = vec![0; BUFFER_BYTES];
     let mut ours = vec![0; BUFFER_BYTES];
     let mut hasher = Hasher::new();
     let mut at = 0;
     loop {
         context.cancel.check()?;
-        let count = download.reader.read(&mut theirs).map_err(|error| read_error(&what, error))?;
+        let count = match download.reader.read(&mut theirs) {
+            Ok(count) => count,
+            Err(error) => return cut_short(context, source, job, &file, read_error(&what, error)),
+        };
         if size.is_some_and(|size| count as u64 > size - at) {
             return Err(too_long(&what));
         }
@@ -284,24 +290,21 @@ fn compare(context: &Context<'_>, disk: &Disk, source: &Source, job: &Job) -> Re
     Ok(if same { Likeness::Same(hasher.finish()) } else { Likeness::Beginning })
 }
 
-/// A content that is read until somebody asks to stop.
-struct Watched<'a> {
-    content: &'a dyn Content,
-    cancel: &'a Cancel,
-}
-
-impl Content for Watched<'_> {
-    fn size(&self) -> u64 {
-        self.content.size()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        self.cancel.check()?;
-        self.content.read_at(buffer, offset)
-    }
-
-    fn unchanged(&self) -> Result<()> {
-        self.content.unchanged()
+/// Whether what can't be read of the remote content is how an upload of the local one begins; else
+/// the error of reading it.
+fn cut_short(
+    context: &Context<'_>,
+    source: &Source,
+    job: &Job,
+    file: &dyn Content,
+    error: Error,
+) -> Result<Likeness> {
+    let (_, remote) = sides(job)?;
+    let file = Watched { content: file, cancel: context.cancel };
+    let can_be = matches!(error.kind(), Kind::Integrity | Kind::Denied);
+    match can_be && source.is_cut_short(job.place(), &remote.version, &file)? {
+        true => Ok(Likeness::Beginning),
+        false => Err(error),
     }
 }
 

@@ -192,6 +192,27 @@ pub(crate) fn sums(
     Ok(sums.finish())
 }
 
+/// A content that is read until somebody asks to stop.
+pub(super) struct Watched<'a> {
+    pub content: &'a dyn Content,
+    pub cancel: &'a Cancel,
+}
+
+impl Content for Watched<'_> {
+    fn size(&self) -> u64 {
+        self.content.size()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        self.cancel.check()?;
+        self.content.read_at(buffer, offset)
+    }
+
+    fn unchanged(&self) -> Result<()> {
+        self.content.unchanged()
+    }
+}
+
 /// A content that is summed while an adapter reads it, in whatever pieces and however
 /// often.
 pub(super) struct Tee<'a> {
@@ -229,6 +250,10 @@ impl Content for Tee<'_> {
         sums.update(new);
         self.transfer.advance(new.len() as u64);
         Ok(count)
+    }
+
+    fn look_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        self.content.read_at(buffer, offset)
     }
 
     fn unchanged(&self) -> Result<()> {

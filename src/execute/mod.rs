@@ -82,6 +82,15 @@ impl Source {
     ) -> Result<Option<bool>> {
         self.0.has_content(place, version, content)
     }
+
+    fn is_cut_short(
+        &self,
+        place: Place<'_>,
+        version: &Version,
+        content: &dyn Content,
+    ) -> Result<bool> {
+        self.0.is_cut_short(place, version, content)
+    }
 }
 
 /// The ways that a task's direction leaves open.

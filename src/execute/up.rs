@@ -1,6 +1,6 @@
 //! Sending files.
 
-use super::hashing::{Tee, sums};
+use super::hashing::{Tee, Watched, sums};
 use super::{Context, Done, Job, Note, Sent, Up, missing_side};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
@@ -43,7 +43,8 @@ pub(super) fn send(
     }
     let transfer = context.progress.transfer(&job.path, print.size);
     let kind = context.hash.filter(|_| context.verifies);
-    let tee = Tee::new(&file, &transfer, kind);
+    let watched = Watched { content: &file, cancel: context.cancel };
+    let tee = Tee::new(&watched, &transfer, kind);
     let note = Note { trees: context.trees, key: &job.key, print };
     note.drop_outdated(up)?;
     let expect = replaced.map_or(Expect::Absent, |print| Expect::Version(&print.version));
@@ -53,7 +54,7 @@ pub(super) fn send(
         Kind::Integrity => file.unchanged().err().unwrap_or(error),
         _ => error,
     })?;
-    if entry.print.size != print.size {
+    if entry.print.known_size().is_some_and(|size| size != print.size) {
         let cause = format!("{} bytes were sent, the service has {}", print.size, entry.print.size);
         return Err(Error::new(Kind::Integrity, format!("uploading {}", job.path), cause));
     }

@@ -249,8 +249,6 @@ pub enum Needed {
 
 /// The setting of a task that says what of it is encrypted.
 pub const ENCRYPTION: &str = "encryption";
-/// The word for what Synology's Cloud Sync encrypted.
-const CLOUD_SYNC: &str = "cloud-sync";
 /// The secret of a connection that its tasks are encrypted with.
 pub const ENCRYPTION_KEY: &str = "encryption-key";
 /// The secret of a connection by which the key is found in an encrypted folder.
@@ -261,8 +259,8 @@ const COMMON_TASK_FIELDS: &[TaskField] = &[TaskField {
     field: Field {
         key: ENCRYPTION,
         label: "Encryption",
-        help: "new tasks only, with the connection's password or key: on for contents and names; contents, so that names stay readable; cloud-sync to download what Cloud Sync encrypted",
-        kind: FieldKind::Choice(&["off", "on", "contents", CLOUD_SYNC]),
+        help: "new tasks only, with the connection's password or key: on for contents and names; contents, so that names stay readable; cloud-sync for Cloud Sync's format, to go on with its folders",
+        kind: FieldKind::Choice(&["off", "on", "contents", "cloud-sync"]),
         needed: Needed::Default("off"),
         place: false,
     },
@@ -385,13 +383,6 @@ impl Descriptor {
     pub fn check_task(&self, settings: &Settings, direction: Direction) -> Result<()> {
         let fields = &mut self.all_task_fields().map(|each| &each.field);
         self.check_fields(settings, fields, None)?;
-        let reads = settings.given(ENCRYPTION) == Some(CLOUD_SYNC);
-        if reads && direction != Direction::Download {
-            let what = format!("setting {ENCRYPTION}={CLOUD_SYNC}");
-            let cause = "what Cloud Sync encrypted can only be downloaded";
-            return Err(Error::new(Kind::Usage, what, cause)
-                .remedy("give the task --direction download; new folders take encryption=on"));
-        }
         for TaskField { field, only } in self.all_task_fields() {
             let changed = settings.given(field.key).is_some_and(
                 |value| !matches!(field.needed, Needed::Default(default) if default == value),

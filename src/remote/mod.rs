@@ -313,6 +313,18 @@ pub trait Remote: Send + Sync {
         Ok(None)
     }
 
+    /// Whether what there is of a file that can't be read whole is how the writing of this content
+    /// begins: it was cut short, and nothing is lost with it.
+    fn is_cut_short(
+        &self,
+        place: Place<'_>,
+        version: &Version,
+        content: &dyn Content,
+    ) -> Result<bool> {
+        let _ = (place, version, content);
+        Ok(false)
+    }
+
     /// Whether the service proves that it keeps this version of a file when another one replaces
     /// it, with no end of its own accord. What the service only may do counts as no.
     fn keeps_version(&self, place: Place<'_>, version: &Version) -> Result<bool> {

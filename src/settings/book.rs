@@ -417,6 +417,10 @@ impl Book {
             return Ok(task);
         }
         keep_way(&before, &task)?;
+        if !before.writes() && task.writes() {
+            // What is only read may open with less than what is written is locked with.
+            self.agree_on_key(&task)?;
+        }
         let moved = task.local != before.local || task.remote != before.remote;
         if moved {
             self.check_apart(service.descriptor(), &task)?;

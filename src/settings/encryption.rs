@@ -5,23 +5,28 @@ use super::{Book, Connection, Entered, Secret, Task};
 use crate::crypt::{self, Encryption};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http};
-use crate::model::Direction;
 use crate::remote::{ENCRYPTION, ENCRYPTION_KEY, ENCRYPTION_PASSWORD};
 use crate::services;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
 impl Book {
     /// The key that the tasks of a connection are encrypted with, to be kept in a safe place: with
-    /// it, another connection goes on, or rclone.
+    /// it, another connection goes on, or rclone. Of a key pair in Cloud Sync's format also what
+    /// Cloud Sync makes of it, an archive, in base64.
     ///
     /// # Errors
     /// `Usage` when there is none, and those of [`Book::values`].
-    pub fn encryption_key(&self, connection: &str) -> Result<Secret> {
+    pub fn encryption_key(&self, connection: &str) -> Result<(Secret, Option<Secret>)> {
         let connection = self.connection(connection)?;
-        self.file.secret(&connection.name, ENCRYPTION_KEY)?.ok_or_else(|| {
+        let key = self.file.secret(&connection.name, ENCRYPTION_KEY)?.ok_or_else(|| {
             let what = format!("connection {}", connection.name);
             Error::new(Kind::Usage, what, "it has no encryption key")
                 .remedy("it gets one with its first encrypted task")
-        })
+        })?;
+        let text = key.reveal();
+        let zip = crypt::key_zip(&text)?.map(|zip| Secret::new(BASE64.encode(zip)));
+        Ok((Secret::new(text), zip))
     }
 
     /// Makes sure, before a task is added, that its remote folder is encrypted with the key of its
@@ -38,8 +43,7 @@ impl Book {
         let remote = service.open(&values, http, &task.remote)?;
         let known = values.given(ENCRYPTION_KEY);
         let password = values.given(ENCRYPTION_PASSWORD);
-        let writes = task.direction != Direction::Download;
-        let key = crypt::agree(&remote, known, password, encryption, writes)?;
+        let key = crypt::agree(&remote, known, password, encryption, task.writes())?;
         let Some(key) = key.filter(|_| known.is_none()) else { return Ok(()) };
         let _turn = self.turn();
         self.file.write(|change| keep_key(change, &connection.name, Secret::new(key)))

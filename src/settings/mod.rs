@@ -89,6 +89,11 @@ impl Task {
         base.join(location::TASKS).join(format!("{}.redb", self.id))
     }
 
+    /// Whether it may write to its remote folder.
+    pub fn writes(&self) -> bool {
+        self.direction != Direction::Download
+    }
+
     /// The rules by which its items are synced or not, on this service.
     pub fn names(&self, descriptor: &'static Descriptor) -> NameCheck {
         NameCheck::new(descriptor, &self.remote).with_filter(self.filter.clone())

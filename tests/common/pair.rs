@@ -265,6 +265,17 @@ impl Pair {
         fs::read_to_string(file).unwrap().trim().to_owned()
     }
 
+    /// The private key out of what was exported of a connection in Cloud Sync's format, where it is
+    /// stored as it is.
+    pub fn private_key(&self) -> String {
+        let file = self.folder.path().join("key.zip");
+        self.done(&["connection", "export-key", "cloud", "-o", file.to_str().unwrap()]);
+        let zip = String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
+        let (begin, end) = ("-----BEGIN RSA PRIVATE KEY", "END RSA PRIVATE KEY-----\n");
+        let (from, to) = (zip.find(begin).unwrap(), zip.find(end).unwrap());
+        zip[from..to + end.len()].to_owned()
+    }
+
     /// From now on `@` is to rclone what is in the encrypted folder.
     pub fn sees_through(&mut self, way: &str) {
         let names = match way {
@@ -508,7 +519,7 @@ impl Pair {
 
     /// Keys of uploads in parts that were begun and neither finished nor dropped.
     pub fn unfinished_uploads(&self) -> Vec<String> {
-        let bucket = self.place.trim_end_matches("/docs");
+        let bucket = self.stored.trim_end_matches("/docs");
         let told = self.rclone(&["backend", "list-multipart-uploads", bucket]);
         let told: Value = serde_json::from_str(&told).unwrap();
         let uploads = told.as_object().unwrap().values();

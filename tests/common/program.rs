@@ -337,3 +337,9 @@ pub fn files_below(root: &Path) -> Files {
     }
     files
 }
+
+/// What a fuzzer begins with, in the order of the files' names.
+pub fn seeds_of(target: &str) -> impl Iterator<Item = Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+    files_below(&folder).into_values()
+}

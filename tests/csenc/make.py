@@ -10,7 +10,7 @@ whatever it likes under it.
 import base64, hashlib, pathlib, subprocess, tempfile
 
 HERE = pathlib.Path(__file__).parent
-SEEDS = HERE.parent.parent / "fuzz/seeds"
+SEEDS = HERE.parent.parent / "fuzz/seeds/csenc"
 PASSWORD = b"correct horse battery staple"
 SALT = b"aZ-0bY9x"
 SESSION = {1: b"0123456789abcdefghijklmnopqrstuv", 3: bytes(range(32)).hex().upper().encode()}
@@ -113,6 +113,6 @@ odd = {"zone": {"a": {"b": 7}}, "raw": b"\x00\xff"} | dict(reversed(head((3, 1),
 (HERE / "odd.csenc").write_bytes(file(odd, LINES, lz4(LINES[:5000]) + lz4(LINES[5000:]), size=1001))
 plain = head((3, 1), "uncompressed.txt", compress=0)
 (HERE / "uncompressed.csenc").write_bytes(file(plain, LINES[:9000], LINES[:9000]))
-SEEDS.mkdir(exist_ok=True)
+SEEDS.mkdir(parents=True, exist_ok=True)
 for name, options in (("linked", ["-B4", "-BD"]), ("large", ["-B7", "-BX"]), ("legacy", ["-l"])):
     (SEEDS / name).write_bytes(b"\x20" + run("lz4", "-q", *options, "-c", "-", data=LINES[:150000]))

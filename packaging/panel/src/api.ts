@@ -359,7 +359,12 @@ connection: string,
 /**
  * The key. With it, everything in the encrypted folders can be read.
  */
-key: string, };
+key: string, 
+/**
+ * Where the key is the private one of a pair in Cloud Sync's format: a ZIP archive with both, as
+ * Cloud Sync exports them, in base64.
+ */
+zip: string | null, };
 
 export type LastCycle = { 
 /**
