@@ -158,6 +158,46 @@ await step("the history: searched, filtered and taken along", async () => {
   await page.getByText("Lines: 12 of").waitFor();
 });
 
+await step("what was removed in the cloud is kept here, and put back", async () => {
+  await place("Overview");
+  fs.mkdirSync(path.join(photo, "trip"));
+  for (const name of ["old.txt", "older.txt"]) fs.writeFileSync(path.join(photo, "trip", name), name);
+  await page.getByRole("button", { name: "Sync now: photo" }).click();
+  await page.locator("table").getByText("trip/older.txt").waitFor();
+  const authorization = `Basic ${btoa(`${dav.user}:${dav.password}`)}`;
+  const removed = await fetch(`${dav.url}pictures/trip/`, { method: "DELETE", headers: { authorization } });
+  assert.ok(removed.ok);
+  await page.getByRole("button", { name: "Sync now: photo" }).click();
+  const kept = (count) => page.getByRole("link", { name: `Removed files kept: ${count}, ` });
+  await kept(2).waitFor();
+  await page.getByRole("link", { name: "Change: photo" }).click();
+  await page.getByText("More settings").click();
+  await label("Days to keep removed files").fill("0");
+  await click("Save");
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText("Removed files that are kept: 2, 16 B, in .mooring/removed.").waitFor();
+  await show("forget");
+  await dialog.getByRole("button", { name: "Cancel" }).click();
+  await place("Overview");
+  await kept(2).click();
+  await heading("Removed files of photo");
+  await page.locator("main li a").first().click();
+  await page.getByRole("link", { name: "trip" }).click();
+  await page.getByRole("button", { name: "Put back: old.txt" }).waitFor();
+  await show("removed");
+  await page.getByRole("button", { name: "Put back: old.txt" }).click();
+  await page.getByText("trip/old.txt is back where it was.").waitFor();
+  assert.equal(fs.readFileSync(path.join(photo, "trip", "old.txt"), "utf8"), "old.txt");
+  fs.writeFileSync(path.join(photo, "trip", "older.txt"), "another");
+  await page.getByRole("button", { name: "Put back: older.txt" }).click();
+  await told("something is there by this name");
+  await place("Overview");
+  await kept(1).waitFor();
+  fs.rmSync(path.join(photo, "trip"), { recursive: true });
+  await page.getByRole("button", { name: "Sync now: photo" }).click();
+  await page.getByText("Everything is in sync").waitFor();
+});
+
 await step("changing a task", async () => {
   await place("Overview");
   await page.getByRole("link", { name: "Change: photo" }).click();
