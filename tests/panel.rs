@@ -123,13 +123,14 @@ impl Drop for Nas {
 #[test]
 fn a_bucket_is_chosen_and_made_in_a_browser() {
     let nas = Nas::new("buckets").served();
-    let s3 = peers::moto();
-    let bucket = s3.new_bucket();
+    let (s3, azure) = (peers::moto(), peers::azurite());
+    let (bucket, container) = (s3.new_bucket(), azure.new_container());
     browse(
         "buckets",
         json!({
             "base": nas.base, "password": PASSWORD, "bucket": bucket, "made": format!("{bucket}-made"),
             "s3": { "endpoint": s3.endpoint, "access_key": s3.access_key, "secret_key": s3.secret_key },
+            "azure": { "endpoint": azure.endpoint, "account": azure.account, "key": azure.key, "container": container },
         }),
     );
     let listed = s3.rclone(&["lsf", &format!("peer:{bucket}-made")]);
