@@ -102,7 +102,8 @@ fn buckets_of_b2_are_told_and_made() {
     tell_and_make(service, &whole, &bucket, &made);
     assert!(peer.rclone(&["lsf", &format!("peer:{made}")]).status.success());
     // A key for one bucket is told of that one, and makes none.
-    let key = json!({ "capabilities": ["listBuckets", "listFiles"], "bucket": bucket, "prefix": null });
+    let key =
+        json!({ "capabilities": ["listBuckets", "listFiles"], "bucket": bucket, "prefix": null });
     let key = peer.control("key", key);
     let one = settings(key["id"].as_str().unwrap(), key["key"].as_str().unwrap());
     assert_eq!(told(service, &one).unwrap(), [bucket]);

@@ -4,7 +4,8 @@ use super::view::{RemovedFile, RemovedFiles, Restored};
 use super::{Reach, with_trees};
 use crate::error::{Error, Kind, Result};
 use crate::local::{Disk, DiskWriter, Found};
-use crate::model::{ItemKind, join_path};
+use crate::model::ItemKind;
+use crate::remote::is_path;
 use crate::rules::{Day, RECYCLE_FOLDER, WORK_FOLDER};
 use crate::settings::{Book, Task};
 use std::collections::BTreeMap;
@@ -19,13 +20,11 @@ pub(super) fn list(book: &Book, task: &str, path: &str, after: &str) -> Result<R
     if path.is_empty() {
         return days(&disk);
     }
-    let (day, inside) = place(path)?;
-    let mut folder = format!("{WORK_FOLDER}/{RECYCLE_FOLDER}/{day}");
-    if !inside.is_empty() {
-        folder = join_path(&folder, inside);
-    }
+    place(path)?;
+    let folder = format!("{WORK_FOLDER}/{RECYCLE_FOLDER}/{path}");
     let mut found = BTreeMap::new();
     let mut more = false;
+    // Its day may be over.
     if disk.stat(&folder)?.is_none() {
         return Ok(RemovedFiles::default());
     }
@@ -87,14 +86,11 @@ fn disk(book: &Book, task: &Task) -> Result<Disk> {
 /// The day that a path in the recycle area begins with, and the path in the task that follows.
 fn place(path: &str) -> Result<(Day, &str)> {
     let (day, inside) = path.split_once('/').unwrap_or((path, ""));
-    let is_odd = |part: &str| matches!(part, "" | "." | "..");
-    match Day::parse(day) {
-        Some(day) if inside.is_empty() || !inside.split('/').any(is_odd) => Ok((day, inside)),
-        _ => {
-            Err(Error::new(Kind::Usage, format!("the removed file {path}"), "it is no path of one")
-                .remedy("give a day, and a path that is told in it"))
-        }
-    }
+    let day = Day::parse(day).filter(|_| is_path(path)).ok_or_else(|| {
+        Error::new(Kind::Usage, format!("the removed file {path}"), "it is no path of one")
+            .remedy("give a day, and a path that is told in it")
+    })?;
+    Ok((day, inside))
 }
 
 #[cfg(test)]

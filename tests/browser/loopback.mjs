@@ -207,6 +207,8 @@ await step("changing a task", async () => {
   await click("Show the folders");
   await label("drafts").uncheck();
   await page.getByText("Left out: 1", { exact: true }).waitFor();
+  const conflict = label("When both sides changed a file");
+  await conflict.selectOption("The newer version keeps the name");
   await page.getByRole("radio", { name: /Only to the cloud/ }).check();
   await click("Save");
   await page.getByText("Saved.").waitFor();
@@ -215,6 +217,8 @@ await step("changing a task", async () => {
   await page.getByText("More settings").click();
   await page.getByRole("button", { name: "Take in again: drafts" }).waitFor();
   assert.ok(await page.getByRole("radio", { name: /Only to the cloud/ }).isChecked());
+  await page.getByRole("radio", { name: /Both ways/ }).check();
+  assert.equal(await conflict.inputValue(), "newer");
 });
 
 await step("the hours of a connection, by mouse and keyboard", async () => {
