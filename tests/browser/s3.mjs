@@ -89,11 +89,12 @@ await step("what is sent now, how fast, and how long it will take", async () => 
     await place("Overview");
   };
   await change("256");
-  fs.writeFileSync(path.join(local, "long.bin"), Buffer.alloc(3 << 20, "x"));
+  fs.writeFileSync(path.join(local, "long.bin"), Buffer.alloc(4 << 20, "x"));
+  await page.getByRole("button", { name: /^Sync now/ }).click();
   await page.getByText(/^long.bin · /).waitFor();
-  await page.getByText(/ a second$/).first().waitFor();
-  await page.getByText(/^about .* left$/).waitFor();
-  await page.getByText(/^Speed in the last minutes/).waitFor();
+  await page.locator(".facts").getByText(/ a second$/).waitFor();
+  await page.locator(".facts").getByText(/^about .* left$/).waitFor();
+  await page.getByRole("img", { name: /^Speed in the last minutes/ }).waitFor();
   await show("transferring");
   await page.getByText("Everything is in sync").waitFor();
   await change("0");
