@@ -260,6 +260,28 @@ await step("changing a connection keeps its secret", async () => {
   await told("Tasks use this connection: photo");
 });
 
+await step("what is sent now, how fast, and how long it will take", async () => {
+  await page.reload();
+  await page.getByText("More settings").click();
+  await page.locator("input[name=max-upload]").fill("256");
+  await page.locator("input[name=poll]").fill("90");
+  await click("Save");
+  await page.locator("form").getByText("Saved.").waitFor();
+  await place("Overview");
+  const long = path.join(photo, "long.bin");
+  fs.writeFileSync(long, Buffer.alloc(4 << 20, "x"));
+  await page.getByRole("button", { name: "Sync now: photo" }).click();
+  await page.getByText(/^long.bin · /).waitFor();
+  await page.locator(".facts").getByText(/ a second$/).waitFor();
+  await page.locator(".facts").getByText(/^about .* left$/).waitFor();
+  await page.getByRole("img", { name: /^Speed in the last minutes/ }).waitFor();
+  await show("transferring");
+  await page.getByText("Everything is in sync").waitFor();
+  fs.rmSync(long);
+  await page.getByRole("button", { name: "Sync now: photo" }).click();
+  await page.locator("tr").filter({ hasText: "removed in the cloud" }).getByText("long.bin").waitFor();
+});
+
 await step("signing in, and again when the service takes it back", async () => {
   await page.goto(`${base}#/connect`);
   await page.getByRole("button", { name: /Google Drive/ }).click();

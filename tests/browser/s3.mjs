@@ -77,29 +77,6 @@ await step("the first file", async () => {
   await page.locator("table").getByText("first.txt").waitFor();
 });
 
-await step("what is sent now, how fast, and how long it will take", async () => {
-  const change = async (limit) => {
-    await place("Connections");
-    await page.getByRole("link", { name: /^Change/ }).click();
-    await page.getByText("More settings").click();
-    await field("max-upload").fill(limit);
-    await field("poll").fill("90");
-    await click("Save");
-    await page.locator("form").getByText("Saved.").first().waitFor();
-    await place("Overview");
-  };
-  await change("256");
-  fs.writeFileSync(path.join(local, "long.bin"), Buffer.alloc(4 << 20, "x"));
-  await page.getByRole("button", { name: /^Sync now/ }).click();
-  await page.getByText(/^long.bin · /).waitFor();
-  await page.locator(".facts").getByText(/ a second$/).waitFor();
-  await page.locator(".facts").getByText(/^about .* left$/).waitFor();
-  await page.getByRole("img", { name: /^Speed in the last minutes/ }).waitFor();
-  await show("transferring");
-  await page.getByText("Everything is in sync").waitFor();
-  await change("0");
-});
-
 await step("a service that goes away and comes back", async () => {
   line.cut();
   fs.writeFileSync(path.join(local, "second.txt"), "second");

@@ -17,7 +17,7 @@ const SEALED = "(sealed)";
 /** What signing in sets, not a person. */
 const BY_SIGN_IN = ["refresh-token"];
 /** What most people have to enter beside what is needed. */
-const USUAL = ["provider", "region", "user", "password", "client-secret", "drive", "space"];
+const USUAL = ["provider", "region", "user", "password", "account-key", "sas", "client-secret", "drive", "space"];
 /** Texts of several lines. */
 const LONG = ["ca", "encryption-key"];
 
