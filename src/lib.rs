@@ -36,7 +36,7 @@
 //! | [`settings`] | connections, tasks, sealed secrets, sign-ins; where the state lies; all of it as a document | values, http, remote, services, crypt |
 //! | [`observe`], `execute` | the steps of a cycle | all above |
 //! | [`engine`] | one task's cycle | all above |
-//! | [`admin`] | requests about settings and state, and their answers; which folders tasks may have; folders and buckets to choose from; a person's new name for an item | accounts, local, settings, engine |
+//! | [`admin`] | requests about settings and state, and their answers; which folders tasks may have; folders and buckets to choose from; a person's new name for an item; removed files, told and taken back | accounts, local, settings, engine |
 //! | [`daemon`] | when cycles run; the socket and the panel; one thread for all of it | admin, accounts, engine, local's watch |
 //! | [`cgi`] | one call of the panel: who sent it, and whether the panel did | values, accounts, the daemon's socket |
 //! | [`memory`] | the program in memory, where a sleeping disk isn't needed to run it | values |

@@ -1,11 +1,11 @@
 //! The buckets of a service, told and made before there is a connection.
 
-use crate::common::peers::{S3Peer, s3_fronts, s3_peers};
+use crate::common::peers::{S3Peer, azurite, b2, s3_fronts, s3_peers};
 use mooring::error::{Error, Kind, Result};
 use mooring::http::{Cancel, Http, HttpOptions};
 use mooring::remote::{Service, Settings};
 use mooring::services;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -57,6 +57,58 @@ fn buckets_are_told_and_made() {
         let wrong = service.make_bucket(&settings, http(), "No").unwrap_err();
         assert_eq!(wrong.kind(), Kind::Usage, "{}", peer.name);
     }
+}
+
+/// Tells the buckets of an account, makes one of this name, and makes it again.
+fn tell_and_make(service: &'static dyn Service, settings: &Settings, known: &str, name: &str) {
+    assert!(told(service, settings).unwrap().iter().any(|each| each == known));
+    for _ in 0..2 {
+        service.make_bucket(settings, http(), name).unwrap();
+    }
+    assert!(told(service, settings).unwrap().iter().any(|each| each == name));
+    let wrong = service.make_bucket(settings, http(), "-").unwrap_err();
+    assert_eq!(wrong.kind(), Kind::Usage);
+}
+
+fn entered<const N: usize>(pairs: [(&str, &str); N]) -> Settings {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+#[test]
+fn containers_of_azure_are_told_and_made() {
+    let peer = azurite();
+    let service = services::find("azure-blob").unwrap();
+    let of_key =
+        [("endpoint", &*peer.endpoint), ("account", &peer.account), ("account-key", &peer.key)];
+    let (container, made) = (peer.new_container(), format!("{}-made", peer.new_container()));
+    tell_and_make(service, &entered(of_key), &container, &made);
+    assert!(peer.rclone(&["lsf", &format!("peer:{made}")]).status.success());
+    // A signature for one container doesn't open the account.
+    let sas = peer.sas(&container, "racwdl");
+    let of_sas = [("endpoint", &*peer.endpoint), ("account", &peer.account), ("sas", &sas)];
+    let refused = told(service, &entered(of_sas)).unwrap_err();
+    assert!(matches!(refused.kind(), Kind::Denied | Kind::SignIn), "{refused}");
+}
+
+#[test]
+fn buckets_of_b2_are_told_and_made() {
+    let peer = b2();
+    let service = services::find("b2").unwrap();
+    let settings = |id, key| {
+        entered([("endpoint", &*peer.endpoint), ("key-id", id), ("application-key", key)])
+    };
+    let (bucket, made) = (peer.new_bucket(), format!("{}-made", peer.new_bucket()));
+    let whole = settings(&peer.key_id, &peer.key);
+    tell_and_make(service, &whole, &bucket, &made);
+    assert!(peer.rclone(&["lsf", &format!("peer:{made}")]).status.success());
+    // A key for one bucket is told of that one, and makes none.
+    let key =
+        json!({ "capabilities": ["listBuckets", "listFiles"], "bucket": bucket, "prefix": null });
+    let key = peer.control("key", key);
+    let one = settings(key["id"].as_str().unwrap(), key["key"].as_str().unwrap());
+    assert_eq!(told(service, &one).unwrap(), [bucket]);
+    let refused = service.make_bucket(&one, http(), "photos").unwrap_err();
+    assert!(refused.to_string().contains("writeBuckets"), "{refused}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use crate::common::bridge::{Bridge, Running};
 use crate::common::pair::eventually;
 use crate::common::peers;
+use mooring::store::{Event, Trees};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
@@ -122,13 +123,14 @@ impl Drop for Nas {
 #[test]
 fn a_bucket_is_chosen_and_made_in_a_browser() {
     let nas = Nas::new("buckets").served();
-    let s3 = peers::moto();
-    let bucket = s3.new_bucket();
+    let (s3, azure) = (peers::moto(), peers::azurite());
+    let (bucket, container) = (s3.new_bucket(), azure.new_container());
     browse(
         "buckets",
         json!({
             "base": nas.base, "password": PASSWORD, "bucket": bucket, "made": format!("{bucket}-made"),
             "s3": { "endpoint": s3.endpoint, "access_key": s3.access_key, "secret_key": s3.secret_key },
+            "azure": { "endpoint": azure.endpoint, "account": azure.account, "key": azure.key, "container": container },
         }),
     );
     let listed = s3.rclone(&["lsf", &format!("peer:{bucket}-made")]);
@@ -202,6 +204,42 @@ fn an_owner_does_everything_in_a_browser() {
 }
 
 #[test]
+fn encrypted_folders_are_begun_and_opened_in_a_browser() {
+    let nas = Nas::new("encryption").served();
+    let dav = peers::rclone_dav();
+    let cloud = dav.new_folder();
+    for name in ["v1.0", "v3.0", "v3.1"] {
+        let sample = root().join("tests/csenc").join(format!("{name}.csenc"));
+        let to = format!("peer:{cloud}/old/{name}");
+        assert!(dav.rclone(&["copyto", sample.to_str().unwrap(), &to]).status.success());
+    }
+    browse(
+        "encryption",
+        json!({
+            "base": nas.base, "password": PASSWORD, "local": nas.local,
+            "dav": { "url": format!("{}{cloud}/", dav.url), "user": dav.user, "password": dav.password },
+            "cloud_sync": { "folder": "/old", "password": "correct horse battery staple" },
+        }),
+    );
+    let listed = dav.rclone(&["lsf", "--recursive", &format!("peer:{cloud}/vault")]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("mooring-key.json") && !listed.contains("monday"), "{listed}");
+}
+
+#[test]
+fn what_goes_wrong_is_told_in_each_language() {
+    let nas = Nas::new("languages").served();
+    let dav = peers::rclone_dav();
+    browse(
+        "languages",
+        json!({
+            "base": nas.base, "password": PASSWORD, "texts": root().join("packaging/spk/ui/texts"),
+            "dav": { "url": format!("{}{}/", dav.url, dav.new_folder()), "user": dav.user },
+        }),
+    );
+}
+
+#[test]
 fn a_bucket_is_connected_lost_and_found_in_a_browser() {
     let nas = Nas::new("s3").served();
     let peer = peers::swift();
@@ -245,10 +283,31 @@ fn of_a_long_list_only_what_is_seen_is_drawn() {
     let local = nas.local.to_str().unwrap();
     let task = ["task", "add", "docs", "--connection", "cloud", "--remote", "/", "--local", local];
     nas.done(&[&task[..], &["--exclude", "*.tmp"]].concat());
+    nas.done(&["settings", "history", &ROWS.to_string()]);
     nas.done(&["sync", "docs"]);
+    let (oldest, moved) = fill_history(&nas.folder.join("state/tasks/1.redb"));
     let nas = nas.served();
     let last = format!("file {:05}.tmp", ROWS - 1);
-    browse("lists", json!({ "base": nas.base, "password": PASSWORD, "last": last }));
+    browse(
+        "lists",
+        json!({ "base": nas.base, "password": PASSWORD, "last": last, "oldest": oldest, "moved": moved }),
+    );
+}
+
+/// Gives a task's state as much history as it keeps; tells the path of the oldest line and of the oldest one that something
+/// was moved.
+fn fill_history(state: &Path) -> (String, String) {
+    let trees = Trees::open(state).unwrap();
+    let path = |number: usize| format!("photos/2026/picture {number:05}.jpg");
+    let mut batch = trees.batch().unwrap();
+    for number in 0..ROWS {
+        let action = if number % 10 == 1 { "moved" } else { "uploaded" };
+        let time = 1_790_000_000_000_000_000 + number as i64 * 1_000_000_000;
+        let (action, detail) = (action.into(), String::new());
+        batch.event(Event { time, action, path: path(number), bytes: 4096, detail }).unwrap();
+    }
+    batch.flush().unwrap();
+    (path(0), path(1))
 }
 
 /// Names the user whose cookie it is, and nobody else.

@@ -1,4 +1,5 @@
-//! A person's new name for an item that can't be synced by the one it has: nothing is in its way, and nothing is lost.
+//! What a person does to files by Mooring: a new name for an item that can't be synced by the one it has, and taking back what a
+//! task removed. Nothing is in the way, and nothing is lost.
 
 use mooring::admin::{Request, perform};
 use mooring::caller::Caller;
@@ -139,4 +140,53 @@ fn what_is_gone_or_no_file_is_told() {
     home.refused("li:nk", "link", Kind::Usage);
     let request = json!({ "request": "item_rename", "task": "no", "path": "a", "name": "b" });
     assert_eq!(home.ask(request).unwrap_err().kind(), Kind::Usage);
+}
+
+#[test]
+fn removed_files_are_told_a_page_at_a_time_and_taken_back() {
+    let home = Home::new("removed");
+    let look = |path: &str, after: Option<&str>| {
+        home.ask(
+            json!({ "request": "removed_files", "task": "docs", "path": path, "after": after }),
+        )
+        .unwrap()
+    };
+    assert_eq!(look("", None), json!({ "items": [], "next": null }));
+    let area = ".mooring/removed";
+    home.write(&format!("{area}/a person's/x"), "not ours");
+    home.write(&format!("{area}/2026-11-22/old"), "older");
+    for number in 0..1_001 {
+        home.write(&format!("{area}/2026-11-23/photos/{number:04}"), &number.to_string());
+    }
+    let names = |page: &Value| {
+        let items = page["items"].as_array().unwrap();
+        items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&look("", None)), ["2026-11-23", "2026-11-22"]);
+    let day =
+        json!({ "items": [{ "name": "photos", "kind": "folder", "bytes": 0 }], "next": null });
+    assert_eq!(look("2026-11-23", None), day);
+    let first = look("2026-11-23/photos", None);
+    assert_eq!((names(&first).len(), first["next"].as_str()), (1_000, Some("0999")));
+    let last = json!({ "items": [{ "name": "1000", "kind": "file", "bytes": 4 }], "next": null });
+    assert_eq!(look("2026-11-23/photos", Some("0999")), last);
+    assert_eq!(names(&look("2026-11-23/gone", None)).len(), 0);
+
+    let restore = |path: &str| {
+        home.ask(json!({ "request": "removed_restore", "task": "docs", "path": path }))
+    };
+    assert_eq!(restore("2026-11-23/photos/1000").unwrap()["path"], "photos/1000");
+    assert_eq!(home.content("photos/1000").as_deref(), Some("1000"));
+    home.write("photos/0007", "newer");
+    assert_eq!(restore("2026-11-23/photos/0007").unwrap_err().kind(), Kind::Exists);
+    assert_eq!(home.content("photos/0007").as_deref(), Some("newer"));
+    for gone in ["2026-11-23", "2026-11-23/photos", "2026-11-23/photos/1000"] {
+        assert_eq!(restore(gone).unwrap_err().kind(), Kind::NotFound, "{gone}");
+    }
+    symlink("../../..", home.folder.join("nas").join(area).join("2026-11-22/up")).unwrap();
+    fs::write(home.folder.join("secret"), "outside").unwrap();
+    assert!(restore("2026-11-22/up/secret").is_err() && home.content("up/secret").is_none());
+    for odd in ["", "a person's/x", "2026-11-22/../2026-11-22/old", "2026-11-22//old"] {
+        assert_eq!(restore(odd).unwrap_err().kind(), Kind::Usage, "{odd}");
+    }
 }

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 /// Of which the page has texts.
 const LANGUAGES: [&str; 10] =
     ["chs", "cht", "enu", "fre", "ger", "ita", "jpn", "krn", "nld", "spn"];
-/// The words that the daemon tells, by the section of their texts.
-const WORDS: [(&str, &[&str]); 9] = [
+/// Where an enum of the program's tells its words, by the section of their texts.
+const ENUMS: [(&str, &str); 2] = [("error", "error.rs"), ("items", "rules/skip.rs")];
+/// Other words that the daemon tells, likewise.
+const WORDS: [(&str, &[&str]); 8] = [
     (
         "task",
         &[
@@ -38,28 +40,6 @@ const WORDS: [(&str, &[&str]); 9] = [
             "delete_remote",
             "make_folder_local",
             "make_folder_remote",
-        ],
-    ),
-    (
-        "items",
-        &[
-            "reserved_name",
-            "reserved_beginning",
-            "character",
-            "service_name",
-            "not_utf8",
-            "name_too_long",
-            "path_too_long",
-            "too_large",
-            "mount_point",
-            "symbolic_link",
-            "special_file",
-            "shortcut",
-            "online_document",
-            "not_downloadable",
-            "excluded_folder",
-            "excluded_name",
-            "over_limit",
         ],
     ),
     ("fate", &["add", "replace", "same", "refuse"]),
@@ -94,7 +74,7 @@ const WORDS: [(&str, &[&str]); 9] = [
     ),
 ];
 /// The sections of the texts, and those whose texts are asked for by words of the program.
-const SECTIONS: [&str; 22] = [
+const SECTIONS: [&str; 25] = [
     "app",
     "page",
     "do",
@@ -102,6 +82,7 @@ const SECTIONS: [&str; 22] = [
     "task",
     "folders",
     "items",
+    "removed",
     "first",
     "history",
     "settings",
@@ -116,9 +97,14 @@ const SECTIONS: [&str; 22] = [
     "phase",
     "direction",
     "hold",
+    "error",
+    "remedy",
     "action",
 ];
-const BY_CODE: [&str; 6] = ["hold:", "page:sign_in_", "lines:", "service:", "guide:", "field:"];
+const BY_CODE: [&str; 7] =
+    ["hold:", "error:", "page:sign_in_", "lines:", "service:", "guide:", "field:"];
+/// What to do about an error: in English, the daemon says it itself.
+const REMEDY: &str = "remedy:";
 /// What could turn a file's name into a part of the page or a program.
 const UNSAFE: [&str; 9] = [
     "innerHTML",
@@ -172,6 +158,15 @@ fn texts(language: &str) -> BTreeMap<String, String> {
     texts
 }
 
+/// The words of an enum of the program's, as keys of texts.
+fn words_of(section: &str, file: &str) -> Vec<String> {
+    let file = here().join("../src").join(file);
+    let source = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file:?}: {error}"));
+    let body = source.split("pub fn word(").nth(1).and_then(|it| it.split("\n    }\n").next());
+    let told = body.unwrap().split("=> \"").skip(1).filter_map(|it| it.split('"').next());
+    told.map(|word| format!("{section}:{}", word.replace('-', "_"))).collect()
+}
+
 fn places(text: &str) -> BTreeSet<&str> {
     text.match_indices('{').map(|(at, _)| &text[at..at + 3]).collect()
 }
@@ -196,7 +191,8 @@ fn every_text_that_is_asked_for_is_there() {
         .flat_map(|(section, words)| words.iter().map(move |word| format!("{section}:{word}")));
     let sources = [script(), read("config-6.json"), read("config-7.json")];
     let written = sources.iter().flat_map(|text| asked(text));
-    let asked: BTreeSet<_> = written.chain(words).collect();
+    let told = ENUMS.iter().flat_map(|(section, file)| words_of(section, file));
+    let asked: BTreeSet<_> = written.chain(words).chain(told).collect();
     for key in &asked {
         assert!(english.contains_key(key), "{key}");
     }
@@ -218,11 +214,16 @@ fn all_languages_say_the_same() {
     found.sort();
     assert_eq!(found, LANGUAGES);
     let script = script();
-    let english = texts("enu");
+    let (english, mut remedies) = (texts("enu"), texts("ger"));
+    remedies.retain(|key, _| key.starts_with(REMEDY));
+    let is_known = |key: &String| english.contains_key(&key.replace(REMEDY, "error:"));
+    assert!(remedies.keys().all(is_known), "{remedies:?}");
     for language in LANGUAGES {
         assert!(script.contains(&format!("{language}: \"")), "{language} isn't known to the page");
-        let texts = texts(language);
+        let (advice, texts): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            texts(language).into_iter().partition(|(key, _)| key.starts_with(REMEDY));
         assert!(texts.keys().eq(english.keys()), "{language}");
+        assert!(language == "enu" || advice.keys().eq(remedies.keys()), "{language}");
         for (key, text) in &texts {
             assert_eq!(places(text), places(&english[key]), "{language} {key}");
         }

@@ -10,6 +10,7 @@ pub mod diagnostics;
 mod folders;
 pub mod history;
 mod reach;
+mod removed;
 mod rename;
 mod sight;
 #[cfg(test)]
@@ -295,6 +296,25 @@ pub enum Request {
         /// Its new name, which has to be one that can be synced.
         name: String,
     },
+    /// What is in a folder of the files that a task removed from the disk and keeps, a page at a
+    /// time: [`view::RemovedFiles`].
+    RemovedFiles {
+        /// The task.
+        task: String,
+        /// A day, as `2026-11-23`, perhaps with a folder of the task behind it; the days themselves
+        /// for an empty path.
+        path: String,
+        /// The `next` of the page before; the first page without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
+    /// Puts one of these files back to where it was, never over another: a [`view::Restored`].
+    RemovedRestore {
+        /// The task.
+        task: String,
+        /// The file: its day, and its path in the task.
+        path: String,
+    },
     /// What a sync would do: a [`view::Preview`].
     Preview {
         /// The task.
@@ -464,6 +484,10 @@ pub fn perform(book: &Book, caller: &Caller, request: Request) -> Result<Value> 
         Request::ItemRename { task, path, name } => {
             document(&rename::item(book, &task, &path, &name)?)
         }
+        Request::RemovedFiles { task, path, after } => {
+            document(&removed::list(book, &task, &path, after.as_deref().unwrap_or_default())?)
+        }
+        Request::RemovedRestore { task, path } => document(&removed::restore(book, &task, &path)?),
         Request::Preview { task } | Request::Sync { task, .. } | Request::Verify { task, .. } => {
             let what = format!("task {}", book.task(&task)?.name);
             Err(Error::new(Kind::Usage, what, "only who has opened it can look or sync")
@@ -581,12 +605,12 @@ fn task_status(book: &Book, base: &Path, task: &Task) -> Result<TaskStatus> {
     let mut status = TaskStatus::of(task, word);
     // One damaged state mustn't hide how the other tasks are.
     if let Err(error) = with_trees(base, task, |trees| status.read(trees)) {
-        status.message = Some(error.to_string());
+        status.tell(Some((&error).into()));
     }
     if status.message.is_none()
         && let Err(error) = book.values(&book.connection(&task.connection)?)
     {
-        status.message = Some(error.to_string());
+        status.tell(Some((&error).into()));
     }
     Ok(status)
 }

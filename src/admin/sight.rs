@@ -59,6 +59,8 @@ impl<'a> Sight<'a> {
             | Request::TaskStatus { name, .. }
             | Request::Log { task: Some(name), .. }
             | Request::ItemRename { task: name, .. }
+            | Request::RemovedFiles { task: name, .. }
+            | Request::RemovedRestore { task: name, .. }
             | Request::History { task: Some(name), .. }
             | Request::Preview { task: name }
             | Request::Sync { task: name, .. }

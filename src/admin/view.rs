@@ -650,6 +650,36 @@ pub struct Renamed {
     pub path: String,
 }
 
+/// A page of what is in a folder of the files that a task removed and keeps.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct RemovedFiles {
+    /// By name; of days, the newest first.
+    pub items: Vec<RemovedFile>,
+    /// What to give as `after` for the next page; null when this is the last one.
+    pub next: Option<String>,
+}
+
+/// A file that a task removed and keeps, or a folder with such files.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct RemovedFile {
+    /// Its name there.
+    pub name: String,
+    /// file or folder.
+    pub kind: ItemKind,
+    /// Bytes of a file.
+    pub bytes: u64,
+}
+
+/// A removed file that is back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Restored {
+    /// Its path in the task.
+    pub path: String,
+}
+
 /// A page of the items that aren't in sync: first those that failed or wait for a person, then
 /// those that a rule leaves out.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -909,6 +939,23 @@ pub struct TaskStatus {
     pub overview: Option<Overview>,
     /// What a person should know first: an error or a hold, and what to do.
     pub message: Option<String>,
+    /// The word of that error or hold, which doesn't change; null where there is none.
+    pub code: Option<String>,
+}
+
+/// What a person should know of a task first.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// What, why, and what to do.
+    pub text: String,
+    /// The word of the error or hold that it tells.
+    pub code: Option<String>,
+}
+
+impl From<&Error> for Message {
+    fn from(error: &Error) -> Self {
+        Message { text: error.to_string(), code: Some(error.kind().word().into()) }
+    }
 }
 
 /// What a task keeps of the files that it removed from the disk, as far as nobody else has put
@@ -958,8 +1005,11 @@ impl Overview {
     }
 
     /// The first of what holds it up, with what to do.
-    pub fn message(&self) -> Option<String> {
-        self.holds.first().map(|hold| format!("{}; {}", hold.reason, hold.remedy))
+    pub fn message(&self) -> Option<Message> {
+        self.holds.first().map(|hold| Message {
+            text: format!("{}; {}", hold.reason, hold.remedy),
+            code: Some(hold.code.clone()),
+        })
     }
 }
 
@@ -972,13 +1022,20 @@ impl TaskStatus {
             state: state.to_owned(),
             overview: None,
             message: None,
+            code: None,
         }
+    }
+
+    /// Takes in what a person should know first.
+    pub fn tell(&mut self, message: Option<Message>) {
+        let (text, code) = message.map(|Message { text, code }| (text, code)).unzip();
+        (self.message, self.code) = (text, code.flatten());
     }
 
     /// Takes in what its state tells.
     pub fn read(&mut self, trees: &Trees) -> Result<()> {
         let overview = Overview::of(trees)?;
-        self.message = overview.message();
+        self.tell(overview.message());
         self.overview = Some(overview);
         Ok(())
     }

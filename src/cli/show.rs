@@ -67,6 +67,8 @@ pub fn printer(request: &Request) -> Printer {
         | Request::RemoteFolders { .. }
         | Request::RemoteFolderMake { .. }
         | Request::ItemRename { .. }
+        | Request::RemovedFiles { .. }
+        | Request::RemovedRestore { .. }
         | Request::Preview { .. }
         | Request::Sync { .. }
         | Request::Verify { .. } => |out, answer| writeln!(out, "{answer:#}").map_err(unprinted),

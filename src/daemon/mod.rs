@@ -409,15 +409,18 @@ impl Daemon {
             | Request::LocalFolderMake { .. }
             | Request::RemoteFolders { .. }
             | Request::RemoteFolderMake { .. }
-            | Request::ItemRename { .. } => {
+            | Request::ItemRename { .. }
+            | Request::RemovedFiles { .. } => {
                 return self.perform_aside(caller, request, reply);
             }
             // It asks the service with which key the remote folder is encrypted.
             Request::TaskAdd { ref task, .. } if Encryption::of(&task.settings).is_some() => {
                 return self.perform_aside(caller, request, reply);
             }
-            Request::TaskSet { ref name, .. } | Request::TaskRemove { ref name } => {
-                // Its state may be removed: nobody must be using it.
+            Request::TaskSet { ref name, .. }
+            | Request::TaskRemove { ref name }
+            | Request::RemovedRestore { task: ref name, .. } => {
+                // Its state is written, or removed: nobody must be using it.
                 let is_full = self.deferred.len() >= MOST_DEFERRED;
                 match self.task_named(name) {
                     Ok(task) if task.is_running() && is_full => {

@@ -195,7 +195,7 @@ fn status_of(run: &mut TaskRun) -> TaskStatus {
     // What the state tells decides about the word and the message, too.
     let overview = run.overview();
     let mut status = TaskStatus::of(&run.place().task, run.word());
-    status.message = run.message();
+    status.tell(run.message());
     status.overview = overview;
     status
 }

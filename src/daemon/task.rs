@@ -11,7 +11,7 @@ use super::schedule::{
 };
 use super::worker::{Done, Job, Left, News, Work, Workplace};
 use crate::admin;
-use crate::admin::view::Overview;
+use crate::admin::view::{Message, Overview};
 use crate::engine::{Ear, Engine, LocalLook, Look, Report, Scrutiny};
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::http::Cancel;
@@ -645,12 +645,12 @@ impl TaskRun {
     }
 
     /// What a person should know: why it is on hold, suspended or waits.
-    pub fn message(&self) -> Option<String> {
+    pub fn message(&self) -> Option<Message> {
         let hold = self.hold.as_ref().map(|hold| &hold.reason);
         if let Some(rest) = self.rest().filter(|_| hold.is_none() && !self.paused) {
-            return Some(rest.to_string());
+            return Some(Message { text: rest.to_string(), code: None });
         }
-        let live = hold.or(self.trouble.as_ref()).map(Error::to_string);
+        let live = hold.or(self.trouble.as_ref()).map(Message::from);
         live.or_else(|| self.overview.as_ref().and_then(Overview::message))
     }
 

@@ -49,6 +49,33 @@ impl DiskWriter {
         Ok(format!("{folder}/{kept}"))
     }
 
+    /// Puts a file that was kept under this day back to the path that it had, which must be free, and
+    /// tells its bytes. Folders that nothing is kept in any more go.
+    ///
+    /// # Errors
+    /// `NotFound` when it isn't kept, `Exists` when the path is taken, or one of the disk.
+    pub fn restore_recycled(&self, day: Day, path: &str) -> Result<u64> {
+        let what = || format!("taking back {path}");
+        let area = format!("{WORK_FOLDER}/{RECYCLE_FOLDER}");
+        let kept = format!("{area}/{day}/{path}");
+        let Some(Found::File(print)) = self.disk.stat(&kept)? else {
+            return Err(Error::new(Kind::NotFound, what(), "it isn't kept any more"));
+        };
+        if self.disk.stat(path)?.is_some() {
+            return Err(Error::new(Kind::Exists, what(), "something is there by this name")
+                .remedy("give that another name first"));
+        }
+        for (at, _) in path.match_indices('/') {
+            self.make_folder(&path[..at])?;
+        }
+        self.rename(&kept, path, ItemKind::File, &print)?;
+        let mut folder = split_path(&kept).0;
+        while folder != area && self.remove_folder(folder).is_ok() {
+            folder = split_path(folder).0;
+        }
+        Ok(print.size)
+    }
+
     /// Removes for good what was kept under this day, asking `go_on` before each item.
     ///
     /// # Errors
@@ -322,6 +349,22 @@ mod tests {
         root.write("a/inner", "a folder since");
         assert_eq!(take(&*folder, "a", &*area, "a", &planned), Ok(false));
         assert_eq!(root.read("a/inner"), "a folder since");
+    }
+
+    #[test]
+    fn what_is_kept_can_be_taken_back() {
+        let (root, writer) = Root::new("recycle-back");
+        root.write("a/b/c.jpg", "first");
+        recycle(&writer, "a/b/c.jpg");
+        root.write("a/b/c.jpg", "second");
+        let back = |path| writer.restore_recycled(day(), path);
+        assert_eq!(back("a/b/c.jpg").unwrap_err().kind(), Kind::Exists);
+        assert_eq!(root.read("a/b/c.jpg"), "second");
+        fs::remove_dir_all(root.0.join("a")).unwrap();
+        assert_eq!(back("a/b/c.jpg").unwrap(), 5);
+        assert_eq!(root.read("a/b/c.jpg"), "first");
+        assert!(!exists(&root.0.join(AREA)));
+        assert_eq!(back("a/b/c.jpg").unwrap_err().kind(), Kind::NotFound);
     }
 
     #[test]

@@ -65,7 +65,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     label: "Azure Blob Storage",
     fields: &[
         place("account", "Storage account", "its name", FieldKind::Text, Needed::Yes),
-        place("container", "Container", "name of the container", FieldKind::Text, Needed::Yes),
+        place("container", "Container", "name of the container", FieldKind::Bucket, Needed::Yes),
         field(
             "account-key",
             "Account key",
@@ -152,6 +152,40 @@ impl Service for AzureBlob {
     fn open(&self, settings: &Settings, http: Http, root: &str) -> Result<Arc<dyn Remote>> {
         Ok(Arc::new(Store::open(settings, http, root)?))
     }
+
+    fn buckets(
+        &self,
+        settings: &Settings,
+        http: Http,
+        each: &mut dyn FnMut(&str) -> Result<()>,
+    ) -> Result<()> {
+        DESCRIPTOR.check_but_bucket(settings)?;
+        Store::at(settings, http, "", "")?.list_containers(each)
+    }
+
+    fn make_bucket(&self, settings: &Settings, http: Http, bucket: &str) -> Result<()> {
+        DESCRIPTOR.check_but_bucket(settings)?;
+        check_container(bucket)?;
+        Store::at(settings, http, bucket, "")?.make_container()
+    }
+}
+
+fn wrong(key: &str, cause: &str) -> Error {
+    Error::new(Kind::Usage, format!("setting {key} of {}", DESCRIPTOR.label), cause)
+        .remedy("see mooring service show azure-blob")
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit()
+}
+
+fn check_container(name: &str) -> Result<()> {
+    let is_part = |part: &str| !part.is_empty() && part.chars().all(is_plain);
+    if !(3..=63).contains(&name.len()) || !name.split('-').all(is_part) {
+        let rule = "it has 3 to 63 of the characters a-z 0-9 and single hyphens between them";
+        return Err(wrong("container", rule));
+    }
+    Ok(())
 }
 
 /// What proves who asks.
@@ -364,22 +398,18 @@ struct Page {
 
 impl Store {
     fn open(settings: &Settings, http: Http, root: &str) -> Result<Store> {
-        let get = |key| settings.get(&DESCRIPTOR, key);
-        let wrong = |key: &str, cause: &str| {
-            Error::new(Kind::Usage, format!("setting {key} of {}", DESCRIPTOR.label), cause)
-                .remedy("see mooring service show azure-blob")
-        };
         DESCRIPTOR.check(settings)?;
-        let (account, container) = (get("account"), get("container"));
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        if !(3..=24).contains(&account.len()) || !account.chars().all(plain) {
+        let container = settings.get(&DESCRIPTOR, "container");
+        check_container(container)?;
+        Store::at(settings, http, container, root)
+    }
+
+    /// A folder of this container; the account as a whole where it has no name.
+    fn at(settings: &Settings, http: Http, container: &str, root: &str) -> Result<Store> {
+        let get = |key| settings.get(&DESCRIPTOR, key);
+        let account = get("account");
+        if !(3..=24).contains(&account.len()) || !account.chars().all(is_plain) {
             return Err(wrong("account", "it has 3 to 24 of the characters a-z 0-9"));
-        }
-        if !(3..=63).contains(&container.len())
-            || !container.split('-').all(|part| !part.is_empty() && part.chars().all(plain))
-        {
-            let rule = "it has 3 to 63 of the characters a-z 0-9 and single hyphens between them";
-            return Err(wrong("container", rule));
         }
         let endpoint = settings.given("endpoint");
         let host = match get("cloud") {
@@ -394,7 +424,11 @@ impl Store {
         let (origin, path) = take_apart(&address).ok_or_else(|| {
             wrong("endpoint", "it is more than a scheme, a host, a port and a path")
         })?;
-        let base = format!("{path}/{container}");
+        let base = if container.is_empty() && !path.is_empty() {
+            path
+        } else {
+            format!("{path}/{container}")
+        };
         let proof = match (settings.given("account-key"), settings.given("sas")) {
             (Some(key), None) => {
                 let key = BASE64.decode(key.trim()).ok().filter(|key| !key.is_empty());
@@ -626,6 +660,39 @@ impl Store {
         })?;
         if found != root {
             return Err(not_azure(what, format!("the reply is <{found}>, not <{root}>")));
+        }
+        Ok(())
+    }
+
+    // ---- containers
+
+    fn list_containers(&self, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+        let what = "listing containers";
+        let mut marker = Some(String::new());
+        while let Some(from) = marker.take() {
+            let query = [("comp", "list"), ("marker", &from)];
+            let query = if from.is_empty() { &query[..1] } else { &query };
+            let reply = self.send(what, &Ask::new("GET", "").query(query))?;
+            self.document(what, reply, "EnumerationResults", &mut |path, text| match path {
+                "Containers/Container/Name" => each(&text),
+                "NextMarker" => {
+                    marker = Some(text).filter(|text| !text.is_empty() && *text != from);
+                    Ok(())
+                }
+                _ => Ok(()),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn make_container(&self) -> Result<()> {
+        let what = format!("making the container {}", self.container);
+        let ask = Ask::new("PUT", "").query(&[("restype", "container")]);
+        match self.send(&what, &ask.payload(Payload::Bytes(&[]))) {
+            Ok(reply) => reply.drain(),
+            // Each account has names of its own.
+            Err(fault) if &*fault.code == "ContainerAlreadyExists" => {}
+            Err(fault) => return Err(fault.into()),
         }
         Ok(())
     }

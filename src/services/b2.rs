@@ -85,7 +85,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         ),
         Field {
             place: true,
-            ..field("bucket", "Bucket", "name of the bucket", FieldKind::Text, Needed::Yes)
+            ..field("bucket", "Bucket", "name of the bucket", FieldKind::Bucket, Needed::Yes)
         },
         field(
             "part-size",
@@ -137,6 +137,36 @@ impl Service for B2 {
     fn open(&self, settings: &Settings, http: Http, root: &str) -> Result<Arc<dyn Remote>> {
         Ok(Arc::new(Store::open(settings, http, root)?))
     }
+
+    fn buckets(
+        &self,
+        settings: &Settings,
+        http: Http,
+        each: &mut dyn FnMut(&str) -> Result<()>,
+    ) -> Result<()> {
+        DESCRIPTOR.check_but_bucket(settings)?;
+        let names = Store::at(settings, http, "", "").bucket_names()?;
+        names.iter().try_for_each(|name| each(name))
+    }
+
+    fn make_bucket(&self, settings: &Settings, http: Http, bucket: &str) -> Result<()> {
+        DESCRIPTOR.check_but_bucket(settings)?;
+        check_bucket(bucket)?;
+        Store::at(settings, http, bucket, "").make_bucket()
+    }
+}
+
+fn check_bucket(name: &str) -> Result<()> {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let reserved = name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("b2-"));
+    if !(6..=63).contains(&name.len()) || !name.bytes().all(known) || reserved {
+        let what = format!("setting bucket of {}", DESCRIPTOR.label);
+        let cause = "it has 6 to 63 letters, digits and -, and doesn't begin with b2-";
+        return Err(
+            Error::new(Kind::Usage, what, cause).remedy("give the name as the service shows it")
+        );
+    }
+    Ok(())
 }
 
 /// A folder of a bucket, opened.
@@ -224,6 +254,7 @@ struct Buckets {
 #[serde(rename_all = "camelCase")]
 struct BucketRow {
     bucket_id: String,
+    bucket_name: String,
     #[serde(default)]
     lifecycle_rules: Vec<LifecycleRule>,
 }
@@ -386,19 +417,17 @@ fn is_absence(fault: &Fault) -> bool {
 
 impl Store {
     fn open(settings: &Settings, http: Http, root: &str) -> Result<Store> {
-        let get = |key| settings.get(&DESCRIPTOR, key);
         DESCRIPTOR.check(settings)?;
-        let bucket = get("bucket");
-        let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        let reserved = bucket.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("b2-"));
-        if !(6..=63).contains(&bucket.len()) || !bucket.bytes().all(known) || reserved {
-            let what = format!("setting bucket of {}", DESCRIPTOR.label);
-            let cause = "it has 6 to 63 letters, digits and -, and doesn't begin with b2-";
-            return Err(Error::new(Kind::Usage, what, cause)
-                .remedy("give the name as the service shows it"));
-        }
+        let bucket = settings.get(&DESCRIPTOR, "bucket");
+        check_bucket(bucket)?;
+        Ok(Store::at(settings, http, bucket, root))
+    }
+
+    /// A folder of this bucket; the account as a whole where it has no name.
+    fn at(settings: &Settings, http: Http, bucket: &str, root: &str) -> Store {
+        let get = |key| settings.get(&DESCRIPTOR, key);
         let senders = Senders::new(http.connections());
-        Ok(Store {
+        Store {
             http,
             endpoint: settings.given("endpoint").unwrap_or(ENDPOINT).trim_end_matches('/').into(),
             key_id: get("key-id").into(),
@@ -411,7 +440,7 @@ impl Store {
             targets: Mutex::default(),
             copies: AtomicBool::new(true),
             senders,
-        })
+        }
     }
 
     fn name(&self, path: &str) -> String {
@@ -445,6 +474,21 @@ impl Store {
     }
 
     fn sign_in(&self, what: &str) -> Result<Session> {
+        let (mut session, allowed) = self.authorize(what)?;
+        session.bucket = match allowed {
+            None => self.find_bucket(what, &session)?.bucket_id,
+            Some(buckets) => {
+                let is_this = |it: &&AllowedBucket| it.name.as_deref() == Some(&self.bucket);
+                let found = buckets.iter().find(is_this).map(|it| it.id.clone());
+                let names = || buckets.iter().filter_map(|it| it.name.as_deref());
+                found.ok_or_else(|| self.other_bucket(what, &names().collect::<Vec<_>>()))?
+            }
+        };
+        Ok(session)
+    }
+
+    /// A session for no bucket yet, and the buckets that the key is for, unless it is for all.
+    fn authorize(&self, what: &str) -> Result<(Session, Option<Vec<AllowedBucket>>)> {
         let basic = BASE64.encode(format!("{}:{}", self.key_id, self.key));
         let url = format!("{}/b2api/v4/b2_authorize_account", self.endpoint);
         let reply = self.http.call(what, &mut || {
@@ -456,7 +500,7 @@ impl Store {
         }
         let account: Account = reply.json(what)?;
         let api = account.api_info.storage_api;
-        let mut session = Session {
+        let session = Session {
             token: account.authorization_token,
             api: self.address(what, api.api_url)?,
             download: self.address(what, api.download_url)?,
@@ -466,16 +510,39 @@ impl Store {
             prefix: api.allowed.name_prefix.unwrap_or_default(),
             least_part: api.absolute_minimum_part_size,
         };
-        session.bucket = match api.allowed.buckets {
-            None => self.find_bucket(what, &session)?.bucket_id,
-            Some(buckets) => {
-                let is_this = |it: &&AllowedBucket| it.name.as_deref() == Some(&self.bucket);
-                let found = buckets.iter().find(is_this).map(|it| it.id.clone());
-                let names = || buckets.iter().filter_map(|it| it.name.as_deref());
-                found.ok_or_else(|| self.other_bucket(what, &names().collect::<Vec<_>>()))?
+        Ok((session, api.allowed.buckets))
+    }
+
+    /// The buckets that the key may see.
+    fn bucket_names(&self) -> Result<Vec<String>> {
+        let what = "listing buckets";
+        let (session, allowed) = self.authorize(what)?;
+        if let Some(allowed) = allowed {
+            return Ok(allowed.into_iter().filter_map(|it| it.name).collect());
+        }
+        let arguments = json!({ "accountId": session.account });
+        let all: Buckets = self.post(what, &session, "b2_list_buckets", &arguments)?;
+        Ok(all.buckets.into_iter().map(|it| it.bucket_name).collect())
+    }
+
+    /// Makes the bucket, which nobody sees without a key.
+    fn make_bucket(&self) -> Result<()> {
+        let what = format!("making the bucket {}", self.bucket);
+        let (session, _) = self.authorize(&what)?;
+        let arguments = json!({
+            "accountId": session.account, "bucketName": self.bucket, "bucketType": "allPrivate",
+        });
+        let made: Called<BucketRow> = self.post(&what, &session, "b2_create_bucket", &arguments);
+        match made {
+            Err(fault) if &*fault.code == "duplicate_bucket_name" => {
+                if self.bucket_names()?.contains(&self.bucket) {
+                    return Ok(());
+                }
+                let cause = "somebody else has a bucket of this name";
+                Err(Error::new(Kind::NameTaken, what, cause).remedy("choose another name"))
             }
-        };
-        Ok(session)
+            made => Ok(made.map(drop)?),
+        }
     }
 
     fn find_bucket(&self, what: &str, session: &Session) -> Called<BucketRow> {
@@ -1602,6 +1669,7 @@ fn capability(call: &str) -> &'static str {
         "b2_list_file_names" | "b2_list_file_versions" | "b2_list_unfinished_large_files" => {
             "listFiles"
         }
+        "b2_create_bucket" => "writeBuckets",
         "b2_delete_file_version" => "deleteFiles",
         _ => "writeFiles",
     }

@@ -25,6 +25,15 @@ impl Recycled {
         }
     }
 
+    /// Counts one no more, which a person took back.
+    pub fn take(&mut self, day: Day, bytes: u64) {
+        if let Some(kept) = self.days.iter_mut().find(|kept| kept.day == day) {
+            kept.files = kept.files.saturating_sub(1);
+            kept.bytes = kept.bytes.saturating_sub(bytes);
+        }
+        self.days.retain(|kept| kept.files > 0);
+    }
+
     /// How many files are kept.
     pub fn files(&self) -> u64 {
         self.days.iter().map(|kept| kept.files).sum()
@@ -51,5 +60,9 @@ mod tests {
         let day = |day: &str, files| (day.to_owned(), files);
         assert_eq!(told, [day("2026-11-21", 1), day("2026-11-22", 1), day("2026-11-23", 2)]);
         assert_eq!((recycled.files(), recycled.bytes()), (4, 20));
+        for text in ["2026-11-21", "2026-11-20"] {
+            recycled.take(Day::parse(text).unwrap(), 5);
+        }
+        assert_eq!((recycled.days.len(), recycled.files(), recycled.bytes()), (2, 3, 15));
     }
 }

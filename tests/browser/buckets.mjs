@@ -2,7 +2,7 @@
 
 import { assert, given, open } from "./browser.mjs";
 
-const { base, password, s3, bucket, made } = given;
+const { base, password, s3, bucket, made, azure } = given;
 const { page, show, step, close } = await open(new URL(base).origin);
 const click = (text) => page.getByRole("button", { name: text, exact: true }).click();
 const heading = (text) => page.getByRole("heading", { name: text }).waitFor();
@@ -82,6 +82,21 @@ await step("a bucket is made", async () => {
   assert.equal(await value("bucket"), made);
   await click("Connect");
   await heading("Amazon S3 and compatible is connected");
+});
+
+await step("a container of Azure", async () => {
+  await page.getByRole("link", { name: "Later" }).click();
+  await page.getByRole("link", { name: "Connect a cloud" }).click();
+  await page.getByRole("button", { name: /Azure Blob Storage/ }).click();
+  await page.locator("input[name=account]").fill(azure.account);
+  await page.locator("input[name=account-key]").fill(azure.key);
+  await page.locator("input[name=endpoint]").fill(azure.endpoint);
+  await page.getByRole("button", { name: "Choose…: Container" }).click();
+  await picker.getByRole("button", { name: azure.container, exact: true }).click();
+  await picker.waitFor({ state: "hidden" });
+  assert.equal(await value("container"), azure.container);
+  await click("Connect");
+  await heading("Azure Blob Storage is connected");
 });
 
 await step("another bucket for a connection that is there, by its sealed key", async () => {

@@ -158,6 +158,46 @@ await step("the history: searched, filtered and taken along", async () => {
   await page.getByText("Lines: 12 of").waitFor();
 });
 
+await step("what was removed in the cloud is kept here, and put back", async () => {
+  await place("Overview");
+  fs.mkdirSync(path.join(photo, "trip"));
+  for (const name of ["old.txt", "older.txt"]) fs.writeFileSync(path.join(photo, "trip", name), name);
+  await page.getByRole("button", { name: "Sync now: photo" }).click();
+  await page.locator("table").getByText("trip/older.txt").waitFor();
+  const authorization = `Basic ${btoa(`${dav.user}:${dav.password}`)}`;
+  const removed = await fetch(`${dav.url}pictures/trip/`, { method: "DELETE", headers: { authorization } });
+  assert.ok(removed.ok);
+  await page.getByRole("button", { name: "Sync now: photo" }).click();
+  const kept = (count) => page.getByRole("link", { name: `Removed files kept: ${count}, ` });
+  await kept(2).waitFor();
+  await page.getByRole("link", { name: "Change: photo" }).click();
+  await page.getByText("More settings").click();
+  await label("Days to keep removed files").fill("0");
+  await click("Save");
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText("Removed files that are kept: 2, 16 B, in .mooring/removed.").waitFor();
+  await show("forget");
+  await dialog.getByRole("button", { name: "Cancel" }).click();
+  await place("Overview");
+  await kept(2).click();
+  await heading("Removed files of photo");
+  await page.locator("main li a").first().click();
+  await page.getByRole("link", { name: "trip" }).click();
+  await page.getByRole("button", { name: "Put back: old.txt" }).waitFor();
+  await show("removed");
+  await page.getByRole("button", { name: "Put back: old.txt" }).click();
+  await page.getByText("trip/old.txt is back where it was.").waitFor();
+  assert.equal(fs.readFileSync(path.join(photo, "trip", "old.txt"), "utf8"), "old.txt");
+  fs.writeFileSync(path.join(photo, "trip", "older.txt"), "another");
+  await page.getByRole("button", { name: "Put back: older.txt" }).click();
+  await told("something is there by this name");
+  await place("Overview");
+  await kept(1).waitFor();
+  fs.rmSync(path.join(photo, "trip"), { recursive: true });
+  await page.getByRole("button", { name: "Sync now: photo" }).click();
+  await page.getByText("Everything is in sync").waitFor();
+});
+
 await step("changing a task", async () => {
   await place("Overview");
   await page.getByRole("link", { name: "Change: photo" }).click();
@@ -167,6 +207,8 @@ await step("changing a task", async () => {
   await click("Show the folders");
   await label("drafts").uncheck();
   await page.getByText("Left out: 1", { exact: true }).waitFor();
+  const conflict = label("When both sides changed a file");
+  await conflict.selectOption("The newer version keeps the name");
   await page.getByRole("radio", { name: /Only to the cloud/ }).check();
   await click("Save");
   await page.getByText("Saved.").waitFor();
@@ -175,6 +217,8 @@ await step("changing a task", async () => {
   await page.getByText("More settings").click();
   await page.getByRole("button", { name: "Take in again: drafts" }).waitFor();
   assert.ok(await page.getByRole("radio", { name: /Only to the cloud/ }).isChecked());
+  await page.getByRole("radio", { name: /Both ways/ }).check();
+  assert.equal(await conflict.inputValue(), "newer");
 });
 
 await step("the hours of a connection, by mouse and keyboard", async () => {
@@ -214,6 +258,28 @@ await step("changing a connection keeps its secret", async () => {
   await show("change-connection");
   await click("Remove");
   await told("Tasks use this connection: photo");
+});
+
+await step("what is sent now, how fast, and how long it will take", async () => {
+  await page.reload();
+  await page.getByText("More settings").click();
+  await page.locator("input[name=max-upload]").fill("256");
+  await page.locator("input[name=poll]").fill("90");
+  await click("Save");
+  await page.locator("form").getByText("Saved.").waitFor();
+  await place("Overview");
+  const long = path.join(photo, "long.bin");
+  fs.writeFileSync(long, Buffer.alloc(4 << 20, "x"));
+  await page.getByRole("button", { name: "Sync now: photo" }).click();
+  await page.getByText(/^long.bin · /).waitFor();
+  await page.locator(".facts").getByText(/ a second$/).waitFor();
+  await page.locator(".facts").getByText(/^about .* left$/).waitFor();
+  await page.getByRole("img", { name: /^Speed in the last minutes/ }).waitFor();
+  await show("transferring");
+  await page.getByText("Everything is in sync").waitFor();
+  fs.rmSync(long);
+  await page.getByRole("button", { name: "Sync now: photo" }).click();
+  await page.locator("tr").filter({ hasText: "removed in the cloud" }).getByText("long.bin").waitFor();
 });
 
 await step("signing in, and again when the service takes it back", async () => {

@@ -406,7 +406,11 @@ state: string,
 /**
  * What a person should know first: an error or a hold, and what to do.
  */
-message: string | null, } & Partial<Overview>;
+message: string | null, 
+/**
+ * The word of that error or hold, which doesn't change; null where there is none.
+ */
+code: string | null, } & Partial<Overview>;
 
 export type LogLine = { 
 /**
@@ -625,6 +629,30 @@ export type Removed = {
  * Its name.
  */
 removed: string, };
+
+export type RemovedFile = { 
+/**
+ * Its name there.
+ */
+name: string, 
+/**
+ * file or folder.
+ */
+kind: ItemKind, 
+/**
+ * Bytes of a file.
+ */
+bytes: number, };
+
+export type RemovedFiles = { 
+/**
+ * By name; of days, the newest first.
+ */
+items: Array<RemovedFile>, 
+/**
+ * What to give as `after` for the next page; null when this is the last one.
+ */
+next: string | null, };
 
 export type Renamed = { 
 /**
@@ -926,7 +954,28 @@ path: string,
 /**
  * Its new name, which has to be one that can be synced.
  */
-name: string, } | { "request": "preview", 
+name: string, } | { "request": "removed_files", 
+/**
+ * The task.
+ */
+task: string, 
+/**
+ * A day, as `2026-11-23`, perhaps with a folder of the task behind it; the days themselves
+ * for an empty path.
+ */
+path: string, 
+/**
+ * The `next` of the page before; the first page without it.
+ */
+after?: string | null, } | { "request": "removed_restore", 
+/**
+ * The task.
+ */
+task: string, 
+/**
+ * The file: its day, and its path in the task.
+ */
+path: string, } | { "request": "preview", 
 /**
  * The task.
  */
@@ -951,6 +1000,12 @@ after?: string,
  * Whether no content is read.
  */
 quick: boolean, };
+
+export type Restored = { 
+/**
+ * Its path in the task.
+ */
+path: string, };
 
 export type Schedule = { 
 /**
@@ -1202,6 +1257,10 @@ state: string,
  */
 message: string | null, 
 /**
+ * The word of that error or hold, which doesn't change; null where there is none.
+ */
+code: string | null, 
+/**
  * The items, each once.
  */
 items: Array<ItemLine>, 
@@ -1226,7 +1285,11 @@ state: string,
 /**
  * What a person should know first: an error or a hold, and what to do.
  */
-message: string | null, } & Partial<Overview>;
+message: string | null, 
+/**
+ * The word of that error or hold, which doesn't change; null where there is none.
+ */
+code: string | null, } & Partial<Overview>;
 
 export type TaskView = { 
 /**

@@ -48,6 +48,8 @@ interface Answers {
   remote_folders: api.FoldersView;
   remote_folder_make: api.FoldersView;
   item_rename: api.Renamed;
+  removed_files: api.RemovedFiles;
+  removed_restore: api.Restored;
   preview: api.Preview;
   sync: api.Report;
   verify: unknown;

@@ -10,22 +10,20 @@ import { State } from "./glance";
 import { Toggle } from "./overview";
 import { Act, Button, Check, Failure, go, Icon, Labelled, Link, part, question, saveFile, useWork } from "./parts";
 import { Schedule } from "./schedule";
-import { has, t, time, word } from "./texts";
+import { known, t, time, word } from "./texts";
 
 /** What a service tells instead of a secret. */
 const SEALED = "(sealed)";
 /** What signing in sets, not a person. */
 const BY_SIGN_IN = ["refresh-token"];
 /** What most people have to enter beside what is needed. */
-const USUAL = ["provider", "region", "user", "password", "client-id", "client-secret", "service-account", "drive", "space"];
+const USUAL = [
+  "provider", "region", "user", "password", "account-key", "sas", "client-id", "client-secret", "service-account", "drive", "space",
+];
 /** Texts of several lines. */
 const LONG = ["ca", "encryption-key", "service-account"];
 
 const labelOf = (service: string) => live.services.find((each) => each.name === service)?.label ?? service;
-
-function wordOf(key: string): string {
-  return key.replaceAll("-", "_");
-}
 
 function isUsual(field: api.FieldView, service: api.ServiceView): boolean {
   // Where a person signs in, the address of the service is known.
@@ -103,8 +101,7 @@ function ConnectionCard({ connection }: { connection: api.ConnectionView }) {
 
 /** What a field is called, and what to enter, in the language of the page if it is known there. */
 function aboutOf({ key, label, help }: api.FieldView): { label: string; help: ComponentChildren } {
-  const known = `field:${wordOf(key)}_help`;
-  return { label: word("field", key, label), help: has(known) ? t(known) : <span lang="en">{help}</span> };
+  return { label: word("field", key, label), help: known("field", `${key}-help`) ?? <span lang="en">{help}</span> };
 }
 
 /** What stands for another value in a list of suggestions. */
@@ -344,6 +341,7 @@ function NewForm({ service, back, done }: NewFormProps) {
   const { busy, problem, run, fail } = useWork();
   const [tested, setTested] = useState(false);
   const [canForce, setForce] = useState(false);
+  const guide = known("guide", service.name);
   const name = freeName(service.label, "Cloud", live.connections.map((each) => each.name));
   const check = async (entered: api.Entered) => {
     // Where a person signs in, there is nothing to try out before.
@@ -379,7 +377,7 @@ function NewForm({ service, back, done }: NewFormProps) {
       }}
     >
       <h1>{t("connect:to", service.label)}</h1>
-      {has(`guide:${wordOf(service.name)}`) && <p class="guide">{t(`guide:${wordOf(service.name)}`)}</p>}
+      {guide && <p class="guide">{guide}</p>}
       <Labelled label={t("connect:name")} help={t("connect:name_help")}>
         <input name="(name)" defaultValue={name} required maxLength={64} pattern={NAME_PATTERN} autocomplete="off" />
       </Labelled>

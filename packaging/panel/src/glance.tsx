@@ -19,12 +19,12 @@ export interface Held {
 }
 
 /** Whether it is over by itself some time. */
-export const isPassing = (hold: Held) => ["offline", "busy"].includes(hold.code);
+const isPassing = (hold: Held) => ["offline", "busy"].includes(hold.code);
 
 // What waits for a person. What the daemon has in mind only for now is in the message alone.
-export function holdsOf({ state, message, holds = [] }: api.LiveTask): Held[] {
+export function holdsOf({ state, message, code, holds = [] }: api.LiveTask): Held[] {
   const isTold = holds.some((hold) => message === `${hold.reason}; ${hold.remedy}`);
-  const live = state === "held" && message && !isTold ? [{ code: "", reason: message, items: 0, known: 0, sample: [] }] : [];
+  const live = state === "held" && message && !isTold ? [{ code: code ?? "", reason: message, items: 0, known: 0, sample: [] }] : [];
   return [...live, ...holds.filter((hold) => !isPassing(hold))];
 }
 

@@ -5,7 +5,7 @@ import { ask, begin } from "./call";
 import { State } from "./glance";
 import { live } from "./live";
 import { Act, Labelled, Link, part, question, Told } from "./parts";
-import { bytes, has, t } from "./texts";
+import { bytes, known, t } from "./texts";
 
 /** Reasons that another name on the disk does away with. */
 const BY_NAME = ["character", "service-name", "name-too-long", "path-too-long", "bad-name", "name-taken", "name-clash"];
@@ -71,12 +71,11 @@ async function openFolder(path: string): Promise<void> {
   if (isWanted) await clipboard?.writeText(path);
 }
 
-/** Why an item isn't in sync and what to do, in the language of the page where it is a rule's doing. */
+/** Why an item isn't in sync, and what to do. */
 function Reason({ item }: { item: api.ItemLine }) {
-  const { code, detail, state } = item;
-  const key = `items:${code.replaceAll("-", "_")}`;
-  if (state !== "skipped" || !has(key)) return <Told problem={item} />;
-  return <p>{t(key, code === "over-limit" ? bytes(Number(detail)) : detail)}</p>;
+  const { code, detail, state, reason, remedy } = item;
+  const rule = state === "skipped" && known("items", code, code === "over-limit" ? bytes(Number(detail)) : detail);
+  return rule ? <p>{rule}</p> : <Told problem={{ kind: code, reason, remedy }} />;
 }
 
 export function Item({ task, item }: { task: string; item: api.ItemLine }) {

@@ -3,19 +3,18 @@
 import type * as api from "./api";
 import { ask, begin, readStatus, type Problem } from "./call";
 import { signIn } from "./connections";
-import { holdsOf, isPassing, Progress, State, Summary, type Held } from "./glance";
+import { holdsOf, Progress, State, Summary, type Held } from "./glance";
 import { Item } from "./items";
 import { Lines } from "./lines";
 import { live, loadItems, news, type Items } from "./live";
 import { Act, Icon, Link, part, question, Told, Way } from "./parts";
 import { LongList, useOnce } from "./rows";
-import { bytes, has, number, t, time, word } from "./texts";
+import { bytes, known, number, t, time, word } from "./texts";
 
 const isSweep = (hold: Held) => hold.code.startsWith("mass-");
 
-function Title({ hold }: { hold: Held }) {
-  const key = `hold:${hold.code.replaceAll("-", "_")}${isSweep(hold) ? `_${hold.side}` : ""}`;
-  return has(key) ? <p><strong>{t(key, number(hold.items), number(hold.known))}</strong></p> : null;
+function Title({ hold: { code, side, items, known: all } }: { hold: Held }) {
+  return <p><strong>{known("hold", `${code}-${side}`, number(items), number(all))}</strong></p>;
 }
 
 function Sample({ hold }: { hold: Held }) {
@@ -55,13 +54,13 @@ async function approve(name: string): Promise<void> {
 function HoldCard({ task: { name, connection }, hold }: { task: api.LiveTask; hold: Held }) {
   // Only where a person signs in is it told whether one has.
   const hasSignIn = live.connections.find((each) => each.name === connection)?.signed_in != null;
-  const { code, since, reason } = hold;
+  const { code, since, reason, remedy } = hold;
   return (
     <li class="card warn">
       <h3>{name}{since && <small>{t("page:since", time(since))}</small>}</h3>
-      <Title hold={hold} />
       {isSweep(hold) ? (
         <>
+          <Title hold={hold} />
           {/* What is about to happen is in the title; what brought it about, behind the colon. */}
           <p lang="en">{reason.replace(/^.*?: /, "")}</p>
           <Sample hold={hold} />
@@ -69,7 +68,7 @@ function HoldCard({ task: { name, connection }, hold }: { task: api.LiveTask; ho
           <div class="buttons"><Act work={() => approve(name)} about={name}>{t("do:approve")}</Act></div>
         </>
       ) : (
-        <Told problem={code === "sign-in" ? { reason } : hold} />
+        <Told problem={{ kind: code, reason, remedy: code === "sign-in" ? undefined : remedy }} />
       )}
       {code === "root-lost" && (
         <div class="buttons"><Link class="button main" to={`task/${part(name)}`} aria-label={`${t("do:edit")}: ${name}`}>{t("do:edit")}</Link></div>
@@ -98,25 +97,27 @@ export function Route({ task: { local, direction, connection, remote } }: { task
 }
 
 function TaskCard({ task }: { task: api.LiveTask }) {
-  const { name, state, message, holds, counts, recycled, last, progress } = task;
+  const { name, state, message, code, counts, recycled, last, progress } = task;
   const set = live.tasks.find((each) => each.name === name);
   const facts = [
     counts && t("page:files", number(counts.local_files), number(counts.remote_files)),
     counts && counts.pending > 0 && t("page:pending", number(counts.pending)),
     last && t("page:last", time(last.time)),
     task.runs_again && t("page:runs_again", time(task.runs_again)),
-    recycled && recycled.files > 0 && t("page:kept", number(recycled.files), bytes(recycled.bytes), recycled.folder),
   ];
-  const passing = holds?.find(isPassing);
   const isTold = ["paused", "suspended"].includes(state) || holdsOf(task).length > 0;
   return (
     <li class="card">
       <h3>{name}<State state={state} /></h3>
       {set && <Route task={set} />}
       {progress && <Progress name={name} progress={progress} />}
-      <p class="facts">{facts.filter(Boolean).map((fact) => <span key={fact}>{fact}</span>)}</p>
-      {passing && <Title hold={passing} />}
-      {!isTold && message && <p lang="en">{message}</p>}
+      <p class="facts">
+        {facts.filter(Boolean).map((fact) => <span key={fact}>{fact}</span>)}
+        {recycled && recycled.files > 0 && (
+          <Link to={`removed/${part(name)}`}>{t("page:kept", number(recycled.files), bytes(recycled.bytes), recycled.folder)}</Link>
+        )}
+      </p>
+      {!isTold && message && <Told problem={{ kind: code ?? undefined, reason: message }} />}
       {counts && counts.problems + counts.skipped > 0 && <NotInSync name={name} counts={counts} />}
       <div class="buttons">
         <Link class="button" to={`task/${part(name)}`} aria-label={`${t("do:edit")}: ${name}`}><Icon shape="gear" />{t("do:edit")}</Link>

@@ -7,6 +7,7 @@ import { History } from "./history";
 import { live, needsLogin, onNews, tick } from "./live";
 import { Overview } from "./overview";
 import { Button, Failure, Labelled, Link, onProblem, Questions, Told } from "./parts";
+import { Removed } from "./removed";
 import { Settings } from "./settings";
 import { start } from "./start";
 import { FirstSync, NewTask, TaskPage } from "./tasks";
@@ -23,7 +24,7 @@ function useRoute(): string[] {
   return hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
 }
 
-function Body({ route: [place = "", name = ""] }: { route: string[] }) {
+function Body({ route: [place = "", name = "", path = ""] }: { route: string[] }) {
   switch (place) {
     case "connect":
       return <NewConnection />;
@@ -35,6 +36,8 @@ function Body({ route: [place = "", name = ""] }: { route: string[] }) {
       return <TaskPage name={name} key={name} />;
     case "first":
       return <FirstSync name={name} key={name} />;
+    case "removed":
+      return <Removed name={name} path={path} key={`${name}/${path}`} />;
     case "history":
       return <History />;
     case "settings":
@@ -50,7 +53,7 @@ function Body({ route: [place = "", name = ""] }: { route: string[] }) {
 const FORMS = ["connect", "connection", "new", "task", "settings"];
 
 const PLACES: [string, string[]][] = [
-  ["", ["", "new", "task", "first"]],
+  ["", ["", "new", "task", "first", "removed"]],
   ["connections", ["connections", "connection", "connect"]],
   ["history", ["history"]],
   ["settings", ["settings"]],
@@ -69,8 +72,11 @@ function Navigation({ place }: { place: string }) {
   );
 }
 
+/** A problem with the session, not with a service. */
+const atLogin = (problem: Problem): Problem => (problem.kind === "sign-in" ? { ...problem, kind: "login" } : problem);
+
 function Failed({ problem }: { problem: Problem }) {
-  if (problem.kind !== "offline") return <div class="banner bad" role="status"><Told problem={problem} /></div>;
+  if (problem.kind !== "offline") return <div class="banner bad" role="status"><Told problem={atLogin(problem)} /></div>;
   const remedy = t(isOnDsm() ? "page:not_running_remedy" : "page:not_running_service");
   return <div class="banner bad" role="status"><strong>{t("page:not_running")}</strong><p>{remedy}</p></div>;
 }
@@ -84,7 +90,7 @@ function Login() {
       await login(String(new FormData(form).get("password")));
       await tick();
     } catch (error) {
-      fail(asProblem(error));
+      fail({ ...asProblem(error), kind: "login" });
       form.reset();
     }
   };

@@ -4,7 +4,7 @@ import { cloneElement, type ComponentChildren, type VNode } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { asProblem, type Problem } from "./call";
 import { refresh } from "./live";
-import { t } from "./texts";
+import { known, t } from "./texts";
 
 const SHAPES = {
   check: "M4 12.5l5.5 5.5L20 7",
@@ -36,12 +36,16 @@ export function Icon({ shape }: { shape: Shape }) {
   );
 }
 
-// What the daemon says is English, whatever the language of the page.
-export function Told({ problem: { reason, remedy } }: { problem: Problem }) {
+/** What went wrong: by its kind, in the language of the page, and as the daemon tells it, which is English. */
+export function Told({ problem: { kind = "", reason, remedy } }: { problem: Problem }) {
+  const [title, advice] = [known("error", kind), known("remedy", kind)];
+  const lang = title && "en";
   return (
     <>
-      <p lang="en">{reason}</p>
-      {remedy && <p lang="en" class="remedy">{remedy}</p>}
+      {title && <p><strong>{title}</strong></p>}
+      {advice && <p class="remedy">{advice}</p>}
+      <p lang={lang}>{reason}</p>
+      {remedy && <p lang={lang} class="remedy">{remedy}</p>}
     </>
   );
 }

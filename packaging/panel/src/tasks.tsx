@@ -344,6 +344,12 @@ function EditTask({ task }: { task: api.TaskView }) {
   const isElsewhere = entered.local !== before.local || entered.remote !== before.remote;
   const save = async (at: HTMLFormElement) => {
     if (isElsewhere && !(await question(t("task:elsewhere_title", name), <p>{t("task:elsewhere")}</p>, t("do:save")))) return;
+    const kept = live.status?.tasks.find((each) => each.name === name)?.recycled;
+    const days = entered.recycle_days;
+    if (kept && kept.files > 0 && days < before.recycle_days) {
+      const loss = t("task:recycle_loss", number(kept.files), bytes(kept.bytes), kept.folder, number(days));
+      if (!(await question(t("task:recycle_title"), <p>{loss}</p>, t("do:save"), true))) return;
+    }
     const { folders, extensions, names, max_size } = entered;
     const patterns = patternsOf(extensions, names);
     const but = (some: string[], others: string[]) => some.filter((each) => !others.includes(each));

@@ -38,14 +38,17 @@ export function t(key: string, ...values: (string | number)[]): string {
   return text.replace(/\{(\d)\}/g, (_, at) => String(values[at] ?? ""));
 }
 
-/** The text for a word of the daemon's, or what is given where there is none. */
-export function word(section: string, code: string, otherwise?: string): string {
-  const key = `${section}:${code.replaceAll("-", "_")}`;
-  return texts[key] ?? otherwise ?? t(key);
+const keyOf = (section: string, code: string) => `${section}:${code.replaceAll("-", "_")}`;
+
+/** The text for a word of the daemon's, if there is one. */
+export function known(section: string, code: string, ...values: (string | number)[]): string | undefined {
+  const key = keyOf(section, code);
+  return key in texts ? t(key, ...values) : undefined;
 }
 
-export function has(key: string): boolean {
-  return key in texts;
+/** The same, or what is given where there is none. */
+export function word(section: string, code: string, otherwise?: string): string {
+  return known(section, code) ?? otherwise ?? t(keyOf(section, code));
 }
 
 export function number(value: number, digits = 0): string {

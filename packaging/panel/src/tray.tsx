@@ -11,11 +11,11 @@ import { t } from "./texts";
 
 const CALM = ["idle", "paused", "suspended"];
 
-function Task({ task: { name, state, message, progress } }: { task: api.LiveTask }) {
+function Task({ task: { name, state, message, code, progress } }: { task: api.LiveTask }) {
   return (
     <li>
       <h3>{name}<State state={state} /></h3>
-      {progress ? <Progress name={name} progress={progress} /> : message && <p class="soft" lang="en">{message}</p>}
+      {progress ? <Progress name={name} progress={progress} /> : message && <Told problem={{ kind: code ?? undefined, reason: message }} />}
     </li>
   );
 }
