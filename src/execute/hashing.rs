@@ -218,7 +218,15 @@ impl Content for Watched<'_> {
 pub(super) struct Tee<'a> {
     content: &'a dyn Content,
     transfer: &'a Transfer<'a>,
-    state: Mutex<(u64, Sums)>,
+    state: Mutex<Teed>,
+}
+
+struct Teed {
+    /// Bytes that are summed.
+    summed: u64,
+    sums: Sums,
+    /// Bytes that are told to be on their way. None is told twice, though it may be sent again.
+    told: u64,
 }
 
 impl<'a> Tee<'a> {
@@ -227,13 +235,32 @@ impl<'a> Tee<'a> {
         transfer: &'a Transfer<'a>,
         kind: Option<HashKind>,
     ) -> Self {
-        Tee { content, transfer, state: Mutex::new((0, Sums::new(kind))) }
+        let state = Teed { summed: 0, sums: Sums::new(kind), told: 0 };
+        Tee { content, transfer, state: Mutex::new(state) }
     }
 
-    /// The fingerprint and the hash; `None` when the adapter didn't read everything.
+    /// The fingerprint and the hash; `None` when the adapter didn't read everything. What needn't
+    /// be sent is told to be done, too.
     pub fn finish(self) -> Option<(Fingerprint, Option<Hash>)> {
-        let (at, sums) = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        (at == self.content.size()).then(|| sums.finish())
+        let size = self.content.size();
+        let Teed { summed, sums, told } =
+            self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.transfer.advance(size.saturating_sub(told));
+        (summed == size).then(|| sums.finish())
+    }
+
+    /// Reads and sums; of what is sent, as many bytes as weren't told yet are told.
+    fn sum(&self, buffer: &mut [u8], offset: u64, is_sent: bool) -> Result<usize> {
+        let count = self.content.read_at(buffer, offset)?;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Teed { summed, sums, told } = &mut *state;
+        sums.update(next_bytes(summed, offset, &buffer[..count]));
+        if is_sent {
+            let new = self.content.size().saturating_sub(*told).min(count as u64);
+            *told += new;
+            self.transfer.advance(new);
+        }
+        Ok(count)
     }
 }
 
@@ -243,20 +270,41 @@ impl Content for Tee<'_> {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        let count = self.content.read_at(buffer, offset)?;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, sums) = &mut *state;
-        let new = next_bytes(at, offset, &buffer[..count]);
-        sums.update(new);
-        self.transfer.advance(new.len() as u64);
-        Ok(count)
+        self.sum(buffer, offset, true)
     }
 
     fn look_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        self.content.read_at(buffer, offset)
+        self.sum(buffer, offset, false)
     }
 
     fn unchanged(&self) -> Result<()> {
         self.content.unchanged()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::Bytes;
+    use crate::progress::Progress;
+
+    #[test]
+    fn what_is_sent_is_progress_once_and_what_is_looked_at_is_not() {
+        let (progress, bytes) = (Progress::default(), Bytes(b"0123456789".to_vec()));
+        let transfer = progress.transfer("file", 10);
+        let tee = Tee::new(&bytes, &transfer, None);
+        let done = || progress.view().bytes_done;
+        let buffer = &mut [0; 10];
+        tee.look_at(buffer, 0).unwrap();
+        assert_eq!(done(), 0);
+        tee.read_at(&mut buffer[..4], 6).unwrap();
+        assert_eq!(done(), 4);
+        // The part is sent again, and then another.
+        tee.read_at(&mut buffer[..4], 6).unwrap();
+        tee.read_at(&mut buffer[..4], 2).unwrap();
+        assert_eq!(done(), 10);
+        let sums = tee.finish().unwrap();
+        assert_eq!(sums.0, fingerprint(&bytes, &Cancel::default()).unwrap());
+        assert_eq!(done(), 10);
     }
 }

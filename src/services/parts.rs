@@ -100,12 +100,12 @@ pub(super) fn read_whole(content: &dyn Content, buffer: &mut Vec<u8>) -> Result<
     buffer.resize(usize::try_from(content.size()).unwrap_or(0), 0);
     let mut done = 0;
     while done < buffer.len() {
-        done += read_some(content, &mut buffer[done..], done as u64)?;
+        done += some(content.read_at(&mut buffer[done..], done as u64)?)?;
     }
     Ok(())
 }
 
-/// Reads `length` bytes of a file from `from` on, in pieces that `each` is shown. They are in
+/// Looks at `length` bytes of a file from `from` on, in pieces that `each` is shown. They are in
 /// `buffer` meanwhile.
 ///
 /// # Errors
@@ -121,7 +121,7 @@ pub(super) fn read_part(
     let mut done = 0;
     while done < length {
         let most = usize::try_from(length - done).unwrap_or(PIECE).min(PIECE);
-        let count = read_some(content, &mut buffer[..most], from + done)?;
+        let count = some(content.look_at(&mut buffer[..most], from + done)?)?;
         each(&buffer[..count]);
         done += count as u64;
     }
@@ -148,7 +148,7 @@ pub(super) fn remove_each(
     }
 }
 
-/// Reads the block that begins at `from`, which is where a block begins to `cutter`, too, in pieces
+/// Looks at the block that begins at `from`, which is where a block begins to `cutter`, too, in pieces
 /// that `each` is shown. Tells its length, which is 0 only at the end.
 ///
 /// # Errors
@@ -164,7 +164,7 @@ pub(super) fn read_block(
     let (mut at, mut ends) = (from, false);
     while at < content.size() && !ends {
         let most = usize::try_from(content.size() - at).unwrap_or(PIECE).min(PIECE);
-        let count = read_some(content, &mut buffer[..most], at)?;
+        let count = some(content.look_at(&mut buffer[..most], at)?)?;
         let taken;
         (taken, ends) = cutter.take(&buffer[..count]);
         each(&buffer[..taken]);
@@ -173,9 +173,9 @@ pub(super) fn read_block(
     Ok(at - from)
 }
 
-/// Bytes of a file from `from` on, of which there have to be some.
-fn read_some(content: &dyn Content, buffer: &mut [u8], from: u64) -> Result<usize> {
-    match content.read_at(buffer, from)? {
+/// A count of bytes before the end of a file, where there have to be some.
+fn some(count: usize) -> Result<usize> {
+    match count {
         0 => Err(Error::new(Kind::Changed, "reading the file", "it became shorter")),
         count => Ok(count),
     }

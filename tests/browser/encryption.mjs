@@ -120,10 +120,8 @@ await step("a folder of Cloud Sync", async () => {
   await connect("third", "wrong horse");
   await click("Connect");
   await page.getByRole("heading", { name: "third is connected" }).waitFor();
-  const encryption = "read what Cloud Sync encrypted, only to this NAS";
+  const encryption = "Cloud Sync's format, for its folders";
   await enter("third", old, cloud_sync.folder, encryption);
-  await click("Show what will happen");
-  await told("can only be downloaded");
   await page.getByRole("radio", { name: /Only to this NAS/ }).check();
   await click("Show what will happen");
   await told("password isn't the one");

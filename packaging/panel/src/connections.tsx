@@ -466,8 +466,10 @@ export function ConnectionPage({ name }: { name: string }) {
 const KEY = "encryption-key";
 
 async function saveKey(connection: string): Promise<void> {
-  const { key } = await ask({ request: "connection_key", name: connection });
-  saveFile(`${connection}.key`, "text/plain", `${key}\n`);
+  const { key, zip } = await ask({ request: "connection_key", name: connection });
+  if (zip === null) return saveFile(`${connection}.key`, "text/plain", `${key}\n`);
+  // As Cloud Sync names it.
+  saveFile("key.zip", "application/zip", Uint8Array.from(atob(zip), (byte) => byte.charCodeAt(0)));
 }
 
 function EditForm({ connection, service }: { connection: api.ConnectionView; service: api.ServiceView }) {

@@ -141,7 +141,7 @@ export function Dialog({ title, done, children, ...rest }: DialogProps) {
 }
 
 /** Has the browser save a text as a file. */
-export function saveFile(name: string, type: string, ...parts: string[]): void {
+export function saveFile(name: string, type: string, ...parts: BlobPart[]): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob(parts, { type }));
   link.download = name;
