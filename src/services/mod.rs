@@ -8,9 +8,11 @@ mod fault;
 mod google;
 mod google_cloud_storage;
 mod google_drive;
+mod order;
 mod parts;
 mod rfc3339;
 mod s3;
+mod seconds;
 mod webdav;
 
 use crate::error::{Error, Kind, Result};
