@@ -24,8 +24,8 @@ use crate::http::{self, Call, Http, Payload, Reply, drain, xml};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version};
 use crate::remote::conditions::check;
 use crate::remote::{
-    Bucket, Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Made, Moves, NameRule,
-    Needed, Place, Remote, Removal, Resume, Service, Settings, Special, Written, field, is_path,
+    Bucket, Descriptor, Download, Entry, Expect, FieldKind, Listing, Made, Moves, NameRule, Needed,
+    Place, Remote, Removal, Resume, Service, Settings, Special, Written, field, is_path, place,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -134,17 +134,6 @@ static DESCRIPTOR: Descriptor = Descriptor {
     stored_bytes: None,
     bucket: Some(Bucket { min: 3, max: 63, extra: "-" }),
 };
-
-/// One that says where the connection leads.
-const fn place(
-    key: &'static str,
-    label: &'static str,
-    help: &'static str,
-    kind: FieldKind,
-    needed: Needed,
-) -> Field {
-    Field { key, label, help, kind, needed, place: true }
-}
 
 impl Service for AzureBlob {
     fn descriptor(&self) -> &'static Descriptor {
