@@ -1,6 +1,6 @@
 //! The buckets of a service, told and made before there is a connection.
 
-use crate::common::peers::{S3Peer, azurite, b2, s3_fronts, s3_peers};
+use crate::common::peers::{S3Peer, azurite, b2, s3_fronts, s3_peers, swift_api};
 use mooring::error::{Error, Kind, Result};
 use mooring::http::{Cancel, Http, HttpOptions};
 use mooring::remote::{Service, Settings};
@@ -109,6 +109,23 @@ fn buckets_of_b2_are_told_and_made() {
     assert_eq!(told(service, &one).unwrap(), [bucket]);
     let refused = service.make_bucket(&one, http(), "photos").unwrap_err();
     assert!(refused.to_string().contains("writeBuckets"), "{refused}");
+}
+
+#[test]
+fn containers_of_swift_are_told_and_made() {
+    let (peer, service) = (swift_api(), services::find("swift").unwrap());
+    let container = peer.new_container();
+    let all = [("endpoint", &peer.endpoint), ("key", &peer.key)].into_iter();
+    let all = all.chain(peer.settings.iter().map(|(key, value)| (*key, value)));
+    let settings = all.map(|(key, value)| (key.to_owned(), value.clone())).collect();
+    assert!(told(service, &settings).unwrap().contains(&container));
+    let made = format!("made {container}");
+    for _ in 0..2 {
+        service.make_bucket(&settings, http(), &made).unwrap();
+    }
+    assert!(told(service, &settings).unwrap().contains(&made));
+    let wrong = service.make_bucket(&settings, http(), "a/b").unwrap_err();
+    assert_eq!(wrong.kind(), Kind::Usage);
 }
 
 #[test]

@@ -43,6 +43,7 @@ mod s3_signatures;
 mod sign_in;
 mod slow_boxes;
 mod state_location;
+mod swift;
 mod twins;
 mod verify;
 mod visible;

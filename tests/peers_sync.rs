@@ -45,7 +45,7 @@ fn peers() -> Vec<Peer> {
     let azure = [Peer::Azure(peers::azurite())];
     let dav = peers::dav_peers().into_iter().map(Peer::Dav);
     let fakes = peers::fakes().into_iter().map(Peer::Fake);
-    let others = [Peer::B2(peers::b2()), Peer::Gcs(peers::gcs())];
+    let others = [Peer::B2(peers::b2()), Peer::Gcs(peers::gcs()), Peer::Swift(peers::swift_api())];
     s3.chain(azure).chain(others).chain(dav).chain(fakes).collect()
 }
 
@@ -115,10 +115,22 @@ fn the_first_sync_unites_both_sides_and_the_second_writes_nothing() {
             assert!(tree.contains_key("ours/empty/inner"), "{}", peer.name());
         }
         assert!(pair.local.join("ours/empty/inner").is_dir());
-        let parts = ["partNumber=", "?blockid=", "/upload-part/", "PUT /upload/storage/"];
+        let parts = [
+            "partNumber=",
+            "?blockid=",
+            "/upload-part/",
+            "PUT /upload/storage/",
+            "_segments/docs/ours/large/",
+        ];
         let is_part = |it: &&String| parts.iter().any(|part| it.contains(part));
         let parts = relay.requests().iter().filter(is_part).count();
-        assert_eq!(parts, if peer.is_store() { LARGE / (5 << 20) } else { 0 }, "{}", peer.name());
+        let wanted = match peer {
+            // Cut by what is in it.
+            Peer::Swift(_) => 2..=10,
+            _ if peer.is_store() => LARGE / (5 << 20)..=LARGE / (5 << 20),
+            _ => 0..=0,
+        };
+        assert!(wanted.contains(&parts), "{}: {parts} parts", peer.name());
 
         let before = relay.requests().len();
         let again = pair.sync();

@@ -592,7 +592,8 @@ fn proxy(address: &str) -> Result<ureq::Proxy> {
 }
 
 fn is_busy(status: u16) -> bool {
-    matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
+    // 498 is OpenStack Swift's word for too many requests.
+    matches!(status, 408 | 425 | 429 | 498 | 500 | 502 | 503 | 504)
 }
 
 fn busy(what: &str, reply: Reply) -> Error {

@@ -190,6 +190,17 @@ pub const fn field(
     Field { key, label, help, kind, needed, place: false }
 }
 
+/// A setting that says where a connection leads.
+pub const fn place(
+    key: &'static str,
+    label: &'static str,
+    help: &'static str,
+    kind: FieldKind,
+    needed: Needed,
+) -> Field {
+    Field { key, label, help, kind, needed, place: true }
+}
+
 /// A setting of a task that only this service has.
 #[derive(Debug)]
 pub struct TaskField {

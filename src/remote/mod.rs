@@ -18,7 +18,7 @@ mod sign_in;
 pub use api::{Api, Refusal};
 pub use descriptor::{
     Bucket, Descriptor, ENCRYPTION, ENCRYPTION_KEY, ENCRYPTION_PASSWORD, Field, FieldKind, Listing,
-    Moves, NameRule, Needed, Provider, Service, Suggestion, TaskField, field,
+    Moves, NameRule, Needed, Provider, Service, Suggestion, TaskField, field, place,
 };
 pub use feed::{Change, Feed, Page, Spot};
 pub use grant::{Grant, Keeper, Kept, Refresher};

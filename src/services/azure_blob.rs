@@ -11,6 +11,7 @@
 
 use super::download::{self, Arrived};
 use super::fault::{self, Fault};
+use super::order::Order;
 use super::parts::{SMALL, Senders, read_block, read_part, read_whole, remove_each};
 use super::rfc3339;
 use crate::blocks::{Block, Limits};
@@ -23,8 +24,8 @@ use crate::http::{self, Call, Http, Payload, Reply, drain, xml};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version};
 use crate::remote::conditions::check;
 use crate::remote::{
-    Bucket, Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Made, Moves, NameRule,
-    Needed, Place, Remote, Removal, Resume, Service, Settings, Special, Written, field, is_path,
+    Bucket, Descriptor, Download, Entry, Expect, FieldKind, Listing, Made, Moves, NameRule, Needed,
+    Place, Remote, Removal, Resume, Service, Settings, Special, Written, field, is_path, place,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -55,8 +56,9 @@ const LARGE: u64 = MIB;
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 /// Pause between two looks at a copy that takes the service a while.
 const COPY_PAUSE: Duration = Duration::from_secs(1);
-/// Most items of a listing that wait for those that come before them.
-const MOST_HELD: usize = 8192;
+/// What to do about names that come in disorder.
+const DISORDER: &str = "take a storage account without a hierarchical namespace: with one, names are \
+                        listed in another order";
 /// What Cloud Sync puts into a folder that has to stay though nothing is in it.
 const CLOUD_SYNC_MARKER: &str = ".synoemptyblob";
 
@@ -132,17 +134,6 @@ static DESCRIPTOR: Descriptor = Descriptor {
     stored_bytes: None,
     bucket: Some(Bucket { min: 3, max: 63, extra: "-" }),
 };
-
-/// One that says where the connection leads.
-const fn place(
-    key: &'static str,
-    label: &'static str,
-    help: &'static str,
-    kind: FieldKind,
-    needed: Needed,
-) -> Field {
-    Field { key, label, help, kind, needed, place: true }
-}
 
 impl Service for AzureBlob {
     fn descriptor(&self) -> &'static Descriptor {
@@ -1035,10 +1026,13 @@ impl Remote for Store {
         let folder = folder.path;
         let what = format!("listing {}", if folder.is_empty() { &self.container } else { folder });
         let prefix = self.folder_key(folder);
-        let mut order =
-            Order { what: &what, each, held: BTreeMap::new(), stretch: None, last: String::new() };
+        let mut order = Order::new(&what, DISORDER, each);
         self.pages(&what, &prefix, MAX_BLOBS, true, &mut |items| {
-            items.iter().try_for_each(|item| order.meet(&item.key[prefix.len()..], item))?;
+            for item in &items {
+                let path = &item.key[prefix.len()..];
+                let (at, entry) = told(path, item);
+                order.meet(path, at, entry)?;
+            }
             Ok(true)
         })?;
         order.end()
@@ -1201,88 +1195,17 @@ impl Remote for Store {
 
 // ---- listings
 
-/// Puts a listing into the order of the bytes of paths, in which a folder's path ends in `/`.
-///
-/// The service's order may be that of the units of UTF-16 (Azurite's is): there, characters beyond
-/// the first 65,536 come before the last of these. What has such a character waits until nothing
-/// can come before it any more, as does a folder that was told without a slash.
-struct Order<'a> {
-    what: &'a str,
-    each: &'a mut dyn FnMut(&str, Entry) -> Result<()>,
-    /// What waits, by path.
-    held: BTreeMap<String, Entry>,
-    /// What may come before it begins with this.
-    stretch: Option<String>,
-    /// The path that was told last.
-    last: String,
-}
-
-impl Order<'_> {
-    /// Takes the next blob, at this path below the folder that is listed.
-    fn meet(&mut self, path: &str, item: &Item) -> Result<()> {
-        let within = path.strip_suffix(CLOUD_SYNC_MARKER).filter(|_| item.size == 0);
-        let (at, entry) = if let Some(folder) = within.filter(|it| it.ends_with('/')) {
-            (folder.to_owned(), Entry::folder(""))
-        } else if item.is_marker() && !path.ends_with('/') {
-            (format!("{path}/"), Entry::folder(""))
-        } else if path.ends_with('/') {
-            (path.to_owned(), Entry::folder(""))
-        } else {
-            (path.to_owned(), item.entry())
-        };
-        // This leaves out the root's own marker, too.
-        if !is_path(at.strip_suffix('/').unwrap_or(&at)) {
-            return Ok(());
-        }
-        let beyond = path.find(|c| c > '\u{ffff}');
-        let in_stretch = |stretch: &String| beyond.is_some() && path.starts_with(stretch.as_str());
-        if !self.stretch.as_ref().is_some_and(in_stretch) || self.held.len() >= MOST_HELD {
-            self.tell_before(path)?;
-            self.stretch = beyond.map(|from| path[..from].to_owned());
-        }
-        if beyond.is_none() && at.as_str() <= path {
-            return self.tell(&at, entry);
-        }
-        if self.held.len() >= MOST_HELD {
-            return Err(self.disorder());
-        }
-        self.held.insert(at, entry);
-        Ok(())
-    }
-
-    /// Tells what waits and comes before `path`.
-    fn tell_before(&mut self, path: &str) -> Result<()> {
-        while let Some(first) = self.held.first_entry().filter(|first| **first.key() < *path) {
-            let (at, entry) = first.remove_entry();
-            self.tell(&at, entry)?;
-        }
-        Ok(())
-    }
-
-    fn end(mut self) -> Result<()> {
-        let held = std::mem::take(&mut self.held);
-        held.into_iter().try_for_each(|(at, entry)| self.tell(&at, entry))
-    }
-
-    fn tell(&mut self, at: &str, entry: Entry) -> Result<()> {
-        let folder = at.strip_suffix('/');
-        if folder.is_some() && self.last.starts_with(at) {
-            // What is in it, or another marker, has told of it.
-            return Ok(());
-        }
-        if *at <= *self.last {
-            return Err(self.disorder());
-        }
-        self.last.clear();
-        self.last.push_str(at);
-        (self.each)(folder.unwrap_or(at), entry)
-    }
-
-    fn disorder(&self) -> Error {
-        Error::new(Kind::Protocol, self.what, "the names come in disorder").remedy(
-            "take a storage account without a hierarchical namespace: with one, names are listed \
-             in another order",
-        )
+/// The path that a blob is told at, in which a folder's ends in `/`, and what is told of it.
+fn told(path: &str, item: &Item) -> (String, Entry) {
+    let within = path.strip_suffix(CLOUD_SYNC_MARKER).filter(|_| item.size == 0);
+    if let Some(folder) = within.filter(|it| it.ends_with('/')) {
+        (folder.to_owned(), Entry::folder(""))
+    } else if item.is_marker() && !path.ends_with('/') {
+        (format!("{path}/"), Entry::folder(""))
+    } else if path.ends_with('/') {
+        (path.to_owned(), Entry::folder(""))
+    } else {
+        (path.to_owned(), item.entry())
     }
 }
 
@@ -1540,55 +1463,6 @@ mod tests {
         let third = names.take(&block(1, 9), 1);
         assert!(third.0 != first.0 && third.0 != second.0 && !third.1);
         assert_eq!(names.take(&block(1, 8), 4), (second.0, true));
-    }
-
-    /// What a listing in this order is told as.
-    fn ordered(names: &[&str]) -> Result<Vec<String>> {
-        let mut told = Vec::new();
-        let mut each = |path: &str, _: Entry| {
-            told.push(path.to_owned());
-            Ok(())
-        };
-        let (held, stretch, last) = (BTreeMap::new(), None, String::new());
-        let mut order = Order { what: "listing", each: &mut each, held, stretch, last };
-        let item = Item { size: 1, ..Item::default() };
-        names.iter().try_for_each(|name| order.meet(name, &item))?;
-        order.end()?;
-        Ok(told)
-    }
-
-    #[test]
-    fn any_listing_by_units_of_utf_16_or_bytes_is_told_by_bytes() {
-        let letters = ['-', 'a', '\u{e9}', '\u{d7ff}', '\u{e000}', '\u{ff01}', '\u{1f600}', '/'];
-        // Every name of up to four of these characters that is a path.
-        let mut names: Vec<String> = vec![String::new()];
-        for _ in 0..4 {
-            let longer = |name: &String| letters.map(|letter| format!("{name}{letter}"));
-            names.extend(names.clone().iter().flat_map(longer));
-        }
-        names.retain(|name| is_path(name));
-        names.sort();
-        names.dedup();
-        let mut by_units = names.clone();
-        by_units.sort_by_key(|name| name.encode_utf16().collect::<Vec<_>>());
-        assert_ne!(by_units, names);
-        for listed in [&names, &by_units] {
-            let listed: Vec<_> = listed.iter().map(String::as_str).collect();
-            assert_eq!(ordered(&listed).unwrap(), names);
-        }
-    }
-
-    #[test]
-    fn what_waits_is_bounded() {
-        let many: Vec<_> = (0..3 * MOST_HELD).map(|n| format!("\u{1f600}/{n:06}")).collect();
-        let mut listed: Vec<_> = many.iter().map(String::as_str).collect();
-        assert_eq!(ordered(&listed).unwrap(), many);
-        // Nothing that was told too early goes unnoticed.
-        listed.push("\u{ff01}");
-        assert_eq!(ordered(&listed).unwrap_err().kind(), Kind::Protocol);
-        // With a hierarchical namespace, what is in a folder comes right after it.
-        let error = ordered(&["a/b", "a.txt"]).unwrap_err();
-        assert!(error.advice().contains("hierarchical"), "{error}");
     }
 
     #[test]

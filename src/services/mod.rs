@@ -8,9 +8,12 @@ mod fault;
 mod google;
 mod google_cloud_storage;
 mod google_drive;
+mod order;
 mod parts;
 mod rfc3339;
 mod s3;
+mod seconds;
+mod swift;
 mod webdav;
 
 use crate::error::{Error, Kind, Result};
@@ -27,6 +30,7 @@ pub static ALL: &[&dyn Service] = &[
     &google_cloud_storage::GoogleCloudStorage,
     &azure_blob::AzureBlob,
     &b2::B2,
+    &swift::Swift,
     &webdav::WebDav,
 ];
 

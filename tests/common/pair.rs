@@ -2,7 +2,7 @@
 //! the first, and in the second with rclone or by what a fake can be told.
 
 use super::bench::{TempFolder, is_recycle_area};
-use super::peers::{AzurePeer, B2Peer, DavPeer, FakePeer, GcsPeer, S3Peer};
+use super::peers::{AzurePeer, B2Peer, DavPeer, FakePeer, GcsPeer, S3Peer, SwiftPeer};
 use super::relay::Relay;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -32,6 +32,7 @@ pub enum Peer {
     Dav(&'static DavPeer),
     B2(&'static B2Peer),
     Gcs(&'static GcsPeer),
+    Swift(&'static SwiftPeer),
     /// A cloud service that a fake stands for. The person there works by the fake's controls where
     /// rclone, which each time goes by way of a proxy of its own, would take most of the time.
     Fake(&'static FakePeer),
@@ -65,6 +66,7 @@ impl Peer {
             Peer::Dav(peer) => peer.name,
             Peer::B2(peer) => peer.name,
             Peer::Gcs(peer) => peer.fake.name,
+            Peer::Swift(peer) => peer.name,
             Peer::Fake(peer) => peer.name,
         }
     }
@@ -75,12 +77,13 @@ impl Peer {
 
     /// Whether it has names, not folders, and takes large files in parts of a size that can be set.
     pub fn is_store(self) -> bool {
-        matches!(self, Peer::S3(_) | Peer::Azure(_) | Peer::B2(_) | Peer::Gcs(_))
+        matches!(self, Peer::S3(_) | Peer::Azure(_) | Peer::B2(_) | Peer::Gcs(_) | Peer::Swift(_))
     }
 
-    /// Whether it keeps no empty folders: `rclone serve s3` has no markers.
+    /// Whether no empty folders are seen there: `rclone serve s3` has no markers, and rclone doesn't
+    /// know those of Swift.
     pub fn forgets_folders(self) -> bool {
-        self.name() == "rclone-s3"
+        self.name() == "rclone-s3" || matches!(self, Peer::Swift(_))
     }
 
     /// A relay in front of it.
@@ -91,6 +94,7 @@ impl Peer {
             Peer::Dav(peer) => &peer.url,
             Peer::B2(peer) => &peer.endpoint,
             Peer::Gcs(peer) => &peer.fake.endpoint,
+            Peer::Swift(peer) => &peer.endpoint,
             Peer::Fake(peer) => &peer.endpoint,
         })
     }
@@ -109,6 +113,7 @@ impl Peer {
             Peer::B2(peer) => peer.rclone(args),
             Peer::Gcs(peer) if args.first() == Some(&"purge") => peer.rclone(args),
             Peer::Gcs(peer) => peer.rclone(&[args, &["--gcs-directory-markers"]].concat()),
+            Peer::Swift(peer) => peer.rclone(args),
             Peer::Fake(peer) if peer.name == "dropbox" => peer.rclone(&[("TYPE", "dropbox")], args),
             Peer::Fake(peer) => peer.rclone(&[("TYPE", "drive"), ("SCOPE", "drive")], args),
         }
@@ -201,6 +206,17 @@ impl Pair {
                     values,
                     vec![("service-account", &it.key)],
                 )
+            }
+            Peer::Swift(it) => {
+                let container = it.new_container();
+                let mut values = vec![
+                    format!("endpoint={}", seen(&it.endpoint)),
+                    format!("container={container}"),
+                    "segment-size=5".into(),
+                ];
+                values.extend(it.settings.iter().map(|(key, value)| format!("{key}={value}")));
+                let place = format!("peer:{container}/docs");
+                ("swift", place, "/docs".to_string(), values, vec![("key", &it.key)])
             }
             Peer::Fake(it) => {
                 let root = it.new_folder();

@@ -71,6 +71,18 @@ pub struct GcsPeer {
     pub key: String,
 }
 
+/// OpenStack Swift by its own API, with a way to sign in.
+pub struct SwiftPeer {
+    pub name: &'static str,
+    /// Where to sign in.
+    pub endpoint: String,
+    /// What else the connection is told.
+    pub settings: Vec<(&'static str, String)>,
+    pub key: String,
+    /// The same as rclone is told it.
+    rclone: Vec<(&'static str, String)>,
+}
+
 /// A folder on a WebDAV server, with its user.
 pub struct DavPeer {
     pub name: &'static str,
@@ -129,6 +141,62 @@ pub fn moto() -> &'static S3Peer {
 pub fn rclone_s3() -> &'static S3Peer {
     static PEER: OnceLock<S3Peer> = OnceLock::new();
     PEER.get_or_init(|| S3Peer::start("rclone-s3", "tester", "testing"))
+}
+
+/// The same Swift by its own API, with the sign-in that it brings itself (TempAuth). Checks sums, `If-None-Match: *` on PUT,
+/// and the segments of large objects; has bulk removals.
+///
+/// Ignores every other condition on PUT and DELETE; tells the token for a day.
+pub fn swift_api() -> &'static SwiftPeer {
+    static PEER: OnceLock<SwiftPeer> = OnceLock::new();
+    PEER.get_or_init(|| {
+        let S3Peer { endpoint, access_key: user, secret_key: key, .. } = swift();
+        SwiftPeer {
+            name: "swift-api",
+            endpoint: format!("{endpoint}/auth/v1.0"),
+            settings: vec![("user", user.clone())],
+            key: key.clone(),
+            rclone: vec![("USER", user.clone())],
+        }
+    })
+}
+
+/// A Swift that lets in whom Keystone lets in: by its third version with a password and with an application credential, and by
+/// the second, which a front of our own translates. Tells two regions, and has the second one nowhere.
+///
+/// `tests/run --keystone` installs it.
+pub fn keystone() -> &'static [SwiftPeer; 3] {
+    static PEERS: OnceLock<[SwiftPeer; 3]> = OnceLock::new();
+    PEERS.get_or_init(|| {
+        let (user, key) = ("nasuser", "naspass");
+        let (address, folder) = start_in("keystone", user, key, "");
+        let id = std::fs::read_to_string(folder.join("application-credential")).unwrap();
+        let peer = |name, version: &str, own: &[(&'static str, &'static str, &str)]| {
+            let all = own.iter().copied().chain([("region", "REGION", "one")]);
+            let pairs: Vec<_> =
+                all.map(|(ours, rclones, value)| (ours, rclones, value.to_owned())).collect();
+            SwiftPeer {
+                name,
+                endpoint: format!("http://{address}/{version}"),
+                settings: pairs.iter().map(|(key, _, value)| (*key, value.clone())).collect(),
+                key: key.into(),
+                rclone: pairs.into_iter().map(|(_, key, value)| (key, value)).collect(),
+            }
+        };
+        let of_user = [("user", "USER", user), ("project", "TENANT", "nas")];
+        let with_domain = [&of_user[..], &[("domain", "DOMAIN", "Default")]].concat();
+        let mut by_application = peer(
+            "keystone-application",
+            "v3",
+            &[("application-credential", "APPLICATION_CREDENTIAL_ID", &id)],
+        );
+        by_application.rclone.push(("APPLICATION_CREDENTIAL_SECRET", key.into()));
+        [
+            peer("keystone-3", "v3", &with_domain),
+            by_application,
+            peer("keystone-2", "v2.0", &of_user),
+        ]
+    })
 }
 
 /// All S3 peers, for what has to hold on each.
@@ -533,6 +601,37 @@ impl AzurePeer {
             ("ACCOUNT", &self.account),
             ("KEY", &self.key),
         ];
+        rclone(&remote, args)
+    }
+}
+
+impl SwiftPeer {
+    /// The same server as another one signs in to it, unknown to rclone.
+    pub fn at(
+        name: &'static str,
+        endpoint: String,
+        settings: Vec<(&'static str, String)>,
+        key: String,
+    ) -> SwiftPeer {
+        SwiftPeer { name, endpoint, settings, key, rclone: Vec::new() }
+    }
+
+    /// Makes a container that no other test uses, and gives its name.
+    pub fn new_container(&self) -> String {
+        let container = unique_name("container");
+        succeed(self.rclone(&["mkdir", &format!("peer:{container}")]));
+        container
+    }
+
+    /// Runs rclone, to which this server is `peer:`, and waits for its end.
+    pub fn rclone(&self, args: &[&str]) -> Output {
+        let mut remote = vec![
+            ("TYPE", "swift"),
+            ("AUTH", &*self.endpoint),
+            ("KEY", &*self.key),
+            ("CHUNK_SIZE", "5M"),
+        ];
+        remote.extend(self.rclone.iter().map(|(key, value)| (*key, value.as_str())));
         rclone(&remote, args)
     }
 }

@@ -1,6 +1,7 @@
-"""swift_server.py FOLDER PORT USER PASSWORD: OpenStack Swift with its S3 door, all of its servers, on the loopback address.
+"""swift_server.py FOLDER PORT USER PASSWORD [IDENTITY]: OpenStack Swift with its S3 door, all of its servers, on the loopback address.
 
-One replica of everything on one "disk". USER is "account:user"; the S3 access key is the same.
+One replica of everything on one "disk". USER is "account:user"; the S3 access key is the same. With the address of a Keystone, it
+lets in whom that lets in, USER is what it calls itself there ("project:user"), and it has no S3 door.
 """
 
 import os
@@ -17,7 +18,7 @@ from swift.common import wsgi
 from swift.common.ring import RingBuilder
 from swift.obj.server import global_conf_callback
 
-folder, port, user, password = sys.argv[1:]
+folder, port, user, password, *identity = sys.argv[1:]
 account, name = user.split(":")
 STORES = ["account", "container", "object"]
 DISK = "disk"
@@ -53,22 +54,41 @@ use = egg:swift#{store}
 
 PROXY = """
 [pipeline:main]
-pipeline = catch_errors gatekeeper healthcheck proxy-logging cache listing_formats s3api bulk tempauth copy slo dlo versioned_writes symlink proxy-logging proxy-server
+pipeline = catch_errors gatekeeper healthcheck proxy-logging cache listing_formats {doors} copy slo dlo versioned_writes symlink proxy-logging proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
 [filter:cache]
 use = egg:swift#memcache
 memcache_servers = 127.0.0.1:{memcached}
+[filter:versioned_writes]
+use = egg:swift#versioned_writes
+allow_versioned_writes = true
+allow_object_versioning = true
+"""
+OWN_DOORS = """
 [filter:s3api]
 use = egg:swift#s3api
 [filter:tempauth]
 use = egg:swift#tempauth
 user_{account}_{name} = {password} .admin
-[filter:versioned_writes]
-use = egg:swift#versioned_writes
-allow_versioned_writes = true
-allow_object_versioning = true
+"""
+DOORS_OF_KEYSTONE = """
+[filter:authtoken]
+paste.filter_factory = keystonemiddleware.auth_token:filter_factory
+auth_url = {identity}
+www_authenticate_uri = {identity}
+auth_type = password
+project_domain_id = default
+user_domain_id = default
+project_name = {account}
+username = {name}
+password = {password}
+delay_auth_decision = true
+cache = swift.cache
+[filter:keystoneauth]
+use = egg:swift#keystoneauth
+operator_roles = member
 """
 PLAIN_FILTERS = "catch_errors gatekeeper healthcheck proxy-logging listing_formats bulk copy slo dlo symlink".split()
 
@@ -121,7 +141,9 @@ for store, store_port in zip(STORES, store_ports):
     options = {"global_conf_callback": global_conf_callback} if store == "object" else {}
     run(store, store_port, STORE.format(store=store), **options)
 
-proxy = PROXY.format(account=account, name=name, password=password, memcached=memcached)
+names, doors = ("bulk authtoken keystoneauth", DOORS_OF_KEYSTONE) if identity else ("s3api bulk tempauth", OWN_DOORS)
+proxy = PROXY.format(doors=names, memcached=memcached)
+proxy += doors.format(account=account, name=name, password=password, identity="".join(identity))
 proxy += "".join(f"[filter:{each}]\nuse = egg:swift#{each.replace('-', '_')}\n" for each in PLAIN_FILTERS)
 run("proxy", port, proxy)
 os.wait()

@@ -18,7 +18,7 @@ const SEALED = "(sealed)";
 const BY_SIGN_IN = ["refresh-token"];
 /** What most people have to enter beside what is needed. */
 const USUAL = [
-  "provider", "region", "user", "password", "account-key", "sas", "client-id", "client-secret", "service-account", "drive", "space",
+  "provider", "region", "user", "project", "password", "account-key", "sas", "client-id", "client-secret", "service-account", "drive", "space",
 ];
 /** Texts of several lines. */
 const LONG = ["ca", "encryption-key", "service-account"];

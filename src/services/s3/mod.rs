@@ -23,7 +23,6 @@ mod listing;
 mod oss;
 mod presets;
 mod request;
-mod time;
 mod upload;
 mod xml;
 
@@ -36,6 +35,7 @@ use self::xml::not_s3;
 use super::download::{self, Arrived};
 use super::fault::Fault;
 use super::parts::Senders;
+use super::seconds;
 use crate::blocks::Limits;
 use crate::content::Content;
 use crate::error::{Error, Kind, Reaction, Result};
@@ -351,7 +351,7 @@ impl Store {
         };
         let kind = reply.header(names.kind).unwrap_or_default();
         let md5 = md5_of(&version).filter(|_| plain && is_plain(kind)).or_else(kept);
-        let mtime = reply.header(names.mtime).and_then(time::parse);
+        let mtime = reply.header(names.mtime).and_then(seconds::parse);
         let entry = Entry::file(RemotePrint::file(size, version, mtime), md5.map(Hash::Md5));
         Ok(Entry { special: special_of(kind), ..entry })
     }

@@ -2,9 +2,10 @@
 
 use super::super::fault::Fault;
 use super::super::parts::{SMALL, lock, read_block, read_part, read_whole};
+use super::super::seconds;
 use super::request::{Ask, is_unsupported};
 use super::xml::{not_s3, parse};
-use super::{MIB, Store, md5_of, time};
+use super::{MIB, Store, md5_of};
 use crate::blocks::{Block, Blocks, Cutter, Index, Limits};
 use crate::content::Content;
 use crate::error::{Error, Kind, Reaction, Result};
@@ -228,8 +229,9 @@ impl Store {
         mtime: Nanos,
         condition: Option<(&'static str, String)>,
     ) -> Result<Entry, Fault> {
-        let mut ask =
-            Ask::new("PUT", key).body(body).header(self.dialect.names.mtime, time::format(mtime));
+        let mut ask = Ask::new("PUT", key)
+            .body(body)
+            .header(self.dialect.names.mtime, seconds::format(mtime));
         ask.headers.extend(self.kept_as.iter().cloned());
         if let Some(condition) = condition {
             ask.headers.push(condition);
@@ -376,7 +378,7 @@ impl Store {
     fn start_parts(&self, what: &str, key: &str, mtime: Nanos) -> Result<String> {
         let mut ask = Ask::new("POST", key).query(&[("uploads", "")]).bytes(&[]);
         ask.headers = self.kept_as.clone();
-        let ask = ask.header(self.dialect.names.mtime, time::format(mtime));
+        let ask = ask.header(self.dialect.names.mtime, seconds::format(mtime));
         let reply = self.send(what, &ask)?;
         let mut upload = String::new();
         self.document(what, reply, "InitiateMultipartUpload", &mut |path, text| {

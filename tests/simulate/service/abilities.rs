@@ -1,6 +1,5 @@
 //! What each twin can, as data.
 
-use mooring::hash::HashKind;
 use mooring::remote::{Descriptor, Listing, Moves, NameRule};
 use mooring::services;
 
@@ -87,41 +86,25 @@ pub enum Unicode {
     Composed,
 }
 
-const STORE_FACTS: Descriptor = Descriptor {
-    name: "swift",
-    label: "Swift in memory",
+static ONEDRIVE: Descriptor = Descriptor {
+    name: "onedrive",
+    label: "OneDrive in memory",
     fields: &[],
     providers: &[],
     task_fields: &[],
     sign_in: None,
-    listing: Listing::Flat,
-    folders_implied: true,
-    moves: Moves::Files,
-    folds_case: false,
-    namesakes: false,
-    keeps_mtime: true,
-    hash: Some(HashKind::Md5),
-    max_size: None,
-    max_path: 1024,
-    names: NameRule { ends: "./", ..NameRule::NONE },
-    stored_bytes: None,
-    bucket: None,
-};
-
-static SWIFT: Descriptor = STORE_FACTS;
-
-static ONEDRIVE: Descriptor = Descriptor {
-    name: "onedrive",
-    label: "OneDrive in memory",
     listing: Listing::Folders,
     folders_implied: false,
     moves: Moves::Trees,
     folds_case: true,
+    namesakes: false,
+    keeps_mtime: true,
     hash: None,
     max_size: None,
     max_path: 400,
     names: NameRule { characters: "\"*<>?|", ends: ". ", ..NameRule::NONE },
-    ..STORE_FACTS
+    stored_bytes: None,
+    bucket: None,
 };
 
 /// Every twin: of each service that Mooring knows at least one, and of some that it doesn't know
@@ -205,11 +188,9 @@ pub fn twins() -> Vec<Abilities> {
         },
         Abilities {
             name: "swift",
-            descriptor: &SWIFT,
+            descriptor: real("swift"),
             list_lag: 20 * SECOND,
             conditional: false,
-            hashed: Some(u64::MAX),
-            parts: false,
             ..s3
         },
         webdav,
