@@ -66,10 +66,12 @@ class Peer:
     PLAIN = ("rclone-s3", "rclone-dav")
     SERVICES = {"swift": "s3", "moto": "s3", "ceph": "s3", "rclone-s3": "s3", "google-drive": "google-drive", "dropbox": "dropbox",
                 "apache": "webdav", "nginx": "webdav", "wsgidav": "webdav", "rclone-dav": "webdav",
-                "azurite": "azure-blob", "b2": "b2"}
+                "azurite": "azure-blob", "b2": "b2", "google-cloud-storage": "google-cloud-storage", "swift-api": "swift"}
+    # Servers that speak the protocols of two services.
+    SERVERS = {"swift-api": "swift"}
     # Who signs in where, unless it is one of the fakes.
     KEYS = {"s3": ("AKIAPEERPEERPEERPEER", "testing"), "webdav": ("tester", "testing"),
-            "azure-blob": ("tester", "dGVzdGluZw=="), "b2": ("tester", "testing")}
+            "azure-blob": ("tester", "dGVzdGluZw=="), "b2": ("tester", "testing"), "swift": ("test:tester", "testing")}
 
     def __init__(self, name, folder):
         if name not in self.SERVICES:
@@ -84,7 +86,7 @@ class Peer:
             # Started by root, it serves as nobody, who has to get there.
             os.chmod(folder, 0o711)
         place = [f"{folder}/{name}", str(self.port)]
-        serve = [ROOT / "tests/peers/leash", *place, ROOT / "tests/peers/start", name, *place, self.user, self.password]
+        serve = [ROOT / "tests/peers/leash", *place, ROOT / "tests/peers/start", self.SERVERS.get(name, name), *place, self.user, self.password]
         # In a group of its own, so that Ctrl-C can't end the leash before it has done its work.
         self.leash = subprocess.Popen(serve, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
                                       env={**os.environ, "CACHE": "24h"})
@@ -101,11 +103,11 @@ class Peer:
 
     def url(self, address=None):
         """Where its files are; `address` is that of a relay before it."""
-        return (address or self.address) + {"apache": "/basic", "azurite": f"/{self.user}"}.get(self.name, "")
+        return (address or self.address) + {"apache": "/basic", "azurite": f"/{self.user}", "swift-api": "/auth/v1.0"}.get(self.name, "")
 
     @property
     def has_buckets(self):
-        return self.service in ("s3", "azure-blob", "b2")
+        return self.service in ("s3", "azure-blob", "b2", "google-cloud-storage", "swift")
 
     def rclone(self):
         """The environment in which `p:` is this server to rclone."""
@@ -116,7 +118,9 @@ class Peer:
             hidden = run([RCLONE, "obscure", self.password]).decode().strip()
             vendor = "rclone" if self.name == "rclone-dav" else "other"
             settings = {"TYPE": "webdav", "VENDOR": vendor, "URL": self.url(), "USER": self.user, "PASS": hidden}
-        elif self.has_buckets:
+        elif self.service == "swift":
+            settings = {"TYPE": "swift", "AUTH": self.url(), "AUTH_VERSION": "1", "USER": self.user, "KEY": self.password}
+        elif self.service in ("azure-blob", "b2"):
             kind = {"azure-blob": "azureblob"}.get(self.service, self.service)
             settings = {"TYPE": kind, "ENDPOINT": self.url(), "ACCOUNT": self.user, "KEY": self.password}
         else:
@@ -125,7 +129,10 @@ class Peer:
 
     def make(self, place):
         """Makes a bucket or a folder."""
-        run([RCLONE, "mkdir", f"p:{place}"], self.rclone())
+        if self.service == "google-cloud-storage":
+            self.control("bucket", name=place)
+        elif self.service not in ("google-drive", "dropbox"):
+            run([RCLONE, "mkdir", f"p:{place}"], self.rclone())
 
     def remote(self, place):
         """The remote folder of a task for a bucket or folder."""
@@ -170,8 +177,11 @@ class Mooring:
             "webdav": ([f"url={at}", f"user={peer.user}"], {"password": peer.password}),
             "azure-blob": ([f"endpoint={at}", f"container={bucket}", f"account={peer.user}"], {"account-key": peer.password}),
             "b2": ([f"endpoint={at}", f"bucket={bucket}", f"key-id={peer.user}"], {"application-key": peer.password}),
+            "swift": ([f"endpoint={at}", f"container={bucket}", f"user={peer.user}"], {"key": peer.password}),
         }.get(peer.service, ([f"endpoint={at}", f"client-id={peer.user}"],
                              {"client-secret": peer.password, "refresh-token": FAKE_REFRESH_TOKEN}))
+        if peer.service == "google-cloud-storage":
+            values.append(f"bucket={bucket}")
         words = [word for value in [*values, *settings] for word in ("--set", value)]
         for key, secret in secrets.items():
             file = pathlib.Path(self.folder, f"{name}.{key}")
