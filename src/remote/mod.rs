@@ -221,7 +221,7 @@ pub trait Remote: Send + Sync {
     /// # Errors
     /// As [`Remote::list`], and what `each` says: nothing more is told then.
     fn folders(&self, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
-        self.list(Place::default(), &mut |name, entry| match entry.kind {
+        self.children(Place::default(), &mut |name, entry| match entry.kind {
             ItemKind::Folder => each(name),
             ItemKind::File => Ok(()),
         })

@@ -11,8 +11,9 @@
 
 use super::download::{self, Arrived};
 use super::fault::{self, Fault};
+use super::objects;
 use super::order::Order;
-use super::parts::{SMALL, Senders, read_block, read_part, read_whole, remove_each};
+use super::parts::{Body, Senders, read_block};
 use super::rfc3339;
 use crate::blocks::{Block, Limits};
 use crate::content::Content;
@@ -241,13 +242,6 @@ impl<'a> Ask<'a> {
     fn body(self, body: &Body<'a>) -> Self {
         self.payload(body.payload).header("content-md5", BASE64.encode(body.md5))
     }
-}
-
-/// A file or a block of one, hashed and ready to be sent.
-struct Body<'a> {
-    payload: Payload<'a>,
-    length: u64,
-    md5: [u8; 16],
 }
 
 /// A file as it is to be stored.
@@ -1120,7 +1114,7 @@ impl Remote for Store {
             return blocks.map(Written::from);
         }
         let mut buffer = Vec::new();
-        let body = body(content, &mut buffer)?;
+        let body = Body::whole(content, &mut buffer)?;
         // A change from here on doesn't match the sum any more, and the service refuses it.
         content.unchanged()?;
         self.put(&what, &key, &body, mtime, expect).map(Written::from)
@@ -1161,18 +1155,11 @@ impl Remote for Store {
     ) -> Result<Entry> {
         let (from, to) = (from.path, to.path);
         let what = format!("moving {from} to {to}");
-        if kind == ItemKind::Folder {
-            return Err(Error::new(Kind::Usage, what, "this service has no way to move a folder"));
-        }
+        objects::only_file(&what, kind)?;
         let (from, to) = (self.key(from), self.key(to));
         let copied = self.copy_blob(&what, &from, &to, version)?;
-        if let Err(error) = self.delete(&what, &from, version) {
-            if error.kind() == Kind::Changed {
-                self.delete(&what, &to, &copied.print.version)?;
-            }
-            return Err(error);
-        }
-        Ok(copied)
+        let removed = self.delete(&what, &from, version);
+        objects::moved(copied, removed, |copy| self.delete(&what, &to, copy))
     }
 
     fn copy(&self, from: Place<'_>, to: Place<'_>, version: &Version) -> Result<Entry> {
@@ -1182,14 +1169,10 @@ impl Remote for Store {
     }
 
     fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>)) {
-        let file = |path: &str, version: &Version| {
-            self.delete(&format!("removing {path}"), &self.key(path), version)
-        };
-        let folder = |path: &str| {
-            let what = format!("removing the folder {path}");
-            self.remove_folder(&what, &self.folder_key(path))
-        };
-        remove_each(items, done, &file, &folder);
+        let file =
+            |what: &str, path: &str, version: &Version| self.delete(what, &self.key(path), version);
+        let folder = |what: &str, path: &str| self.remove_folder(what, &self.folder_key(path));
+        objects::remove_each(items, done, file, folder);
     }
 }
 
@@ -1255,20 +1238,6 @@ impl Page {
 }
 
 // ---- values
-
-/// Hashes a whole file. One that is small is kept in `buffer` to be sent from there.
-fn body<'a>(content: &'a dyn Content, buffer: &'a mut Vec<u8>) -> Result<Body<'a>> {
-    let (length, mut sum) = (content.size(), Md5::new());
-    let payload = if length > SMALL {
-        read_part(content, 0, length, buffer, &mut |bytes| sum.update(bytes))?;
-        Payload::Part { content, from: 0, length }
-    } else {
-        read_whole(content, buffer)?;
-        sum.update(&*buffer);
-        Payload::Bytes(buffer)
-    };
-    Ok(Body { payload, length, md5: sum.finalize().into() })
-}
 
 /// Scheme and host of an address, and its path without a slash at the end; `None` when there is
 /// more to it.

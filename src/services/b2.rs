@@ -19,10 +19,12 @@
 
 use super::download::{self, Arrived};
 use super::fault::{Fault, plain};
-use super::parts::{SMALL, Senders, lock, read_block, read_part, read_whole};
+use super::notes;
+use super::objects;
+use super::parts::{Senders, lock, read_block, whole};
 use crate::blocks::{Block, Blocks, Cutter, Index, Limits};
 use crate::content::Content;
-use crate::error::{Error, Kind, Reaction, Result};
+use crate::error::{Error, Kind, Result};
 use crate::hash::{Hash, HashKind};
 use crate::http::{self, Call, Http, Payload, Reply, unix_seconds};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex, to_hex};
@@ -38,7 +40,6 @@ use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::cmp::Reverse;
 use std::iter::Peekable;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -922,7 +923,7 @@ impl Store {
                 && it.least_part > 0
                 && size.div_ceil(it.least_part) <= MAX_PARTS
         };
-        let mut saved = resume.load().and_then(|note| postcard::from_bytes::<Note>(&note).ok());
+        let mut saved = notes::saved::<Note>(resume);
         if let Some(other) = saved.take_if(|note| !is_this(note)) {
             // What can't be dropped is left to the bucket's lifecycle rules.
             let _ = self.drop_noted(what, &other);
@@ -953,14 +954,9 @@ impl Store {
                 let (name, over, upload) = (name.into(), over.into(), String::new());
                 let mut note =
                     Note { name, size, mtime, over, least_part, sha1: sums.whole, upload };
-                let save = |note: &Note| {
-                    let bytes = postcard::to_stdvec(note)
-                        .map_err(|error| Error::new(Kind::State, what, error))?;
-                    resume.save(&bytes)
-                };
-                save(&note)?;
+                notes::save(what, resume, &note)?;
                 note.upload = self.begin(what, &note)?;
-                save(&note)?;
+                notes::save(what, resume, &note)?;
                 (note.upload, vec![false; sums.parts.len()])
             }
         };
@@ -968,9 +964,7 @@ impl Store {
         let is_true = AtomicBool::new(true);
         let large = Large { what, name, content, expect, sums, upload, arrived, index, is_true };
         let row = self.finish(&large).inspect_err(|error| {
-            // Kept for another attempt only if it can go on; else it would cost storage forever.
-            let keep = [Kind::Offline, Kind::Busy, Kind::Cancelled, Kind::SignIn, Kind::Untrusted];
-            if !keep.contains(&error.kind()) {
+            if !notes::can_go_on(error) {
                 let _ = self.drop_upload(what, &large.upload);
             }
         })?;
@@ -1389,21 +1383,14 @@ impl Remote for Store {
     ) -> Result<Entry> {
         let (from, to) = (from.path, to.path);
         let what = format!("moving {from} to {to}");
-        if kind == ItemKind::Folder {
-            return Err(Error::new(Kind::Usage, what, "this service has no way to move a folder"));
-        }
+        objects::only_file(&what, kind)?;
         let (from, to) = (self.name(from), self.name(to));
         let copied = self.copy_name(&what, &from, &to, version)?;
-        if let Err(error) = self.remove_file(&what, &mut Ahead::new(self), &from, version) {
-            if error.kind() == Kind::Changed {
-                match self.delete(&what, &to, copied.print.version.as_str()) {
-                    Err(fault) if is_forbidden(&fault) => drop(self.hide(&what, &to)?),
-                    deleted => deleted?,
-                }
-            }
-            return Err(error);
-        }
-        Ok(copied)
+        let removed = self.remove_file(&what, &mut Ahead::new(self), &from, version);
+        objects::moved(copied, removed, |copy| match self.delete(&what, &to, copy.as_str()) {
+            Err(fault) if is_forbidden(&fault) => self.hide(&what, &to).map(drop),
+            deleted => Ok(deleted?),
+        })
     }
 
     fn copy(&self, from: Place<'_>, to: Place<'_>, version: &Version) -> Result<Entry> {
@@ -1417,39 +1404,25 @@ impl Remote for Store {
         let what = format!("asking for the lifecycle rules of the bucket of {}", place.path);
         let name = self.name(place.path);
         let found = self.in_session(&what, &|session| self.find_bucket(&what, session));
-        match found.map_err(Error::from) {
-            Ok(bucket) => Ok(!bucket.lifecycle_rules.iter().any(|rule| {
-                rule.days_from_hiding_to_deleting.is_some()
-                    && name.starts_with(&rule.file_name_prefix)
-            })),
-            Err(error) if matches!(error.kind().reaction(), Reaction::Wait | Reaction::Stop) => {
-                Err(error)
-            }
-            // Who may not ask proves nothing.
-            Err(_) => Ok(false),
-        }
+        let ends = |rule: &LifecycleRule| {
+            rule.days_from_hiding_to_deleting.is_some() && name.starts_with(&rule.file_name_prefix)
+        };
+        let kept = found.map(|bucket| !bucket.lifecycle_rules.iter().any(ends));
+        objects::proven(kept.map_err(Error::from))
     }
 
     fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>)) {
-        let (mut files, mut folders) = (Vec::new(), Vec::new());
-        for (index, item) in items.iter().enumerate() {
-            match item.kind {
-                ItemKind::File => files.push((self.name(item.place.path), index, item)),
-                ItemKind::Folder => folders.push((index, item.place.path)),
+        let files = |mut files: objects::Files<'_>, done: &mut dyn FnMut(usize, Result<()>)| {
+            // As their names are: all begin with the root.
+            files.sort_by_key(|(_, item)| item.place.path);
+            let mut ahead = Ahead::new(self);
+            for (index, Removal { place: Place { path, .. }, version, .. }) in files {
+                let what = format!("removing {path}");
+                done(index, self.remove_file(&what, &mut ahead, &self.name(path), version));
             }
-        }
-        files.sort_by(|one, other| one.0.cmp(&other.0));
-        let mut ahead = Ahead::new(self);
-        for (name, index, item) in files {
-            let what = format!("removing {}", item.place.path);
-            done(index, self.remove_file(&what, &mut ahead, &name, item.version));
-        }
-        // What is in a folder goes before it.
-        folders.sort_by_key(|(_, path)| Reverse(*path));
-        for (index, path) in folders {
-            let what = format!("removing the folder {path}");
-            done(index, self.remove_folder(&what, &self.folder_name(path)));
-        }
+        };
+        let folder = |what: &str, path: &str| self.remove_folder(what, &self.folder_name(path));
+        objects::remove(items, done, files, folder);
     }
 }
 
@@ -1624,17 +1597,11 @@ impl Sums {
     }
 }
 
-/// What to send of a whole file, and its SHA-1. One that is small is kept in `buffer`.
+/// What to send of a whole file, and its SHA-1; see [`whole`].
 fn body<'a>(content: &'a dyn Content, buffer: &'a mut Vec<u8>) -> Result<(Payload<'a>, [u8; 20])> {
-    let length = content.size();
     let mut sum = new_sum();
-    if length > SMALL {
-        read_part(content, 0, length, buffer, &mut |bytes| sum.update(bytes))?;
-        return Ok((Payload::Part { content, from: 0, length }, sha1_of(sum)));
-    }
-    read_whole(content, buffer)?;
-    sum.update(buffer);
-    Ok((Payload::Bytes(buffer), sha1_of(sum)))
+    let payload = whole(content, buffer, &mut |bytes| sum.update(bytes))?;
+    Ok((payload, sha1_of(sum)))
 }
 
 fn new_sum() -> Context {

@@ -8,6 +8,8 @@ mod fault;
 mod google;
 mod google_cloud_storage;
 mod google_drive;
+mod notes;
+mod objects;
 mod order;
 mod parts;
 mod rfc3339;

@@ -1,13 +1,11 @@
-//! What object stores have in common: large files on their way in parts, several at the same time,
-//! and the order of removals.
+//! Large files on their way in parts, several at the same time.
 
 use crate::blocks::Cutter;
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
-use crate::model::{ItemKind, Version};
-use crate::remote::Removal;
+use crate::http::Payload;
 use crate::threads;
-use std::cmp::Reverse;
+use md5::{Digest as _, Md5};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -92,6 +90,46 @@ impl Drop for Borrowed<'_> {
     }
 }
 
+/// A file or a part of one with its MD5, ready to be sent.
+pub(super) struct Body<'a> {
+    pub payload: Payload<'a>,
+    /// Bytes.
+    pub length: u64,
+    pub md5: [u8; 16],
+}
+
+impl<'a> Body<'a> {
+    /// Hashes a whole file; see [`whole`].
+    ///
+    /// # Errors
+    /// As [`read_whole`].
+    pub fn whole(content: &'a dyn Content, buffer: &'a mut Vec<u8>) -> Result<Self> {
+        let mut sum = Md5::new();
+        let payload = whole(content, buffer, &mut |bytes| sum.update(bytes))?;
+        Ok(Body { payload, length: content.size(), md5: sum.finalize().into() })
+    }
+}
+
+/// What to send of a whole file, whose bytes `each` is shown. One that is small is kept in
+/// `buffer` to be sent from there.
+///
+/// # Errors
+/// As [`read_whole`].
+pub(super) fn whole<'a>(
+    content: &'a dyn Content,
+    buffer: &'a mut Vec<u8>,
+    each: &mut dyn FnMut(&[u8]),
+) -> Result<Payload<'a>> {
+    let length = content.size();
+    if length > SMALL {
+        read_part(content, 0, length, buffer, each)?;
+        return Ok(Payload::Part { content, from: 0, length });
+    }
+    read_whole(content, buffer)?;
+    each(buffer);
+    Ok(Payload::Bytes(buffer))
+}
+
 /// Reads all of a small file into `buffer`, which has its size then.
 ///
 /// # Errors
@@ -126,26 +164,6 @@ pub(super) fn read_part(
         done += count as u64;
     }
     Ok(())
-}
-
-/// Removes files one by one, then folders: what is in a folder goes before it.
-pub(super) fn remove_each(
-    items: &[Removal<'_>],
-    done: &mut dyn FnMut(usize, Result<()>),
-    file: &dyn Fn(&str, &Version) -> Result<()>,
-    folder: &dyn Fn(&str) -> Result<()>,
-) {
-    let mut folders = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        match item.kind {
-            ItemKind::File => done(index, file(item.place.path, item.version)),
-            ItemKind::Folder => folders.push((index, item.place.path)),
-        }
-    }
-    folders.sort_by_key(|(_, path)| Reverse(*path));
-    for (index, path) in folders {
-        done(index, folder(path));
-    }
 }
 
 /// Looks at the block that begins at `from`, which is where a block begins to `cutter`, too, in pieces

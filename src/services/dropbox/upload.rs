@@ -13,6 +13,7 @@ use crate::http::{Payload, read_error};
 use crate::model::{Nanos, split_path, to_hex};
 use crate::remote::conditions::check;
 use crate::remote::{Entry, Expect, Place, Resume};
+use crate::services::notes;
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -113,7 +114,7 @@ impl Upload<'_> {
         let size = self.content.size();
         // What can't become a file isn't sent for hours.
         let replaced = self.replaced()?;
-        let saved = resume.load().and_then(|note| postcard::from_bytes::<Note>(&note).ok());
+        let saved = notes::saved::<Note>(resume);
         let mut saved = saved.filter(|note| note.size == size).map(|note| note.session);
         for _ in 0..=TRIES {
             let known = match saved.take() {
@@ -125,9 +126,7 @@ impl Upload<'_> {
                 None => {
                     let session = self.start()?;
                     let note = Note { size, session };
-                    let bytes = postcard::to_stdvec(&note)
-                        .map_err(|error| Error::new(Kind::State, self.what, error))?;
-                    resume.save(&bytes)?;
+                    notes::save(self.what, resume, &note)?;
                     (note.session, 0)
                 }
             };

@@ -22,9 +22,9 @@ use self::refusal::{NO_BUCKET, read, refusal};
 use super::download::{self, Arrived};
 use super::fault::Fault;
 use super::google::{self, PLAIN, address, endless, json, with_json};
-use super::parts::remove_each;
+use super::objects;
 use crate::content::Content;
-use crate::error::{Error, Kind, Reaction, Result};
+use crate::error::{Error, Kind, Result};
 use crate::hash::HashKind;
 use crate::http::{self, Call, Http, Payload, Reply};
 use crate::model::{ItemKind, Nanos, Version};
@@ -794,21 +794,14 @@ impl Remote for Store {
     ) -> Result<Entry> {
         let (from, to) = (from.path, to.path);
         let what = format!("moving {from} to {to}");
-        if kind == ItemKind::Folder {
-            return Err(Error::new(Kind::Usage, what, "this service has no way to move a folder"));
-        }
+        objects::only_file(&what, kind)?;
         let (from, to) = (self.name(from), self.name(to));
         if let Some(moved) = self.move_object(&what, &from, &to, version)? {
             return Ok(moved);
         }
         let copied = self.copy_object(&what, &from, &to, version)?;
-        if let Err(error) = self.delete(&what, &from, version) {
-            if error.kind() == Kind::Changed {
-                self.delete(&what, &to, &copied.print.version)?;
-            }
-            return Err(error);
-        }
-        Ok(copied)
+        let removed = self.delete(&what, &from, version);
+        objects::moved(copied, removed, |copy| self.delete(&what, &to, copy))
     }
 
     fn copy(&self, from: Place<'_>, to: Place<'_>, version: &Version) -> Result<Entry> {
@@ -821,28 +814,19 @@ impl Remote for Store {
     fn keeps_version(&self, place: Place<'_>, _: &Version) -> Result<bool> {
         let what = format!("asking for the versioning of the bucket of {}", place.path);
         let url = self.url("", vec![("fields", "versioning,lifecycle")]);
-        match self.get::<Keeping>(&what, &url).map_err(Error::from) {
-            Ok(Keeping { versioning, lifecycle }) => {
-                let ends = lifecycle.is_some_and(|lifecycle| !lifecycle.rule.is_empty());
-                Ok(versioning.is_some_and(|versioning| versioning.enabled) && !ends)
-            }
-            Err(error) if matches!(error.kind().reaction(), Reaction::Wait | Reaction::Stop) => {
-                Err(error)
-            }
-            // Who may not ask proves nothing.
-            Err(_) => Ok(false),
-        }
+        let kept = self.get::<Keeping>(&what, &url).map(|Keeping { versioning, lifecycle }| {
+            let ends = lifecycle.is_some_and(|lifecycle| !lifecycle.rule.is_empty());
+            versioning.is_some_and(|versioning| versioning.enabled) && !ends
+        });
+        objects::proven(kept.map_err(Error::from))
     }
 
     fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>)) {
-        let file = |path: &str, version: &Version| {
-            self.delete(&format!("removing {path}"), &self.name(path), version)
+        let file = |what: &str, path: &str, version: &Version| {
+            self.delete(what, &self.name(path), version)
         };
-        let folder = |path: &str| {
-            let what = format!("removing the folder {path}");
-            self.remove_folder(&what, &self.folder_name(path))
-        };
-        remove_each(items, done, &file, &folder);
+        let folder = |what: &str, path: &str| self.remove_folder(what, &self.folder_name(path));
+        objects::remove_each(items, done, file, folder);
     }
 }
 

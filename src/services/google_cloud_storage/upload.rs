@@ -11,6 +11,7 @@ use crate::http::{Call, Payload};
 use crate::model::Nanos;
 use crate::remote::conditions::check;
 use crate::remote::{Entry, Expect, Resume};
+use crate::services::notes;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use md5::{Digest as _, Md5};
@@ -140,7 +141,7 @@ impl Store {
         let over = condition(expect).1;
         let is_this =
             |it: &Note| (&*it.name, it.size, it.mtime, &*it.over) == (name, size, mtime, over);
-        let mut known = resume.load().and_then(|note| postcard::from_bytes::<Note>(&note).ok());
+        let mut known = notes::saved::<Note>(resume);
         if let Some(other) = known.take_if(|note| !is_this(note)) {
             // What can't be dropped, Google drops within a week.
             let _ = Parts::forget(&self.api, &other.session);
@@ -168,9 +169,7 @@ impl Store {
                     let session = self.begin(what, name, size, mtime, expect)?;
                     let (name, over, session) = (name.into(), over.into(), session);
                     let note = Note { name, size, mtime, over, session };
-                    let bytes = postcard::to_stdvec(&note)
-                        .map_err(|error| Error::new(Kind::State, what, error))?;
-                    resume.save(&bytes)?;
+                    notes::save(what, resume, &note)?;
                     (note.session, 0)
                 }
             };
@@ -183,9 +182,7 @@ impl Store {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    let can_go_on =
-                        [Kind::Offline, Kind::Busy, Kind::Cancelled, Kind::SignIn, Kind::Untrusted];
-                    if !can_go_on.contains(&error.kind()) {
+                    if !notes::can_go_on(&error) {
                         let _ = Parts::forget(&self.api, &session);
                     }
                     return Err(error);

@@ -11,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::http::{Call, Payload};
 use crate::model::{ItemKind, Nanos, split_path};
 use crate::remote::{Expect, Place, Resume, Written};
+use crate::services::notes;
 use percent_encoding::utf8_percent_encode;
 use serde::{Deserialize, Serialize};
 
@@ -293,7 +294,7 @@ impl Upload<'_> {
     fn in_parts(&self, resume: &dyn Resume) -> Result<File> {
         let Upload { drive, what, content, .. } = self;
         let parts = Parts { api: &drive.api, what, content, size: PART, compares: false };
-        let saved = resume.load().and_then(|note| postcard::from_bytes::<Note>(&note).ok());
+        let saved = notes::saved::<Note>(resume);
         let mut known = saved.filter(|note| self.is_of(note));
         for _ in 0..SESSIONS {
             let (note, from) = match known.take() {
@@ -322,9 +323,7 @@ impl Upload<'_> {
                         }
                     };
                     let note = self.note(id, session);
-                    let bytes = postcard::to_stdvec(&note)
-                        .map_err(|error| Error::new(Kind::State, self.what, error))?;
-                    resume.save(&bytes)?;
+                    notes::save(self.what, resume, &note)?;
                     (note, 0)
                 }
             };
@@ -332,9 +331,7 @@ impl Upload<'_> {
                 Ok(Some(file)) => return Ok(file),
                 Ok(None) => known = Some(Note { session: String::new(), ..note }),
                 Err(error) => {
-                    let can_go_on =
-                        [Kind::Offline, Kind::Busy, Kind::Cancelled, Kind::SignIn, Kind::Untrusted];
-                    if !can_go_on.contains(&error.kind())
+                    if !notes::can_go_on(&error)
                         && let Ok(note) = postcard::to_stdvec(&note)
                     {
                         // What can't be dropped, Google drops within a week.

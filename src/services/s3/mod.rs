@@ -34,11 +34,12 @@ use self::upload::Note;
 use self::xml::not_s3;
 use super::download::{self, Arrived};
 use super::fault::Fault;
+use super::objects;
 use super::parts::Senders;
 use super::seconds;
 use crate::blocks::Limits;
 use crate::content::Content;
-use crate::error::{Error, Kind, Reaction, Result};
+use crate::error::{Error, Kind, Result};
 use crate::hash::Hash;
 use crate::http::{self, Http, Reply};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex};
@@ -49,7 +50,6 @@ use crate::remote::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use std::cmp::Reverse;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -614,18 +614,11 @@ impl Remote for Store {
     ) -> Result<Entry> {
         let (from, to) = (from.path, to.path);
         let what = format!("moving {from} to {to}");
-        if kind == ItemKind::Folder {
-            return Err(Error::new(Kind::Usage, what, "this service has no way to move a folder"));
-        }
+        objects::only_file(&what, kind)?;
         let (from, to) = (self.key(from), self.key(to));
         let copied = self.copy_key(&what, &from, &to, version)?;
-        if let Err(error) = self.remove_file(&what, &from, version) {
-            if error.kind() == Kind::Changed {
-                self.delete(&what, &to, Some(&copied.print.version))?;
-            }
-            return Err(error);
-        }
-        Ok(copied)
+        let removed = self.remove_file(&what, &from, version);
+        objects::moved(copied, removed, |copy| self.delete(&what, &to, Some(copy)))
     }
 
     fn copy(&self, from: Place<'_>, to: Place<'_>, version: &Version) -> Result<Entry> {
@@ -636,39 +629,25 @@ impl Remote for Store {
 
     fn keeps_version(&self, place: Place<'_>, _: &Version) -> Result<bool> {
         let what = format!("asking for the versioning of the bucket of {}", place.path);
-        match self.is_versioned(&what) {
-            Err(error) if matches!(error.kind().reaction(), Reaction::Wait | Reaction::Stop) => {
-                Err(error)
-            }
-            // Who doesn't know or doesn't tell proves nothing.
-            answer => Ok(answer.unwrap_or(false)),
-        }
+        objects::proven(self.is_versioned(&what))
     }
 
     fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>)) {
-        let mut files = Vec::new();
-        let mut folders = Vec::new();
-        for (index, item) in items.iter().enumerate() {
-            match item.kind {
-                ItemKind::File => files.push((index, self.key(item.place.path), item.version)),
-                ItemKind::Folder => folders.push((index, item.place.path)),
+        let files = |files: objects::Files<'_>, done: &mut dyn FnMut(usize, Result<()>)| {
+            let keyed = files.into_iter().map(|(at, it)| (at, self.key(it.place.path), it.version));
+            let mut keyed: Vec<_> = keyed.collect();
+            keyed.sort_by(|a, b| a.1.cmp(&b.1));
+            for batch in keyed.chunks(MAX_KEYS) {
+                if let [(index, key, version)] = batch {
+                    let what = format!("removing {}", &key[self.root.len()..]);
+                    done(*index, self.remove_file(&what, key, version));
+                } else {
+                    self.remove_batch(batch, done);
+                }
             }
-        }
-        files.sort_by(|a, b| a.1.cmp(&b.1));
-        for batch in files.chunks(MAX_KEYS) {
-            if let [(index, key, version)] = batch {
-                let what = format!("removing {}", &key[self.root.len()..]);
-                done(*index, self.remove_file(&what, key, version));
-            } else {
-                self.remove_batch(batch, done);
-            }
-        }
-        // What is in a folder goes before it.
-        folders.sort_by_key(|(_, path)| Reverse(*path));
-        for (index, path) in folders {
-            let what = format!("removing the folder {path}");
-            done(index, self.remove_folder(&what, &self.folder_key(path)));
-        }
+        };
+        let folder = |what: &str, path: &str| self.remove_folder(what, &self.folder_key(path));
+        objects::remove(items, done, files, folder);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Writing files: in one request, or in parts that go on after a restart.
 
 use super::super::fault::Fault;
-use super::super::parts::{SMALL, lock, read_block, read_part, read_whole};
+use super::super::notes;
+use super::super::parts::{SMALL, lock, read_block, whole};
 use super::super::seconds;
 use super::request::{Ask, is_unsupported};
 use super::xml::{not_s3, parse};
@@ -106,18 +107,11 @@ struct Part<'a> {
 }
 
 impl Store {
-    /// Hashes a whole file. One that is small is kept in `buffer` to be sent from there.
+    /// Hashes a whole file; see [`whole`].
     pub fn body<'a>(&self, content: &'a dyn Content, buffer: &'a mut Vec<u8>) -> Result<Body<'a>> {
-        let length = content.size();
-        if length > SMALL {
-            let mut sums = self.sums(false);
-            read_part(content, 0, length, buffer, &mut |bytes| sums.update(bytes))?;
-            return Ok(sums.body(Payload::Part { content, from: 0, length }, length));
-        }
-        read_whole(content, buffer)?;
         let mut sums = self.sums(false);
-        sums.update(buffer);
-        Ok(sums.body(Payload::Bytes(buffer), length))
+        let payload = whole(content, buffer, &mut |bytes| sums.update(bytes))?;
+        Ok(sums.body(payload, content.size()))
     }
 
     /// Hashes the part of a file that begins here, which is read again to be sent.
@@ -273,7 +267,7 @@ impl Store {
         let keeps = replaced.is_some();
         // What nobody will know again needn't be cut by what is in it.
         let limits = Limits { equal: self.limits.equal || !keeps, ..self.limits };
-        let saved = resume.load().and_then(|note| postcard::from_bytes::<Note>(&note).ok());
+        let saved = notes::saved::<Note>(resume);
         let is_this = |it: &Note| it.key == key && it.size == size && it.mtime == mtime;
         let known = match saved {
             // It has another name by now. What can't be dropped is left to the lifecycle rules.
@@ -317,22 +311,15 @@ impl Store {
 
     /// Begins an upload, which is noted before and after.
     fn begin_parts(&self, what: &str, mut note: Note, resume: &dyn Resume) -> Result<Note> {
-        let save = |note: &Note| {
-            let bytes =
-                postcard::to_stdvec(note).map_err(|error| Error::new(Kind::State, what, error))?;
-            resume.save(&bytes)
-        };
-        save(&note)?;
+        notes::save(what, resume, &note)?;
         note.upload = self.start_parts(what, &note.key, note.mtime)?;
-        save(&note)?;
+        notes::save(what, resume, &note)?;
         Ok(note)
     }
 
     fn finish_or_drop(&self, upload: &Upload<'_>) -> Result<Written> {
         self.finish_parts(upload).inspect_err(|error| {
-            // Kept for another attempt only if it can go on; else it would cost storage forever.
-            let keep = [Kind::Offline, Kind::Busy, Kind::Cancelled, Kind::SignIn, Kind::Untrusted];
-            if !keep.contains(&error.kind()) {
+            if !notes::can_go_on(error) {
                 // What can't be dropped is left to the bucket's lifecycle rules.
                 let _ = self.drop_parts(upload.what, &upload.note.key, &upload.note.upload);
             }

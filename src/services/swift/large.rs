@@ -6,7 +6,6 @@
 
 use super::listing::Row;
 use super::request::Ask;
-use super::upload::Body;
 use super::{Item, Large, SEGMENTS, Store, is_true, quoted, seconds};
 use crate::blocks::Limits;
 use crate::content::Content;
@@ -18,7 +17,8 @@ use crate::random::random;
 use crate::remote::conditions::{Support, check};
 use crate::remote::{Entry, Expect, Resume};
 use crate::services::fault::Fault;
-use crate::services::parts::{read_block, read_part};
+use crate::services::notes;
+use crate::services::parts::{Body, read_block, read_part};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use md5::{Digest as _, Md5};
@@ -109,7 +109,7 @@ impl Store {
         let found = self.head(what, key)?;
         check(what, expect, found.as_ref().map(Item::entry).as_ref())?;
         let mut replaced = self.segments_of(what, key, found.as_ref())?;
-        let saved = resume.load().and_then(|note| postcard::from_bytes::<Note>(&note).ok());
+        let saved = notes::saved::<Note>(resume);
         let is_this = |it: &Note| it.key == key && it.size == size && it.mtime == mtime;
         let (note, arrived) = match saved {
             Some(note) if is_this(&note) => {
@@ -122,9 +122,7 @@ impl Store {
                     let _ = self.drop_noted(what, &note);
                 }
                 let note = Note { key: key.into(), size, mtime, folder: folder(what, key)? };
-                let bytes = postcard::to_stdvec(&note)
-                    .map_err(|error| Error::new(Kind::State, what, error))?;
-                resume.save(&bytes)?;
+                notes::save(what, resume, &note)?;
                 (note, HashMap::new())
             }
         };
@@ -132,9 +130,7 @@ impl Store {
         let known = Known { replaced: replaced.iter().filter_map(named).collect(), arrived };
         let file = File { what, content, limits, note };
         let entry = self.send_file(&file, &known, expect).inspect_err(|error| {
-            // Kept for another attempt only if it can go on; else it would cost storage forever.
-            let keep = [Kind::Offline, Kind::Busy, Kind::Cancelled, Kind::SignIn, Kind::Untrusted];
-            if !keep.contains(&error.kind()) {
+            if !notes::can_go_on(error) {
                 let _ = self.drop_noted(what, &file.note);
             }
         })?;

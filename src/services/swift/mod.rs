@@ -28,6 +28,7 @@ use self::presets::{PROVIDERS, WORDS};
 use self::request::{Ask, Info};
 use super::download::{self, Arrived};
 use super::fault::Fault;
+use super::objects;
 use super::parts::Senders;
 use super::seconds;
 use crate::content::Content;
@@ -43,7 +44,6 @@ use crate::remote::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
-use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -411,13 +411,6 @@ impl Remote for Store {
         self.walk(folder.path, false, each)
     }
 
-    fn folders(&self, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
-        self.children(Place::default(), &mut |name, entry| match entry.kind {
-            ItemKind::Folder => each(name),
-            ItemKind::File => Ok(()),
-        })
-    }
-
     /// A folder is there when a marker of it, or anything below it, is. The root is when the
     /// container is.
     fn stat(&self, place: Place<'_>, kind: ItemKind) -> Result<Option<Entry>> {
@@ -518,18 +511,11 @@ impl Remote for Store {
     ) -> Result<Entry> {
         let (from, to) = (from.path, to.path);
         let what = format!("moving {from} to {to}");
-        if kind == ItemKind::Folder {
-            return Err(Error::new(Kind::Usage, what, "this service has no way to move a folder"));
-        }
+        objects::only_file(&what, kind)?;
         let (from, to) = (self.key(from), self.key(to));
         let copied = self.copy_object(&what, &from, &to, version)?;
-        if let Err(error) = self.remove_file(&what, &from, version) {
-            if error.kind() == Kind::Changed {
-                self.remove_file(&what, &to, &copied.print.version)?;
-            }
-            return Err(error);
-        }
-        Ok(copied)
+        let removed = self.remove_file(&what, &from, version);
+        objects::moved(copied, removed, |copy| self.remove_file(&what, &to, copy))
     }
 
     fn copy(&self, from: Place<'_>, to: Place<'_>, version: &Version) -> Result<Entry> {
@@ -549,20 +535,11 @@ impl Remote for Store {
     }
 
     fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>)) {
-        let mut files = Vec::new();
-        let mut folders = Vec::new();
-        for (index, item) in items.iter().enumerate() {
-            match item.kind {
-                ItemKind::File => files.push((index, self.key(item.place.path), item.version)),
-                ItemKind::Folder => folders.push((index, item.place.path)),
-            }
-        }
-        self.remove_files(&files, done);
-        // What is in a folder goes before it.
-        folders.sort_by_key(|(_, path)| Reverse(*path));
-        for (index, path) in folders {
-            let what = format!("removing the folder {path}");
-            done(index, self.remove_folder(&what, &self.folder_key(path)));
-        }
+        let files = |files: objects::Files<'_>, done: &mut dyn FnMut(usize, Result<()>)| {
+            let keyed = files.into_iter().map(|(at, it)| (at, self.key(it.place.path), it.version));
+            self.remove_files(&keyed.collect::<Vec<_>>(), done);
+        };
+        let folder = |what: &str, path: &str| self.remove_folder(what, &self.folder_key(path));
+        objects::remove(items, done, files, folder);
     }
 }

@@ -6,23 +6,14 @@ use super::{Item, Store, seconds};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::hash::Hash;
-use crate::http::Payload;
 use crate::model::{Nanos, RemotePrint, Version, to_hex};
 use crate::remote::conditions::{Support, check};
 use crate::remote::{Entry, Expect};
 use crate::services::fault::Fault;
-use crate::services::parts::{SMALL, read_part, read_whole};
-use md5::{Digest as _, Md5};
+use crate::services::parts::{Body, SMALL};
 
 /// From this size on the service is asked whether the condition holds before the body is sent.
 const LARGE: u64 = super::MIB;
-
-/// A file or a segment of one, hashed and ready to be sent.
-pub(super) struct Body<'a> {
-    pub payload: Payload<'a>,
-    pub length: u64,
-    pub md5: [u8; 16],
-}
 
 impl<'a> Ask<'a> {
     /// The service compares what arrives with the sum, so it is what was hashed.
@@ -42,7 +33,7 @@ impl Store {
         expect: Expect<'_>,
     ) -> Result<Entry> {
         let mut buffer = Vec::new();
-        let body = body(content, &mut buffer)?;
+        let body = Body::whole(content, &mut buffer)?;
         // A change from here on doesn't match the sum any more, and the service refuses it.
         content.unchanged()?;
         let found = match self.conditions.support(expect) {
@@ -146,18 +137,4 @@ impl Store {
         let print = RemotePrint::file(body.length, version, Some(mtime));
         Ok(Entry::file(print, Some(Hash::Md5(body.md5))))
     }
-}
-
-/// Hashes a whole file. One that is small is kept in `buffer` to be sent from there.
-fn body<'a>(content: &'a dyn Content, buffer: &'a mut Vec<u8>) -> Result<Body<'a>> {
-    let (length, mut sum) = (content.size(), Md5::new());
-    let payload = if length > SMALL {
-        read_part(content, 0, length, buffer, &mut |bytes| sum.update(bytes))?;
-        Payload::Part { content, from: 0, length }
-    } else {
-        read_whole(content, buffer)?;
-        sum.update(&*buffer);
-        Payload::Bytes(buffer)
-    };
-    Ok(Body { payload, length, md5: sum.finalize().into() })
 }
