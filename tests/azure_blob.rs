@@ -1,8 +1,8 @@
 //! The adapter of Azure Blob Storage on Azurite, and on stubs where a server has to misbehave.
 
-use crate::common::by_path::ByPath;
-use crate::common::contract::{self, Breaks, Bytes, Flaw, Notes, pattern};
+use crate::common::contract::{self, Breaks, Notes, pattern};
 use crate::common::dice::Dice;
+use crate::common::opened::{Opened, TIME};
 use crate::common::peers::{AzurePeer, azurite, python};
 use crate::common::proxy::{Act, Proxy, Request, reply};
 use base64::Engine as _;
@@ -13,8 +13,8 @@ use mooring::hash::Hash;
 use mooring::http::shared_key::{Signable, Signer};
 use mooring::http::sigv4::{encode_path, encode_query};
 use mooring::http::{Cancel, Http, HttpOptions};
-use mooring::model::{ItemKind, Nanos, Version};
-use mooring::remote::{Entry, Expect, Place, Removal, Special};
+use mooring::model::{ItemKind, Version};
+use mooring::remote::{Entry, Expect, Special};
 use mooring::services;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -23,73 +23,8 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
 
-const TIME: Nanos = 1_600_000_000_123_456_789;
-
-/// An opened remote and its client, which counts.
-struct Opened {
-    remote: ByPath,
-    http: Http,
-}
-
-impl Opened {
-    fn create(&self, path: &str, bytes: &[u8]) -> Result<Entry> {
-        self.write(path, bytes, Expect::Absent)
-    }
-
-    fn write(&self, path: &str, bytes: &[u8], expect: Expect<'_>) -> Result<Entry> {
-        let content = Bytes::with(bytes, Flaw::None);
-        self.remote.write(path, &content, TIME, expect, &Notes::default())
-    }
-
-    fn stat(&self, path: &str) -> Option<Entry> {
-        self.remote.stat(path, ItemKind::File).unwrap()
-    }
-
-    fn content(&self, path: &str) -> Vec<u8> {
-        let version = self.stat(path).unwrap().print.version;
-        let mut bytes = Vec::new();
-        let mut download = self.remote.read(path, &version, 0..u64::MAX).unwrap();
-        download.reader.read_to_end(&mut bytes).unwrap();
-        bytes
-    }
-
-    /// What a listing tells, in its order: folders end in a slash.
-    fn told(&self) -> Result<Vec<String>> {
-        let mut told = Vec::new();
-        self.remote.list("", &mut |path, entry| {
-            let slash = if entry.kind == ItemKind::Folder { "/" } else { "" };
-            told.push(format!("{path}{slash}"));
-            Ok(())
-        })?;
-        Ok(told)
-    }
-
-    fn remove(&self, path: &str, kind: ItemKind, version: &Version) -> Result<()> {
-        let removal = Removal { place: Place::at(path), kind, version };
-        let mut result = None;
-        self.remote.remove(&[removal], &mut |_, told| result = Some(told));
-        result.unwrap()
-    }
-
-    /// How many requests `call` takes.
-    fn requests<T>(&self, call: impl FnOnce() -> T) -> u64 {
-        let before = self.http.counters().requests.load(SeqCst);
-        call();
-        self.http.counters().requests.load(SeqCst) - before
-    }
-
-    fn bytes_up(&self) -> u64 {
-        self.http.counters().bytes_up.load(SeqCst)
-    }
-}
-
 fn try_open(settings: &[(&str, &str)], root: &str, idle: Duration) -> Result<Opened> {
-    let settings = settings.iter().map(|(key, value)| (key.to_string(), value.to_string()));
-    let options = HttpOptions { idle, ..HttpOptions::default() };
-    let http = Http::new(&options, Cancel::default()).unwrap();
-    let service = services::find("azure-blob").unwrap();
-    let remote = service.open(&settings.collect(), http.clone(), root)?;
-    Ok(Opened { remote: ByPath::new(remote), http })
+    Opened::new("azure-blob", settings, root, &HttpOptions { idle, ..HttpOptions::default() })
 }
 
 fn open(settings: &[(&str, &str)], root: &str) -> Opened {

@@ -1,8 +1,8 @@
 //! The Backblaze B2 adapter, on the simulator that Backblaze's own library is tested with.
 
 use crate::common::bench::TempFolder;
-use crate::common::by_path::ByPath;
 use crate::common::contract::{self, Bytes, Flaw, Notes, pattern};
+use crate::common::opened::{self, InBucket, TIME};
 use crate::common::peers::{B2Peer, b2, new_b2};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -10,8 +10,8 @@ use mooring::content::Content;
 use mooring::error::{Error, Kind, Result};
 use mooring::hash::Hash;
 use mooring::http::{Cancel, Http, HttpOptions};
-use mooring::model::{ItemKind, Nanos, Version};
-use mooring::remote::{Entry, Expect, Place, Removal, Resume, Written};
+use mooring::model::{ItemKind, Version};
+use mooring::remote::{Expect, Place, Removal, Resume, Written};
 use mooring::services;
 use serde_json::{Value, json};
 use std::fs;
@@ -20,64 +20,19 @@ use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
 
-const TIME: Nanos = 1_600_000_000_123_000_000;
 /// Everything a key may be given that is of use here.
 const ALL: [&str; 5] = ["listBuckets", "listFiles", "readFiles", "writeFiles", "deleteFiles"];
 /// More than two parts.
 const LARGE: usize = (12 << 20) + 5;
 
-/// An opened remote, its client, which counts, and the bucket.
-struct Opened<'a> {
-    remote: ByPath,
-    http: Http,
-    peer: &'a B2Peer,
-    bucket: String,
-}
+type Opened<'a> = InBucket<'a, B2Peer>;
 
 impl Opened<'_> {
-    fn create(&self, path: &str, bytes: &[u8]) -> Result<Entry> {
-        self.write(path, bytes, Expect::Absent)
-    }
-
-    fn write(&self, path: &str, bytes: &[u8], expect: Expect<'_>) -> Result<Entry> {
-        self.written(path, bytes, expect).map(|written| written.entry)
-    }
-
     fn written(&self, path: &str, bytes: &[u8], expect: Expect<'_>) -> Result<Written> {
         let content = Bytes::with(bytes, Flaw::None);
         let place = Place::at(path);
         let remote: &dyn mooring::remote::Remote = &*self.remote;
         remote.write(place, &content, TIME, expect, &Notes::default())
-    }
-
-    fn stat(&self, path: &str) -> Option<Entry> {
-        self.remote.stat(path, ItemKind::File).unwrap()
-    }
-
-    fn content(&self, path: &str) -> Vec<u8> {
-        let entry = self.stat(path).unwrap();
-        let mut bytes = Vec::new();
-        let mut download = self.remote.read(path, &entry.print.version, 0..u64::MAX).unwrap();
-        download.reader.read_to_end(&mut bytes).unwrap();
-        bytes
-    }
-
-    fn remove(&self, path: &str, version: &Version) -> Result<()> {
-        let mut told = None;
-        let item = Removal { place: Place::at(path), kind: ItemKind::File, version };
-        self.remote.remove(&[item], &mut |_, result| told = Some(result));
-        told.unwrap()
-    }
-
-    /// What is listed, folders with a slash.
-    fn listed(&self) -> Vec<String> {
-        let mut listed = Vec::new();
-        let list = self.remote.list("", &mut |path, entry| {
-            let slash = if entry.kind == ItemKind::Folder { "/" } else { "" };
-            listed.push(format!("{path}{slash}"));
-            Ok(())
-        });
-        list.map(|()| listed).unwrap()
     }
 
     /// Name, action and content of all versions, as B2 lists them.
@@ -87,34 +42,6 @@ impl Opened<'_> {
         let rows = told.as_array().unwrap().iter();
         let bytes = |row: &Value| BASE64.decode(text(row, "base64")).unwrap();
         rows.map(|row| (text(row, "name"), text(row, "action"), bytes(row))).collect()
-    }
-
-    fn put(&self, name: &str, more: Value) {
-        let mut file = json!({ "bucket": self.bucket, "name": name });
-        file.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        self.peer.control("put", file);
-    }
-
-    /// Has somebody else write a file right before a request is carried out.
-    fn race(&self, before: &str, name: &str, bytes: &[u8]) {
-        let file = json!({
-            "match": before, "bucket": self.bucket, "name": name, "base64": BASE64.encode(bytes),
-        });
-        self.peer.control("race", file);
-    }
-
-    fn fault(&self, fault: Value) {
-        self.peer.control("fault", fault);
-    }
-
-    /// The paths of all requests since this was last asked.
-    fn requests(&self) -> Vec<String> {
-        let told = self.peer.control("requests", json!({}));
-        told.as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect()
-    }
-
-    fn bytes_up(&self) -> u64 {
-        self.http.counters().bytes_up.load(SeqCst)
     }
 }
 
@@ -132,12 +59,9 @@ fn open_with<'a>(
         ("application-key", key),
         ("part-size", "5"),
     ];
-    let settings = settings.iter().chain(more);
-    let settings = settings.map(|(key, value)| (key.to_string(), value.to_string())).collect();
     let options = HttpOptions { idle: Duration::from_secs(30), ..HttpOptions::default() };
-    let http = Http::new(&options, Cancel::default()).unwrap();
-    let remote = services::find("b2").unwrap().open(&settings, http.clone(), root).unwrap();
-    Opened { remote: ByPath::new(remote), http, peer, bucket: bucket.into() }
+    let opened = opened::Opened::new("b2", &[&settings, more].concat(), root, &options).unwrap();
+    InBucket { opened, peer, bucket: bucket.into() }
 }
 
 /// The root of a new bucket.
@@ -300,7 +224,7 @@ fn an_upload_goes_on_where_it_stopped() {
 
     assert_eq!(write(&breaks, Expect::Absent).unwrap_err().kind(), Kind::Cancelled);
     assert_eq!(unfinished(), json!(["large"]));
-    assert_eq!(opened.listed(), [""; 0]);
+    assert_eq!(opened.told().unwrap(), [""; 0]);
     let before = opened.bytes_up();
     let entry = write(&whole, Expect::Absent).unwrap();
     assert!(opened.bytes_up() - before < 1 << 20, "parts were sent again");
@@ -348,7 +272,7 @@ fn an_address_for_uploads_is_kept_until_it_fails() {
     let peer = new_b2();
     let opened = open(&peer);
     opened.create("first", b"1").unwrap();
-    let asked = || opened.requests().iter().map(|line| call(line).to_owned()).collect::<Vec<_>>();
+    let asked = || opened.asked().iter().map(|line| call(line).to_owned()).collect::<Vec<_>>();
     let names = "b2_list_file_names";
     let (url, versions) = ("b2_get_upload_url", "b2_list_file_versions");
     assert_eq!(
@@ -385,18 +309,18 @@ fn a_token_that_ends_is_renewed() {
     let entry = opened.create("file", b"bytes").unwrap();
     let expire = || drop(opened.peer.control("expire", json!({})));
     expire();
-    assert_eq!(opened.listed(), ["file"]);
+    assert_eq!(opened.told().unwrap(), ["file"]);
     expire();
     let mut download = opened.remote.read("file", &entry.print.version, 0..u64::MAX).unwrap();
     download.reader.read_to_end(&mut Vec::new()).unwrap();
     expire();
     opened.create("other", b"bytes").unwrap();
     expire();
-    opened.remove("file", &entry.print.version).unwrap();
-    opened.requests();
+    opened.remove("file", ItemKind::File, &entry.print.version).unwrap();
+    opened.asked();
     expire();
-    assert_eq!(opened.listed(), ["other"]);
-    let asked = opened.requests();
+    assert_eq!(opened.told().unwrap(), ["other"]);
+    let asked = opened.asked();
     let signed_in = asked.iter().filter(|line| call(line) == "b2_authorize_account").count();
     assert_eq!(signed_in, 1, "{asked:?}");
 }
@@ -411,7 +335,7 @@ fn a_reply_that_is_lost_makes_no_conflict() {
         let written = opened.written("file", &pattern(size, 4), Expect::Absent).unwrap();
         assert!(!written.overtook, "{lost}");
         assert_eq!(opened.stat("file").unwrap(), written.entry, "{lost}");
-        opened.remove("file", &written.entry.print.version).unwrap();
+        opened.remove("file", ItemKind::File, &written.entry.print.version).unwrap();
         assert_eq!(opened.stat("file"), None, "{lost}");
     }
 }
@@ -439,7 +363,7 @@ fn what_somebody_else_writes_in_between_is_on_top_again() {
 
     let file = opened.create("removed", b"ours").unwrap();
     opened.race("POST /b2api/v4/b2_hide_file", "removed", b"theirs");
-    let removed = opened.remove("removed", &file.print.version);
+    let removed = opened.remove("removed", ItemKind::File, &file.print.version);
     assert_eq!(removed.unwrap_err().kind(), Kind::Changed);
     assert_eq!(opened.content("removed"), b"theirs");
 
@@ -468,7 +392,7 @@ fn a_key_that_may_not_delete_loses_nothing_either() {
 
     let file = opened.create("removed", b"ours").unwrap();
     opened.race("POST /b2api/v4/b2_hide_file", "removed", b"theirs");
-    let removed = opened.remove("removed", &file.print.version);
+    let removed = opened.remove("removed", ItemKind::File, &file.print.version);
     assert_eq!(removed.unwrap_err().kind(), Kind::Changed);
     assert_eq!(opened.content("removed"), b"theirs");
 }
@@ -479,12 +403,12 @@ fn what_is_removed_is_hidden_and_stays_as_a_version() {
     let first = opened.create("file", b"first").unwrap();
     let over = Expect::Version(&first.print.version);
     let second = opened.write("file", b"second", over).unwrap();
-    opened.remove("file", &second.print.version).unwrap();
-    assert_eq!((opened.stat("file"), opened.listed()), (None, vec![]));
+    opened.remove("file", ItemKind::File, &second.print.version).unwrap();
+    assert_eq!((opened.stat("file"), opened.told().unwrap()), (None, vec![]));
     let version = |action: &str, bytes: &[u8]| ("file".into(), action.into(), bytes.to_vec());
     let hidden = [version("hide", b""), version("upload", b"second"), version("upload", b"first")];
     assert_eq!(opened.versions(), hidden);
-    opened.remove("file", &second.print.version).unwrap();
+    opened.remove("file", ItemKind::File, &second.print.version).unwrap();
     assert_eq!(opened.versions(), hidden);
     // It is free for another one, and one of the same content is another one, too.
     let third = opened.create("file", b"third").unwrap();
@@ -511,7 +435,7 @@ fn a_batch_takes_two_requests_for_each_file() {
     let names: Vec<String> = (0..30).map(|n| format!("f/{n:02}")).collect();
     let entries: Vec<_> =
         names.iter().map(|name| opened.create(name, name.as_bytes()).unwrap()).collect();
-    opened.requests();
+    opened.asked();
     let item = |n: usize| Removal {
         place: Place::at(&names[n]),
         kind: ItemKind::File,
@@ -519,8 +443,8 @@ fn a_batch_takes_two_requests_for_each_file() {
     };
     let items: Vec<_> = (0..30).rev().map(item).collect();
     opened.remote.remove(&items, &mut |_, result| result.unwrap());
-    assert_eq!(opened.listed(), [""; 0]);
-    let asked = opened.requests();
+    assert_eq!(opened.told().unwrap(), [""; 0]);
+    let asked = opened.asked();
     let looks = asked.iter().filter(|line| call(line) == "b2_list_file_names").count() - 1;
     assert_eq!((looks, asked.len() - 1), (3, 60 + 3), "{asked:?}");
 }
@@ -546,7 +470,7 @@ fn folders_are_told_by_their_markers_and_by_what_is_in_them() {
         opened.put(name, json!({}));
     }
     let listed = ["a/", "b/", "c/!first", "d/", "e/deep/", "f.bzEmpty"];
-    assert_eq!(opened.listed(), listed);
+    assert_eq!(opened.told().unwrap(), listed);
     let mut folders = Vec::new();
     opened
         .remote
@@ -569,7 +493,7 @@ fn folders_are_told_by_their_markers_and_by_what_is_in_them() {
     }
     assert_eq!(remove("c").unwrap_err().kind(), Kind::Exists);
     opened.remote.make_folder("made/here").unwrap();
-    assert_eq!(opened.listed(), ["c/!first", "f.bzEmpty", "made/here/"]);
+    assert_eq!(opened.told().unwrap(), ["c/!first", "f.bzEmpty", "made/here/"]);
     assert!(opened.versions().iter().any(|(name, ..)| name == "made/here/.bzEmpty"));
     // Its marker would have too long a name: what is put into it makes it.
     let long = [&"d".repeat(250)[..]; 4].join("/") + "/ddddddddddddd";
@@ -607,7 +531,7 @@ fn a_key_tells_what_it_may_not() {
     let below = open_by_key(&opened, "docs", &ALL, docs.clone());
     below.remote.test().unwrap();
     below.create("sub/new", b"bytes").unwrap();
-    assert_eq!(below.listed(), ["file", "sub/new"]);
+    assert_eq!(below.told().unwrap(), ["file", "sub/new"]);
     let above = open_by_key(&opened, "", &ALL, docs);
     let mut folders = Vec::new();
     let list = above.remote.folders(&mut |name| {
@@ -666,7 +590,7 @@ fn a_cap_is_waited_for_and_so_is_a_busy_service() {
     let busy = json!({ "Retry-After": "0" });
     let names = "POST /b2api/v4/b2_list_file_names";
     opened.fault(json!({ "match": names, "status": 429, "headers": busy, "times": 2 }));
-    assert_eq!(opened.listed(), ["file"]);
+    assert_eq!(opened.told().unwrap(), ["file"]);
     opened.fault(json!({ "match": names, "status": 503, "headers": { "Retry-After": "600" } }));
     let error = opened.remote.list("", &mut |_, _| Ok(())).unwrap_err();
     assert_eq!((error.kind(), error.wait()), (Kind::Busy, Some(Duration::from_secs(600))));

@@ -3,6 +3,7 @@
 use crate::common::bench::TempFolder;
 use crate::common::by_path::ByPath;
 use crate::common::contract::{self, Bytes, Flaw, Notes, pattern};
+use crate::common::opened::{self, InBucket, TIME};
 use crate::common::pair::{Pair, Peer};
 use crate::common::peers::{GcsPeer, gcs, new_gcs};
 use base64::Engine as _;
@@ -11,37 +12,21 @@ use mooring::content::Content;
 use mooring::error::{Error, Kind, Result};
 use mooring::hash::Hash;
 use mooring::http::{Cancel, Http, HttpOptions};
-use mooring::model::{ItemKind, Nanos, Version};
-use mooring::remote::{Entry, Expect, Place, Removal, Resume, Service, Settings};
+use mooring::model::{ItemKind, Version};
+use mooring::remote::{Entry, Expect, Resume, Service, Settings};
 use mooring::services;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Read;
 use std::process::Output;
-use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, SystemTime};
 
-const TIME: Nanos = 1_600_000_000_123_456_789;
 /// Three parts, the last of which is short.
 const LARGE: usize = (2 << 20) + 5;
 
-/// An opened remote, its client, which counts, and the bucket.
-struct Opened<'a> {
-    remote: ByPath,
-    http: Http,
-    peer: &'a GcsPeer,
-    bucket: String,
-}
+type Opened<'a> = InBucket<'a, GcsPeer>;
 
 impl Opened<'_> {
-    fn create(&self, path: &str, bytes: &[u8]) -> Result<Entry> {
-        self.write(path, bytes, Expect::Absent)
-    }
-
-    fn write(&self, path: &str, bytes: &[u8], expect: Expect<'_>) -> Result<Entry> {
-        self.send(path, &Bytes::with(bytes, Flaw::None), expect, &Notes::default())
-    }
-
     fn send(
         &self,
         path: &str,
@@ -52,68 +37,10 @@ impl Opened<'_> {
         self.remote.write(path, content, TIME, expect, notes)
     }
 
-    fn stat(&self, path: &str) -> Option<Entry> {
-        self.remote.stat(path, ItemKind::File).unwrap()
-    }
-
-    fn content(&self, path: &str) -> Vec<u8> {
-        let entry = self.stat(path).unwrap();
-        let mut bytes = Vec::new();
-        let mut download = self.remote.read(path, &entry.print.version, 0..u64::MAX).unwrap();
-        download.reader.read_to_end(&mut bytes).unwrap();
-        bytes
-    }
-
-    fn remove(&self, path: &str, kind: ItemKind, version: &Version) -> Result<()> {
-        let mut told = None;
-        let item = Removal { place: Place::at(path), kind, version };
-        self.remote.remove(&[item], &mut |_, result| told = Some(result));
-        told.unwrap()
-    }
-
-    /// What is listed, folders with a slash.
-    fn listed(&self) -> Vec<String> {
-        let mut listed = Vec::new();
-        let list = self.remote.list("", &mut |path, entry| {
-            let slash = if entry.kind == ItemKind::Folder { "/" } else { "" };
-            listed.push(format!("{path}{slash}"));
-            Ok(())
-        });
-        list.map(|()| listed).unwrap()
-    }
-
     /// All that is in the bucket.
     fn objects(&self) -> Vec<Value> {
         let told = self.peer.control("objects", json!({ "bucket": self.bucket }));
         told.as_array().unwrap().clone()
-    }
-
-    fn put(&self, name: &str, more: Value) {
-        let mut object = json!({ "bucket": self.bucket, "name": name });
-        object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        self.peer.control("put", object);
-    }
-
-    /// Has somebody else write a file right before a request is carried out.
-    fn race(&self, before: &str, name: &str, bytes: &[u8]) {
-        let object = json!({
-            "match": before, "bucket": self.bucket, "name": name, "base64": BASE64.encode(bytes),
-        });
-        self.peer.control("race", object);
-    }
-
-    fn fault(&self, fault: Value) {
-        self.peer.control("fault", fault);
-    }
-
-    /// How many requests there were since this was last asked.
-    fn requests(&self) -> Vec<String> {
-        let told = self.peer.control("requests", json!({}));
-        told.as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect()
-    }
-
-    fn bytes_up(&self) -> u64 {
-        self.http.counters().bytes_up.load(SeqCst)
     }
 }
 
@@ -139,8 +66,8 @@ fn settings(peer: &GcsPeer, more: &[(&str, &str)]) -> Settings {
 fn open_with<'a>(peer: &'a GcsPeer, bucket: &str, root: &str, more: &[(&str, &str)]) -> Opened<'a> {
     let settings = settings(peer, &[&[("bucket", bucket)], more].concat());
     let http = http();
-    let remote = service().open(&settings, http.clone(), root).unwrap();
-    Opened { remote: ByPath::new(remote), http, peer, bucket: bucket.into() }
+    let remote = ByPath::new(service().open(&settings, http.clone(), root).unwrap());
+    InBucket { opened: opened::Opened { remote, http }, peer, bucket: bucket.into() }
 }
 
 /// The root of a new bucket.
@@ -327,7 +254,7 @@ fn an_upload_that_the_service_forgets_begins_anew() {
     peer.control("clear", json!({}));
     peer.control("drop_sessions", json!({ "status": 410 }));
     opened.send("later", &whole, Expect::Absent, &notes).unwrap();
-    for name in opened.listed() {
+    for name in opened.told().unwrap() {
         assert!(opened.content(&name) == bytes, "{name}");
     }
 
@@ -369,7 +296,7 @@ fn each_call_takes_few_requests() {
     let peer = new_gcs();
     let opened = open(&peer);
     let asked = |count: usize| {
-        let requests = opened.requests();
+        let requests = opened.asked();
         assert_eq!(requests.len(), count, "{requests:?}");
     };
     opened.remote.test().unwrap();
@@ -506,7 +433,7 @@ fn folders_are_told_by_their_markers_and_by_what_is_in_them() {
     ] {
         opened.put(name, json!({}));
     }
-    assert_eq!(opened.listed(), ["a/", "b/file", "d/", "d/deep/", "z"]);
+    assert_eq!(opened.told().unwrap(), ["a/", "b/file", "d/", "d/deep/", "z"]);
     let mut folders = Vec::new();
     opened
         .remote
@@ -527,7 +454,7 @@ fn folders_are_told_by_their_markers_and_by_what_is_in_them() {
     opened.remote.make_folder("made/here").unwrap();
     opened.remote.make_folder("made/here").unwrap();
     assert_eq!(opened.remote.make_folder("z").unwrap_err().kind(), Kind::Exists);
-    assert_eq!(opened.listed(), ["b/file", "made/here/", "z"]);
+    assert_eq!(opened.told().unwrap(), ["b/file", "made/here/", "z"]);
     // Its marker would have too long a name: what is put into it makes it.
     opened.remote.make_folder(&"d".repeat(1024)).unwrap();
 }
@@ -567,18 +494,18 @@ fn a_token_that_ends_is_renewed_once_for_all() {
     let peer = new_gcs();
     let opened = open(&peer);
     let entry = opened.create("file", b"bytes").unwrap();
-    opened.requests();
+    opened.asked();
     peer.control("expire", json!({}));
-    assert_eq!(opened.listed(), ["file"]);
+    assert_eq!(opened.told().unwrap(), ["file"]);
     let tokens = |asked: Vec<String>| asked.iter().filter(|line| *line == "POST /token").count();
-    assert_eq!(tokens(opened.requests()), 1);
+    assert_eq!(tokens(opened.asked()), 1);
     peer.control("expire", json!({}));
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| assert_eq!(opened.stat("file").unwrap(), entry));
         }
     });
-    assert_eq!(tokens(opened.requests()), 1);
+    assert_eq!(tokens(opened.asked()), 1);
 }
 
 #[test]
@@ -647,7 +574,7 @@ fn what_is_wrong_is_said() {
     // Who may not move may copy.
     peer.control("deny", json!({ "methods": methods[..2] }));
     opened.remote.rename("file", "moved", ItemKind::File, &entry.print.version).unwrap();
-    assert_eq!(opened.listed(), ["moved"]);
+    assert_eq!(opened.told().unwrap(), ["moved"]);
 }
 
 #[test]
@@ -659,11 +586,11 @@ fn a_busy_service_is_waited_for() {
     for status in [429, 503] {
         let busy = json!({ "Retry-After": "0" });
         opened.fault(json!({ "match": list, "status": status, "headers": busy, "times": 2 }));
-        assert_eq!(opened.listed(), ["file"]);
+        assert_eq!(opened.told().unwrap(), ["file"]);
     }
     let body = json!({ "error": { "code": 403, "errors": [{ "reason": "rateLimitExceeded" }] } });
     opened.fault(json!({ "match": list, "status": 403, "body": body }));
-    assert_eq!(opened.listed(), ["file"]);
+    assert_eq!(opened.told().unwrap(), ["file"]);
     opened.fault(json!({ "match": list, "status": 503, "headers": { "Retry-After": "600" } }));
     let error = opened.remote.list("", &mut |_, _| Ok(())).unwrap_err();
     assert_eq!((error.kind(), error.wait()), (Kind::Busy, Some(Duration::from_secs(600))));

@@ -1,14 +1,14 @@
 //! The S3 adapter on real servers, and on stubs where a server has to misbehave.
 
-use crate::common::by_path::ByPath;
 use crate::common::contract::{self, Breaks, Bytes, Flaw, Notes, pattern};
+use crate::common::opened::{Opened, TIME};
 use crate::common::peers::{S3Peer, moto, rclone_s3, s3_peers, swift};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use mooring::error::{Kind, Result};
+use mooring::error::Kind;
 use mooring::hash::Hash;
-use mooring::http::{Cancel, Http, HttpOptions};
-use mooring::model::{ItemKind, Nanos, Version, to_hex};
+use mooring::http::HttpOptions;
+use mooring::model::{ItemKind, Version, to_hex};
 use mooring::remote::{Entry, Expect, Place, Removal, Resume};
 use mooring::services;
 use std::collections::BTreeMap;
@@ -18,32 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, SystemTime};
 
-pub const TIME: Nanos = 1_600_000_000_123_456_789;
-
-/// An opened remote and its client, which counts.
-pub struct Opened {
-    pub remote: ByPath,
-    pub http: Http,
-}
-
 impl Opened {
-    pub fn create(&self, path: &str, bytes: &[u8]) -> Result<Entry> {
-        self.write(path, bytes, Expect::Absent)
-    }
-
-    pub fn write(&self, path: &str, bytes: &[u8], expect: Expect<'_>) -> Result<Entry> {
-        let content = Bytes::with(bytes, Flaw::None);
-        self.remote.write(path, &content, TIME, expect, &Notes::default())
-    }
-
-    pub fn content(&self, path: &str) -> Vec<u8> {
-        let entry = self.remote.stat(path, ItemKind::File).unwrap().unwrap();
-        let mut bytes = Vec::new();
-        let mut download = self.remote.read(path, &entry.print.version, 0..u64::MAX).unwrap();
-        download.reader.read_to_end(&mut bytes).unwrap();
-        bytes
-    }
-
     pub fn keys(&self) -> Vec<String> {
         let mut keys = Vec::new();
         let list = self.remote.list("", &mut |path, _| {
@@ -52,34 +27,10 @@ impl Opened {
         });
         list.map(|()| keys).unwrap()
     }
-
-    /// How many requests `call` takes.
-    pub fn requests<T>(&self, call: impl FnOnce() -> T) -> u64 {
-        let before = self.http.counters().requests.load(SeqCst);
-        call();
-        self.http.counters().requests.load(SeqCst) - before
-    }
-
-    fn bytes_up(&self) -> u64 {
-        self.http.counters().bytes_up.load(SeqCst)
-    }
 }
 
 fn open(settings: &[(&str, &str)], root: &str, idle: Duration) -> Opened {
-    open_service("s3", settings, root, &HttpOptions { idle, ..HttpOptions::default() })
-}
-
-pub fn open_service(
-    service: &str,
-    settings: &[(&str, &str)],
-    root: &str,
-    options: &HttpOptions,
-) -> Opened {
-    let settings = settings.iter().map(|(key, value)| (key.to_string(), value.to_string()));
-    let http = Http::new(options, Cancel::default()).unwrap();
-    let service = services::find(service).unwrap();
-    let remote = service.open(&settings.collect(), http.clone(), root).unwrap();
-    Opened { remote: ByPath::new(remote), http }
+    Opened::new("s3", settings, root, &HttpOptions { idle, ..HttpOptions::default() }).unwrap()
 }
 
 pub fn open_at(peer: &S3Peer, endpoint: &str, bucket: &str, root: &str) -> Opened {
@@ -102,7 +53,7 @@ pub fn open_with(
         ("part-size", "5"),
     ];
     let options = HttpOptions { idle: Duration::from_secs(30), ..HttpOptions::default() };
-    open_service(peer.service, &[&settings, more].concat(), root, &options)
+    Opened::new(peer.service, &[&settings, more].concat(), root, &options).unwrap()
 }
 
 pub fn open_peer(peer: &S3Peer, bucket: &str, root: &str) -> Opened {
@@ -775,7 +726,7 @@ fn a_bucket_in_the_host_is_found_through_a_proxy() {
         ("secret-key", &peer.secret_key),
     ];
     let options = HttpOptions { proxy: Some(proxy), ..HttpOptions::default() };
-    let opened = open_service("s3", &settings, "in here", &options);
+    let opened = Opened::new("s3", &settings, "in here", &options).unwrap();
     opened.remote.test().unwrap();
     opened.create("a file", b"content").unwrap();
     assert_eq!(opened.keys(), ["a file"]);

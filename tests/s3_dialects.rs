@@ -1,10 +1,10 @@
 //! The dialects of S3 and its providers, at fronts that play them before a real server.
 
 use crate::common::contract;
+use crate::common::opened::Opened;
 use crate::common::peers::{S3Peer, cos, jd, moto, oss, python, s3_fronts};
 use crate::s3::{
-    EMPTY, Opened, Request, answer, error_xml, open_at, open_peer, open_service, open_with,
-    pass_on, stub, tunnel_to,
+    EMPTY, Request, answer, error_xml, open_at, open_peer, open_with, pass_on, stub, tunnel_to,
 };
 use mooring::error::Kind;
 use mooring::http::HttpOptions;
@@ -38,7 +38,7 @@ fn open_by_name(peer: &S3Peer, server: &str, host: &str, bucket: &str, root: &st
     let (proxy, _) = tunnel_to(server);
     let idle = Duration::from_secs(30);
     let options = HttpOptions { proxy: Some(proxy), idle, ..HttpOptions::default() };
-    open_service(peer.service, &settings, root, &options)
+    Opened::new(peer.service, &settings, root, &options).unwrap()
 }
 
 fn keeps_the_contract(peer: &S3Peer, host: &str) {
@@ -164,7 +164,7 @@ fn amazon_is_followed_to_where_the_bucket_is() {
         ("access-key", "key"),
         ("secret-key", "secret"),
     ];
-    let opened = open_service("s3", &settings, "", &options);
+    let opened = Opened::new("s3", &settings, "", &options).unwrap();
     assert_eq!(opened.requests(|| opened.remote.test().unwrap()), 2);
 }
 
@@ -188,7 +188,7 @@ fn a_listing_goes_on_after_a_key_where_there_are_no_tokens() {
         ("access-key", "key"),
         ("secret-key", "secret"),
     ];
-    let opened = open_service("s3", &settings, "", &HttpOptions::default());
+    let opened = Opened::new("s3", &settings, "", &HttpOptions::default()).unwrap();
     assert_eq!(opened.requests(|| assert_eq!(opened.keys(), ["a", "b", "c"])), 3);
 }
 

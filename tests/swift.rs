@@ -1,8 +1,8 @@
 //! The adapter of OpenStack Swift on Swift, and on stubs where a server has to misbehave.
 
 use crate::common::bench::TempFolder;
-use crate::common::by_path::ByPath;
 use crate::common::contract::{self, Breaks, Bytes, Flaw, Notes, Server, pattern};
+use crate::common::opened::{Opened, TIME};
 use crate::common::pair::{Pair, Peer};
 use crate::common::peers::{SwiftPeer, keystone, swift_api};
 use crate::common::proxy::{Act, Proxy, Request, reply};
@@ -10,7 +10,7 @@ use mooring::content::Content;
 use mooring::error::{Kind, Result};
 use mooring::hash::Hash;
 use mooring::http::{Call, Cancel, Http, HttpOptions, Payload};
-use mooring::model::{ItemKind, Nanos, Version};
+use mooring::model::{ItemKind, Version};
 use mooring::remote::{Entry, Expect, Place, Removal, Resume as _};
 use mooring::services;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,73 +18,8 @@ use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
 
-const TIME: Nanos = 1_600_000_000_123_456_789;
-
-/// An opened remote and its client, which counts.
-struct Opened {
-    remote: ByPath,
-    http: Http,
-}
-
-impl Opened {
-    fn create(&self, path: &str, bytes: &[u8]) -> Result<Entry> {
-        self.write(path, bytes, Expect::Absent)
-    }
-
-    fn write(&self, path: &str, bytes: &[u8], expect: Expect<'_>) -> Result<Entry> {
-        let content = Bytes::with(bytes, Flaw::None);
-        self.remote.write(path, &content, TIME, expect, &Notes::default())
-    }
-
-    fn stat(&self, path: &str) -> Option<Entry> {
-        self.remote.stat(path, ItemKind::File).unwrap()
-    }
-
-    fn content(&self, path: &str) -> Vec<u8> {
-        let version = self.stat(path).unwrap().print.version;
-        let mut bytes = Vec::new();
-        let mut download = self.remote.read(path, &version, 0..u64::MAX).unwrap();
-        download.reader.read_to_end(&mut bytes).unwrap();
-        bytes
-    }
-
-    /// What a listing tells, in its order: folders end in a slash.
-    fn told(&self) -> Result<Vec<String>> {
-        let mut told = Vec::new();
-        self.remote.list("", &mut |path, entry| {
-            let slash = if entry.kind == ItemKind::Folder { "/" } else { "" };
-            told.push(format!("{path}{slash}"));
-            Ok(())
-        })?;
-        Ok(told)
-    }
-
-    fn remove(&self, path: &str, kind: ItemKind, version: &Version) -> Result<()> {
-        let removal = Removal { place: Place::at(path), kind, version };
-        let mut result = None;
-        self.remote.remove(&[removal], &mut |_, told| result = Some(told));
-        result.unwrap()
-    }
-
-    /// How many requests `call` takes.
-    fn requests<T>(&self, call: impl FnOnce() -> T) -> u64 {
-        let before = self.http.counters().requests.load(SeqCst);
-        call();
-        self.http.counters().requests.load(SeqCst) - before
-    }
-
-    fn bytes_up(&self) -> u64 {
-        self.http.counters().bytes_up.load(SeqCst)
-    }
-}
-
 fn try_open(settings: &[(&str, &str)], root: &str, idle: Duration) -> Result<Opened> {
-    let settings = settings.iter().map(|(key, value)| (key.to_string(), value.to_string()));
-    let options = HttpOptions { idle, ..HttpOptions::default() };
-    let http = Http::new(&options, Cancel::default()).unwrap();
-    let service = services::find("swift").unwrap();
-    let remote = service.open(&settings.collect(), http.clone(), root)?;
-    Ok(Opened { remote: ByPath::new(remote), http })
+    Opened::new("swift", settings, root, &HttpOptions { idle, ..HttpOptions::default() })
 }
 
 fn open_at(peer: &SwiftPeer, endpoint: &str, container: &str, root: &str) -> Opened {

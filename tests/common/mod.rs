@@ -8,6 +8,7 @@ pub mod contract;
 pub mod dice;
 pub mod memory;
 pub mod mounts;
+pub mod opened;
 pub mod pair;
 pub mod peers;
 pub mod program;
