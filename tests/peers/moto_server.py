@@ -2,10 +2,12 @@
 
 import json
 import sys
+import threading
 
 from moto import server, settings
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
+from moto.s3.responses import S3Response
 
 port, user, password = sys.argv[1:]
 
@@ -19,6 +21,17 @@ iam.put_user_policy(
 )
 key = iam.create_access_key("peer")
 key.access_key_id, key.secret_access_key = user, password
+
+# Moto looks whether the condition holds and then stores; the service does both at once.
+lock, put_object = threading.Lock(), S3Response.put_object
+
+
+def put_at_once(self):
+    with lock:
+        return put_object(self)
+
+
+S3Response.put_object = put_at_once
 
 settings.INITIAL_NO_AUTH_ACTION_COUNT = 0
 server.main(["-H", "127.0.0.1", "-p", port])
