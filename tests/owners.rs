@@ -385,9 +385,12 @@ impl Nas {
     /// How Alice's task is, once it is so, and what it says.
     #[track_caller]
     fn comes_to(&self, state: &str) -> String {
-        let task = || self.call(User(ALICE), "GET /v1/status", "").body["tasks"][0].clone();
-        eventually(state, || task()["state"] == state);
-        task()["message"].as_str().unwrap_or_default().to_owned()
+        let mut task = Value::Null;
+        eventually(state, || {
+            task = self.call(User(ALICE), "GET /v1/status", "").body["tasks"][0].take();
+            task["state"] == state
+        });
+        task["message"].as_str().unwrap_or_default().to_owned()
     }
 }
 
@@ -455,14 +458,15 @@ fn who_loses_the_permission_has_it_told() {
     fs::write(alice.join("hers"), "hers").unwrap();
     nas.done(User(ALICE), cloud.task(&alice));
     nas.comes_to("idle");
+    nas.set_running(false);
+    fs::write(alice.join("later"), "later").unwrap();
     for (folder, mode) in [(alice.as_path(), 0o755), (alice.parent().unwrap(), 0o700)] {
-        nas.set_running(false);
         set_mode(folder, mode);
-        fs::write(alice.join("later"), "later").unwrap();
         nas.set_running(true);
         let message = nas.comes_to("held");
         assert!(message.contains("may not read and change it; choose a folder"), "{message}");
         assert_eq!(cloud.files(), ["hers"]);
+        nas.set_running(false);
         set_mode(folder, 0o777);
     }
     nas.set_running(true);

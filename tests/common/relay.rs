@@ -1,6 +1,6 @@
-//! A relay in front of a server: passes everything on, and counts.
+//! A relay in front of a server: passes on, counts, and stops an upload where a test wants it.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write, copy, sink};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -35,6 +35,20 @@ struct Tally {
     /// Bytes of both directions.
     bytes: AtomicU64,
     connections: AtomicU64,
+    /// What a request's first line has in it of which only so many are passed on.
+    most: Mutex<Option<(&'static str, usize)>>,
+}
+
+impl Tally {
+    /// Counts a request by its first line. Tells whether it is passed on.
+    fn passes(&self, line: &str) -> bool {
+        let mut requests = self.requests.lock().unwrap();
+        requests.push(line.into());
+        self.most.lock().unwrap().is_none_or(|(part, most)| {
+            !line.contains(part)
+                || requests.iter().filter(|line| line.contains(part)).count() <= most
+        })
+    }
 }
 
 impl Relay {
@@ -62,6 +76,17 @@ impl Relay {
     /// A URL of the server, by way of this relay.
     pub fn url(&self, url: &str) -> String {
         url.replacen(authority(url), &self.authority, 1)
+    }
+
+    /// From now on, of the requests with this in their first line only the first of all are passed
+    /// on, so many; who asks one more waits for the answer in vain.
+    pub fn pass_at_most(&self, count: usize, part: &'static str) {
+        *self.tally.most.lock().unwrap() = Some((part, count));
+    }
+
+    /// Passes everything on again.
+    pub fn pass_all(&self) {
+        *self.tally.most.lock().unwrap() = None;
     }
 
     /// Bytes that went through, in both directions.
@@ -134,7 +159,9 @@ fn requests(
             assert!(!text.starts_with("transfer-encoding:"), "a request of unknown length");
         }
         let text = String::from_utf8_lossy(&head);
-        tally.requests.lock().unwrap().push(text.lines().next().unwrap_or_default().into());
+        if !tally.passes(text.lines().next().unwrap_or_default()) {
+            return copy(client, &mut sink()).map(drop);
+        }
         tally.bytes.fetch_add(head.len() as u64, SeqCst);
         server.write_all(&head)?;
         let mut buffer = [0; 16 << 10];
