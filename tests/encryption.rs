@@ -652,7 +652,9 @@ fn a_folder_of_cloud_sync_is_continued() {
         );
         assert_eq!(report["conflicts"], 0, "{name}: {report}");
         let writes = relay.writes_since(before);
-        assert!(writes.is_empty(), "{name}: {writes:?}");
+        // Whether it may write was tried by a file that is gone again.
+        assert!((1..=3).contains(&writes.len()), "{name}: {writes:?}");
+        assert!(!stored(&pair).iter().any(|path| path.contains("trial")), "{name}");
 
         let count = write_sizes(&pair, "ours/\u{fc}") as usize;
         pair.write("ours/large", pattern(LARGE, 1));
@@ -801,7 +803,7 @@ fn a_folder_that_may_not_be_written_to_is_told_before_there_is_a_task() {
         let errors = [json!({ "domain": "global", "reason": reason, "message": "No." })];
         let body = json!({ "error": { "code": 403, "message": "No.", "errors": errors } });
         let fault = json!({ "match": "POST /upload", "times": 9, "status": 403, "body": body });
-        fake.control("fault", fault);
+        fake.control("fault", fault.clone());
         let told = failed(&pair, &pair.task_line(way));
         assert!(told.contains("isn't allowed"), "{told}");
         assert_eq!(pair.done(&["task", "list", "--json"]).trim(), "[]");
@@ -809,6 +811,19 @@ fn a_folder_that_may_not_be_written_to_is_told_before_there_is_a_task() {
         let save = ["connection", "export-key", "cloud", "-o", to.to_str().unwrap()];
         let told = failed(&pair, &save);
         assert!(told.contains("it has no encryption key"), "{told}");
+
+        // The folder of a task that was there before.
+        fake.control("clear", json!({}));
+        pair.done(&pair.task_line(way));
+        let before = stored(&pair);
+        pair.done(&["task", "remove", "docs"]);
+        fake.control("fault", fault);
+        let told = failed(&pair, &pair.task_line(way));
+        assert!(told.contains("isn't allowed"), "{told}");
+        assert_eq!(pair.done(&["task", "list", "--json"]).trim(), "[]");
+        fake.control("clear", json!({}));
+        pair.done(&pair.task_line(way));
+        assert_eq!(stored(&pair), before);
     }
 }
 

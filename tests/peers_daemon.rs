@@ -112,7 +112,9 @@ fn a_stopped_upload_goes_on_where_it_was() {
         };
         relay.pass_at_most(1, part);
         let daemon = pair.daemon();
-        eventually(&format!("{} {at_once}: a part has arrived", peer.name()), || parts().len() == 1 + at_once);
+        eventually(&format!("{} {at_once}: a part has arrived", peer.name()), || {
+            parts().len() == 1 + at_once
+        });
         daemon.signal("TERM");
         let (ended, log) = daemon.end();
         assert!(ended, "{}: {log}", peer.name());

@@ -2,7 +2,7 @@
 
 use super::again::{Marked, begins};
 use super::key_file::{LEAST_CHARACTERS, Whole, now};
-use super::{is_key_pair, sum};
+use super::{TRIAL, is_key_pair, sum, try_writing};
 use crate::content::{Bytes, Content};
 use crate::csenc::{
     Locked, Locks, Opener, TAIL_BYTES, decrypt, is_cut_in_head, md5_at_end, new_key_pair, prove,
@@ -166,7 +166,15 @@ pub(super) fn agree(
         return wrong("its connection has the private key, but no password", BOTH);
     };
     match (found, key) {
-        (Found::Proved, Some(_)) => Ok(None),
+        (Found::Proved, Some(_)) => {
+            let marker = match remote.stat(Place::at(MARKER), ItemKind::Folder)? {
+                Some(marker) => marker,
+                None => remote.make_folder(Place::at(MARKER))?.entry,
+            };
+            let (path, folder) = (join_path(MARKER, TRIAL), &marker.print.id);
+            try_writing(remote.as_ref(), Place { folder, ..Place::at(&path) })?;
+            Ok(None)
+        }
         (Found::Proved, None) => wrong(
             "the password is right, but its connection has no private key, and what is written \
              needs both",
@@ -207,13 +215,16 @@ fn find_file(remote: &dyn Remote, openers: &[Opener]) -> Result<Found> {
         let mut files = Vec::new();
         let place = Place { path: &path, id: &id, folder: "" };
         let listed = remote.children(place, &mut |name, entry| {
-            looked_at += 1;
+            let (inside, folder) = (join_path(&path, name), entry.kind == ItemKind::Folder);
+            // It may be all that came of beginning once before.
+            looked_at += usize::from(!folder || inside != MARKER);
             if looked_at > MOST_LOOKED_AT || entry.special.is_some() {
                 return Ok(());
             }
-            match entry.kind {
-                ItemKind::File => files.push((join_path(&path, name), entry.print)),
-                ItemKind::Folder => folders.push((join_path(&path, name), entry.print.id)),
+            if folder {
+                folders.push((inside, entry.print.id));
+            } else {
+                files.push((inside, entry.print));
             }
             Ok(())
         });

@@ -36,7 +36,7 @@ impl EncryptedFeed {
                         (Spot::Child { folder, name: inside }, name, known)
                     }
                 };
-                if Inside::is_key_file(&name) {
+                if Inside::is_ours(&name) {
                     return None;
                 }
                 Change::There { spot, entry: self.inside.entry(entry, known) }

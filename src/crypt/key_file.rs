@@ -1,7 +1,7 @@
 //! The key file in the remote folder: from it and the password comes the key.
 
 use super::password::{Cost, cipher};
-use super::{EncryptedRemote, Encryption, Keys, is_key_pair, new_key};
+use super::{EncryptedRemote, Encryption, Keys, TRIAL, is_key_pair, new_key, try_writing};
 use crate::content::Bytes;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, Nanos, from_hex, to_hex};
@@ -260,6 +260,9 @@ pub(super) fn agree(
     let keys = Keys::new(&key)?;
     if let Some(file) = file {
         file.prove(&keys, encryption)?;
+        if writes {
+            try_writing(remote.as_ref(), Place::at(TRIAL))?;
+        }
         return Ok(key);
     }
     let (mut other, mut sample) = (None, None);

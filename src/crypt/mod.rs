@@ -82,13 +82,15 @@ pub use password::{Cost, cipher as password_cipher};
 pub use remote::EncryptedRemote;
 pub use service::of_task;
 
-use crate::content::Content;
+use crate::content::{Bytes, Content};
 use crate::csenc;
 use crate::error::{Error, Kind, Result};
 use crate::hash::{Hash, HashKind, HashSum};
+use crate::model::ItemKind;
 use crate::random::random;
-use crate::remote::{Feed, Remote};
+use crate::remote::{Expect, Feed, Place, Remote, Removal, Written};
 use content::ContentKey;
+use key_file::Whole;
 use names::Names;
 use ring::hmac;
 use scrypt::Params;
@@ -100,6 +102,8 @@ const SALT: [u8; 16] = *b"\xa8\x0d\xf4\x3a\x8f\xbd\x03\x08\xa7\xca\xb8\x3e\x58\x
 const COST: (u8, u32, u32) = (14, 8, 1);
 /// Random bytes of a new key.
 const KEY_BYTES: usize = 32;
+/// The file that proves the permission to write.
+const TRIAL: &str = "mooring-trial";
 /// Bytes that are read at a time to sum a content.
 const SUM_BYTES: usize = 64 << 10;
 /// Characters of a new key that stand together.
@@ -190,6 +194,28 @@ pub fn agree(
     match encryption {
         Encryption::CloudSync => cloud_sync::agree(remote, known, password, writes),
         _ => key_file::agree(remote, known, password, encryption, writes).map(Some),
+    }
+}
+
+/// Makes sure that a folder which is encrypted already may be written to, by a file that is there for
+/// a moment. It stays where its writer may not remove anything.
+fn try_writing(remote: &dyn Remote, place: Place<'_>) -> Result<()> {
+    let about =
+        Bytes(b"Mooring tried whether it may write here. Remove this file if you like.\n".into());
+    match remote.write(place, &about, key_file::now(), Expect::Absent, &Whole) {
+        Ok(Written { entry, .. }) => {
+            let place = Place { id: &entry.print.id, ..place };
+            let trial = Removal { place, kind: ItemKind::File, version: &entry.print.version };
+            remote.remove(&[trial], &mut |_, removed| {
+                if let Err(error) = removed {
+                    tracing::info!("{TRIAL} stays in the encrypted folder: {error}");
+                }
+            });
+            Ok(())
+        }
+        // Left over.
+        Err(error) if error.kind() == Kind::Exists => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

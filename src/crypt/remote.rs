@@ -4,7 +4,7 @@ use super::again::{Marked, begins};
 use super::content::{BLOCK_BYTES, HEADER_BYTES, Nonce, Opened, STORED_BYTES, Sealed, plain_size};
 use super::feed::EncryptedFeed;
 use super::key_file::{KEY_FILE, KeyFile};
-use super::{Encryption, Keys, sum};
+use super::{Encryption, Keys, TRIAL, sum};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, Nanos, Version, split_path};
@@ -129,9 +129,9 @@ impl Inside {
         Ok(())
     }
 
-    /// Whether a stored path is of a key file.
-    pub fn is_key_file(path: &str) -> bool {
-        split_path(path).1 == KEY_FILE
+    /// Whether a stored path is of a key file, or of one that proves the permission to write.
+    pub fn is_ours(path: &str) -> bool {
+        matches!(split_path(path).1, KEY_FILE | TRIAL)
     }
 
     /// The path of what is stored at this one, and whether the key gives all of its names.
@@ -218,7 +218,7 @@ impl Remote for EncryptedRemote {
         let stored = self.inside.stored(folder.path);
         let folder = Place { path: &stored, ..folder };
         let each = &mut |stored: &str, entry| {
-            if Inside::is_key_file(stored) {
+            if Inside::is_ours(stored) {
                 return Ok(());
             }
             let (path, known) = self.inside.path(stored);
