@@ -457,6 +457,9 @@ fn folders_are_told_by_their_markers_and_by_what_is_in_them() {
     assert_eq!(opened.told().unwrap(), ["b/file", "made/here/", "z"]);
     // Its marker would have too long a name: what is put into it makes it.
     opened.remote.make_folder(&"d".repeat(1024)).unwrap();
+    // This is none.
+    opened.put("full/", json!({ "base64": BASE64.encode("bytes") }));
+    assert_eq!(remove("full").unwrap_err().kind(), Kind::Exists);
 }
 
 #[test]

@@ -364,23 +364,76 @@ pub fn error_xml(code: &str, more: &str) -> String {
 fn only_a_bucket_that_says_so_keeps_versions() {
     let versioning =
         |inside: &str| format!("<VersioningConfiguration>{inside}</VersioningConfiguration>");
-    for (status, body, kept) in [
-        ("200 OK", versioning("<Status>Enabled</Status>"), true),
-        ("200 OK", versioning("<Status>Suspended</Status>"), false),
-        ("200 OK", versioning(""), false),
-        ("200 OK", EMPTY.into(), false),
-        ("403 Forbidden", error_xml("AccessDenied", ""), false),
-        ("404 Not Found", error_xml("NoSuchKey", ""), false),
-        ("501 Not Implemented", error_xml("NotImplemented", ""), false),
+    let rules = |inside: &str| {
+        let rule = format!("<Rule><ID>1</ID>{inside}<Status>Enabled</Status></Rule>");
+        format!("<LifecycleConfiguration>{rule}</LifecycleConfiguration>")
+    };
+    let (enabled, ok) = (versioning("<Status>Enabled</Status>"), "200 OK");
+    let days = "<NoncurrentDays>30</NoncurrentDays>";
+    let ends = format!("<NoncurrentVersionExpiration>{days}</NoncurrentVersionExpiration>");
+    let none = |code| ("404 Not Found", error_xml(code, ""));
+    for (of_versions, of_rules, kept) in [
+        ((ok, enabled.clone()), none("NoSuchLifecycleConfiguration"), true),
+        ((ok, enabled.clone()), none("NoSuchLifecycle"), true),
+        ((ok, enabled.clone()), (ok, rules("<Expiration><Days>9</Days></Expiration>")), true),
+        ((ok, enabled.clone()), (ok, rules(&ends)), false),
+        ((ok, enabled.clone()), ("403 Forbidden", error_xml("AccessDenied", "")), false),
+        ((ok, enabled.clone()), ("501 Not Implemented", error_xml("NotImplemented", "")), false),
+        ((ok, versioning("<Status>Suspended</Status>")), none("unasked"), false),
+        ((ok, versioning("")), none("unasked"), false),
+        ((ok, EMPTY.into()), none("unasked"), false),
+        (("403 Forbidden", error_xml("AccessDenied", "")), none("unasked"), false),
+        (none("NoSuchKey"), none("unasked"), false),
+        (("501 Not Implemented", error_xml("NotImplemented", "")), none("unasked"), false),
     ] {
-        let told = body.clone();
+        let case = format!("{of_versions:?} {of_rules:?}");
         let endpoint = stub(move |request, stream| {
-            assert!(request.head.contains("?versioning"), "{}", request.head);
-            answer(stream, status, "", &told);
+            let line = request.head.lines().next().unwrap();
+            let (status, body) =
+                if line.contains("?versioning") { &of_versions } else { &of_rules };
+            assert!(line.contains("?versioning") || line.contains("?lifecycle"), "{line}");
+            answer(stream, status, "", body);
         });
         let kept_version = open_stub(&endpoint).remote.keeps_version("a", &Version::new("v"));
-        assert_eq!(kept_version.unwrap(), kept, "{status} {body}");
+        assert_eq!(kept_version.unwrap(), kept, "{case}");
     }
+}
+
+#[test]
+fn what_holds_something_is_no_marker_of_a_folder() {
+    let endpoint = stub(move |request, stream| {
+        assert!(request.head.starts_with("GET "), "{}", request.head);
+        let marker = "<Contents><Key>sub/</Key><Size>17</Size><ETag>e</ETag></Contents>";
+        answer(stream, "200 OK", "", &EMPTY.replace("<IsT", &format!("{marker}<IsT")));
+    });
+    let removed = open_stub(&endpoint).remove("sub", ItemKind::Folder, &Version::default());
+    assert_eq!(removed.unwrap_err().kind(), Kind::Exists);
+}
+
+#[test]
+fn what_another_wrote_right_after_us_is_not_taken_for_ours() {
+    let peer = moto();
+    let bucket = peer.new_bucket();
+    let theirs = open_peer(peer, &bucket, "");
+    let upstream = peer.endpoint.trim_start_matches("http://").to_owned();
+    let endpoint = stub(move |request, stream| {
+        let joins = request.head.starts_with("POST") && request.head.contains("uploadId=");
+        if !joins {
+            return pass_on(&upstream, &request, stream);
+        }
+        let mut reply = Vec::new();
+        pass_on(&upstream, &request, &mut reply);
+        let ours = theirs.remote.stat("large", ItemKind::File).unwrap().unwrap();
+        let over = Expect::Version(&ours.print.version);
+        let bytes = pattern(6 << 20, 2);
+        let content = Bytes::with(&bytes, Flaw::None);
+        theirs.remote.write("large", &content, TIME + 1, over, &Notes::default()).unwrap();
+        stream.write_all(&reply).unwrap();
+    });
+    let opened = open_at(peer, &endpoint, &bucket, "");
+    let created = opened.create("large", &pattern(6 << 20, 1));
+    assert_eq!(created.unwrap_err().kind(), Kind::Changed);
+    assert!(opened.content("large") == pattern(6 << 20, 2));
 }
 
 #[test]

@@ -947,7 +947,7 @@ impl Upload<'_> {
             return Ok(Entry::file(print, None));
         }
         // RACE: a write of the same size by somebody else between the PUT and this look is taken
-        // for ours until the next listing.
+        // for ours, here and from then on.
         let look = || {
             dav.look(what, self.path, ItemKind::File)?.ok_or_else(|| {
                 Error::new(Kind::Changed, what, "it was removed as soon as it was there")

@@ -153,6 +153,14 @@ class Dialect:
 class Forbidding(Dialect):
     """One that has a field of its own against overwriting, and no other condition on writes."""
 
+    no_rules = "NoSuchLifecycleConfiguration"
+
+    def serve(self, request, backend):
+        if request.asks("lifecycle"):
+            # The store behind knows none.
+            raise Refusal(404, self.no_rules)
+        return super().serve(request, backend)
+
     def to_backend(self, request, backend):
         headers = super().to_backend(request, backend)
         if request.method != "GET":
@@ -175,6 +183,7 @@ class Forbidding(Dialect):
 class Oss(Forbidding):
     prefix = "x-oss-"
     bad_digest = "InvalidDigest"
+    no_rules = "NoSuchLifecycle"
     host = r"([a-z0-9-]+)\.oss-[a-z0-9-]+\.aliyuncs\.com"
     classes = {"Standard", "IA", "Archive", "ColdArchive", "DeepColdArchive"}
     archives = {"Archive", "ColdArchive", "DeepColdArchive"}

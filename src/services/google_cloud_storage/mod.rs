@@ -581,7 +581,8 @@ impl Store {
     /// Removes the markers of a folder, of whichever style, if nothing else is in it.
     fn remove_folder(&self, what: &str, prefix: &str) -> Result<()> {
         let mut found = self.first(what, prefix, 2)?;
-        if found.iter().any(|object| object.name != prefix) {
+        // What holds something is no marker.
+        if found.iter().any(|object| object.name != prefix || object.size() != Some(0)) {
             return Err(Error::new(Kind::Exists, what, "the folder isn't empty"));
         }
         let old = self.look(what, &old_marker(prefix))?;

@@ -94,9 +94,11 @@ impl Store {
         }
     }
 
+    /// Removes the marker of a folder if nothing else is in it. One that holds something is no
+    /// marker.
     pub fn remove_folder(&self, what: &str, key: &str) -> Result<()> {
         let page = self.page(what, key, "", "", 2)?;
-        if page.items.iter().any(|item| item.key != key) {
+        if page.items.iter().any(|item| item.key != key || item.size > 0) {
             return Err(Error::new(Kind::Exists, what, "the folder isn't empty"));
         }
         if page.items.is_empty() { Ok(()) } else { self.delete(what, key, None) }

@@ -26,7 +26,7 @@ pub(super) struct Page {
 #[derive(Default)]
 pub(super) struct Item {
     pub key: String,
-    size: u64,
+    pub size: u64,
     pub version: Version,
     /// What kind of object it is, where there are several.
     kind: String,

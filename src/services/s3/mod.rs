@@ -356,15 +356,27 @@ impl Store {
         Ok(Entry { special: special_of(kind), ..entry })
     }
 
-    /// Whether the bucket keeps every version of its files.
-    fn is_versioned(&self, what: &str) -> Result<bool> {
+    /// Whether the bucket keeps every version of its files, and no rule of it ends them.
+    fn keeps_all(&self, what: &str) -> Result<bool> {
         let reply = self.send(what, &Ask::new("GET", "").query(&[("versioning", "")]))?;
         let mut versioned = false;
         self.document(what, reply, "VersioningConfiguration", &mut |path, text| {
             versioned |= path == "Status" && text == "Enabled";
             Ok(())
         })?;
-        Ok(versioned)
+        if !versioned {
+            return Ok(false);
+        }
+        let mut ends = false;
+        match self.send(what, &Ask::new("GET", "").query(&[("lifecycle", "")])) {
+            // OSS says so in a shorter way.
+            Err(fault) if fault.code.starts_with("NoSuchLifecycle") => {}
+            rules => self.document(what, rules?, "LifecycleConfiguration", &mut |path, _| {
+                ends |= path.starts_with("Rule/NoncurrentVersionExpiration");
+                Ok(())
+            })?,
+        }
+        Ok(!ends)
     }
 }
 
@@ -629,7 +641,7 @@ impl Remote for Store {
 
     fn keeps_version(&self, place: Place<'_>, _: &Version) -> Result<bool> {
         let what = format!("asking for the versioning of the bucket of {}", place.path);
-        objects::proven(self.is_versioned(&what))
+        objects::proven(self.keeps_all(&what))
     }
 
     fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>)) {

@@ -456,13 +456,14 @@ impl Store {
             fault.again && (self.is_refused(fault, *expect) || &*fault.code == "NoSuchUpload")
         };
         let lost = joined.as_ref().is_err_and(lost);
-        if !lost {
-            joined?;
-        }
-        // The ETag of the reply isn't always the one that the object has (rclone serve s3).
+        let told = if lost { Version::default() } else { joined? };
+        // Another may have been faster than this look. The ETag of the reply isn't always the one
+        // that the object has (rclone serve s3).
         let seen = self.head(what, key)?.filter(|it| {
             let new = *expect != Expect::Version(&it.print.version);
-            it.print.size == *size && (!lost || new && it.print.mtime == Some(*mtime))
+            let ours = it.print.mtime == Some(*mtime);
+            let known = if lost { new && ours } else { ours || told == it.print.version };
+            it.print.size == *size && known
         });
         let changed = || Error::new(Kind::Changed, *what, "it was changed in the meantime");
         Ok(Written { blocks, ..seen.ok_or_else(changed)?.into() })
@@ -585,12 +586,19 @@ impl Store {
         upload: &str,
         xml: &str,
         expect: Option<Expect<'_>>,
-    ) -> Result<(), Fault> {
+    ) -> Result<Version, Fault> {
         let query = [("uploadId", upload)];
         let mut ask = Ask::new("POST", key).query(&query).bytes(xml.as_bytes());
         ask.headers.extend(expect.map(|it| self.condition(it)));
         let reply = self.send(what, &ask)?;
-        self.document(what, reply, "CompleteMultipartUpload", &mut |_, _| Ok(()))
+        let mut version = Version::default();
+        self.document(what, reply, "CompleteMultipartUpload", &mut |path, text| {
+            if path == "ETag" {
+                version = self.version(&text);
+            }
+            Ok(())
+        })?;
+        Ok(version)
     }
 }
 

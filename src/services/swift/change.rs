@@ -118,7 +118,8 @@ impl Store {
     /// Removes the markers of a folder, of whichever style, if nothing else is in it.
     pub fn remove_folder(&self, what: &str, key: &str) -> Result<()> {
         let found = self.page(what, &self.container, key, "", Some(2), true)?;
-        if found.iter().any(|row| row.key != key) {
+        // What holds something is no marker.
+        if found.iter().any(|row| row.key != key || row.size > 0) {
             return Err(Error::new(Kind::Exists, what, "the folder isn't empty"));
         }
         if !found.is_empty() {
@@ -126,7 +127,7 @@ impl Store {
         }
         let bare = key.trim_end_matches('/');
         match self.head(what, bare)? {
-            Some(item) if item.is_folder => self.delete(what, &self.target(bare)),
+            Some(item) if item.is_folder && item.size == 0 => self.delete(what, &self.target(bare)),
             _ => Ok(()),
         }
     }
