@@ -269,6 +269,22 @@ fn segments_that_are_in_use_stay() {
 }
 
 #[test]
+fn old_versions_keep_their_segments() {
+    let (container, old) = (swift_api().new_container(), swift_api().new_container());
+    let place = old.rsplit('/').next().unwrap();
+    raw("POST", &container, &[("X-History-Location", place)], b"");
+    let opened = open_peer(&container, "");
+    let bytes = pattern(LARGE, 2);
+    let first = opened.create("large", &bytes).unwrap().print.version;
+    let second = opened.write("large", b"small", Expect::Version(&first)).unwrap().print.version;
+    opened.remove("large", ItemKind::File, &second).unwrap();
+    let kept = open_peer(&old, "");
+    let versions = kept.told().unwrap();
+    let contents: Vec<_> = versions.iter().map(|path| kept.content(path)).collect();
+    assert!(contents.contains(&bytes), "{versions:?}");
+}
+
+#[test]
 fn an_upload_goes_on_where_it_stopped() {
     let container = swift_api().new_container();
     let opened = open_peer(&container, "");

@@ -354,15 +354,32 @@ impl Store {
     }
 
     /// Removes the segments of a file that was replaced or removed, but for those that are in the
-    /// present one. What can't be removed does no harm but costs storage.
+    /// present one, and where the container keeps old versions, which are made of them. What can't
+    /// be removed does no harm but costs storage.
     pub fn remove_replaced(&self, what: &str, key: &str, replaced: Vec<Segment>) {
         if replaced.is_empty() {
             return;
         }
         let names = replaced.into_iter().map(|it| it.name);
-        if let Err(error) = self.remove_unused(what, key, names) {
+        let removed = self.keeps_versions(what).and_then(|keeps| match keeps {
+            true => Ok(()),
+            false => self.remove_unused(what, key, names),
+        });
+        if let Err(error) = removed {
             tracing::warn!(what, reason = error.reason(), "old segments are left");
         }
+    }
+
+    /// Whether the container keeps old versions of its files, in either of the service's ways
+    /// (<https://docs.openstack.org/swift/latest/middleware.html#object-versioning>).
+    fn keeps_versions(&self, what: &str) -> Result<bool> {
+        let reply = self.send(what, &Ask::new("HEAD", &format!("/{}", self.container)))?;
+        let enabled =
+            reply.header("x-versions-enabled").is_some_and(|it| it.eq_ignore_ascii_case("true"));
+        let elsewhere = ["x-versions-location", "x-history-location"];
+        let kept = enabled || elsewhere.iter().any(|name| reply.header(name).is_some());
+        reply.drain();
+        Ok(kept)
     }
 
     /// Removes segments of a file that it isn't made of at this moment.
