@@ -12,6 +12,7 @@ use mooring::model::Direction;
 use mooring::rules::Day;
 use mooring::settings::Task;
 use mooring::store::Recycled;
+use nix::Error as Errno;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -321,4 +322,24 @@ fn an_idle_cycle_leaves_the_area_alone() {
     }
     let opened = opened.lock().unwrap();
     assert!(!opened.is_empty() && !opened.iter().any(|name| name == ".mooring"), "{opened:?}");
+}
+
+#[test]
+fn what_cannot_be_removed_is_kept_nowhere() {
+    let mut world = World::new();
+    world.disk.write("closed/a", &(*b"content").into());
+    world.sync(&LOOK);
+    world.memory.delete("closed/a");
+    world.disk.set_hook(Some(Box::new(|call, name| match (call, name) {
+        ("rename", "a") => Err(Errno::EACCES),
+        _ => Ok(()),
+    })));
+    for _ in 0..3 {
+        let report = world.engine().cycle(&LOOK).unwrap();
+        assert_eq!((report.deleted_local, report.problems[0].kind.as_str()), (0, "denied"));
+        assert_eq!((world.told(), world.paths()), ((0, 0), vec![]));
+    }
+    world.disk.set_hook(None);
+    assert_eq!(world.sync(&Look { retry: true, ..LOOK }).deleted_local, 1);
+    assert_eq!(world.told(), (1, 7));
 }

@@ -178,7 +178,7 @@ mod tests {
     use crate::error::Kind;
     use std::fs::{self, File, Permissions};
     use std::io::Write;
-    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
     use std::path::PathBuf;
 
     const ALICE: u32 = 4242;
@@ -303,7 +303,8 @@ mod tests {
         assert_eq!(kind(writer.recycle_file("sticky/hers.txt", &hers, day).map(drop)), None);
         let recycled = writer.recycle_file("roots/a.txt", &theirs, day).map(drop);
         assert_eq!(kind(recycled), Some(Kind::Denied));
-        assert!(home.0.join("roots/a.txt").exists());
+        let only = fs::metadata(home.0.join("roots/a.txt")).unwrap();
+        assert_eq!(only.nlink(), 1, "it is kept, too");
         assert!(home.0.join(".mooring/removed/2026-11-23/sticky/hers.txt").exists());
     }
 

@@ -221,13 +221,12 @@ fn take(
         Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::EMLINK) => false,
         Err(errno) => return Err(errno),
     };
-    // Named there for good before it goes from here: a power cut mustn't leave it without a name.
-    if linked {
-        area.sync()?;
-    }
-    // A rename takes whatever is there by now, and can be taken back.
-    let spare = if linked { free_name(area, name)? } else { kept.to_owned() };
-    from.rename(name, area, &spare)?;
+    let spare = bring(from, name, area, kept, linked).inspect_err(|_| {
+        // It stays where it is, and that is to be its only name.
+        if linked {
+            let _ = area.remove_file(OsStr::new(kept));
+        }
+    })?;
     let taken = is_still(area.look(OsStr::new(&spare))?, expected);
     if !taken {
         place(area, &spare, from, name)?;
@@ -236,6 +235,27 @@ fn take(
         area.remove_file(OsStr::new(if taken { spare.as_str() } else { kept }))?;
     }
     Ok(taken)
+}
+
+/// Moves a file into the area, where it may be `linked` as `kept` already. Tells the name that it came
+/// under.
+fn bring(
+    from: &dyn Folder,
+    name: &str,
+    area: &dyn Folder,
+    kept: &str,
+    linked: bool,
+) -> nix::Result<String> {
+    let spare = if linked {
+        // Named there for good before it goes from here: a power cut mustn't leave it without a name.
+        area.sync()?;
+        free_name(area, name)?
+    } else {
+        kept.to_owned()
+    };
+    // A rename takes whatever is there by now, and can be taken back.
+    from.rename(name, area, &spare)?;
+    Ok(spare)
 }
 
 /// Whether it is what was expected before it was renamed, which is a change of its own.
