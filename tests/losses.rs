@@ -1,13 +1,18 @@
 //! Ways in which something was lost, stuck or done twice once: each test is the story of one.
 
-use crate::common::bench::{APPROVED, Bench, EVERYTHING};
-use crate::common::memory::{DRIVE, ETAGS, Fault, How, STORE};
+use crate::common::bench::{APPROVED, Bench, EVERYTHING, TempFolder, task};
+use crate::common::memory::{DRIVE, ETAGS, Fault, How, Memory, STORE};
+use crate::removed::clock::Time;
+use crate::removed::disk::{Format, SimDisk};
+use crate::removed::engine;
 use mooring::engine::{LocalLook, Look};
 use mooring::error::Kind;
 use mooring::model::Direction;
 use mooring::remote::Descriptor;
+use nix::Error as Errno;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -273,6 +278,65 @@ fn one_unreadable_remote_folder_does_not_stop_the_rest() {
     let report = bench.sync(&EVERYTHING);
     assert!(bench.memory.tree().contains_key("b/z"), "{report:?}");
     report.unwrap();
+}
+
+#[test]
+fn a_folder_moved_out_of_one_that_cannot_be_read_stops_nothing() {
+    let time = Time::new();
+    let disk = SimDisk::new(time.clone(), Format { links: true, tick: 1, reuses_inodes: false });
+    let (memory, state) = (Memory::new(&DRIVE), TempFolder::new());
+    let task = task(Path::new("/volume/task"), Direction::Both);
+    let mut engine = engine(&task, &disk, &time, &memory, &state);
+    assert!(disk.write("private/sub/a", &(*b"a").into()));
+    engine.cycle(&EVERYTHING).unwrap();
+    assert!(disk.rename("private/sub", "sub") && disk.write("other", &(*b"other").into()));
+    disk.set_hook(Some(Box::new(|call, name| match (call, name) {
+        ("open folder", "private") => Err(Errno::EACCES),
+        _ => Ok(()),
+    })));
+    let report = engine.cycle(&EVERYTHING).unwrap();
+    assert_eq!((report.uploaded, report.deleted_remote), (2, 0), "{report:?}");
+    assert_eq!((report.errors, report.problems[0].path.as_str()), (1, "private"));
+    disk.set_hook(None);
+    engine.cycle(&EVERYTHING).unwrap();
+    let paths: Vec<_> = memory.tree().into_keys().collect();
+    assert_eq!(paths, ["other", "private", "sub", "sub/a"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_looked_at_after_its_move_failed_stops_nothing() {
+    for descriptor in KINDS {
+        let bench = Bench::new(descriptor, Direction::Both);
+        bench.write("a", b"a");
+        bench.sync(&EVERYTHING).unwrap();
+        fs::rename(bench.local.join("a"), bench.local.join("b")).unwrap();
+        bench.write("c", b"c");
+        // Whatever is asked of the file at its old place is refused.
+        *bench.memory.broken.lock().unwrap() = Some(("rename a".into(), Kind::Denied));
+        let memory = bench.memory.clone();
+        at_call(&bench, "rename a", move || {
+            *memory.broken.lock().unwrap() = Some(("stat a".into(), Kind::Denied));
+            memory.set_fault(Some(Fault { after: 0, how: How::Refuse(Kind::Protocol) }));
+        });
+        bench.sync(&EVERYTHING).unwrap();
+        assert_eq!(bench.memory.tree()["b"].as_deref(), Some(&b"a"[..]));
+        assert_eq!(bench.memory.tree()["c"].as_deref(), Some(&b"c"[..]));
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_kept_as_its_last_file_goes_stops_nothing() {
+    let bench = Bench::new(&STORE, Direction::Both);
+    for path in ["kept/last", "gone/last", "other"] {
+        bench.write(path, b"x");
+    }
+    bench.sync(&EVERYTHING).unwrap();
+    fs::remove_file(bench.local.join("kept/last")).unwrap();
+    fs::remove_dir_all(bench.local.join("gone")).unwrap();
+    *bench.memory.broken.lock().unwrap() = Some(("make_folder kept".into(), Kind::Denied));
+    let report = bench.sync(&EVERYTHING).unwrap();
+    assert_eq!((report.deleted_remote, report.problems[0].path.as_str()), (2, "kept/last"));
+    assert!(bench.memory.tree().contains_key("kept/last"));
 }
 
 #[test]

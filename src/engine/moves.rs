@@ -2,7 +2,7 @@
 
 use super::preview::move_intent;
 use super::{Engine, Intent, Report};
-use crate::error::{Kind, Reaction, Result};
+use crate::error::{Error, Kind, Reaction, Result};
 use crate::execute::{Done, Job, Outcome, Target, Work, with_pool};
 use crate::local::Found;
 use crate::model::{ItemKind, LocalPrint, RemotePrint, Side, Version};
@@ -133,10 +133,11 @@ impl Engine {
     /// The state of a folder at `to` if it is the one of `print`: a crash came between its rename
     /// and the note of it.
     fn renamed_before(&self, to: &str, print: &LocalPrint) -> Result<Option<LocalPrint>> {
-        Ok(match self.disk().stat(to)? {
-            Some(Found::Folder(there)) if there.inode == print.inode => Some(there),
-            _ => None,
-        })
+        match self.disk().stat(to) {
+            Ok(Some(Found::Folder(there))) if there.inode == print.inode => Ok(Some(there)),
+            Err(error) if error.kind().reaction().ends_cycle() => Err(error),
+            _ => Ok(None),
+        }
     }
 
     fn rename_row(
@@ -281,25 +282,33 @@ impl Engine {
             }
             Ok(_) => return Ok(()),
             Err(error) => {
-                return match error.kind().reaction() {
-                    Reaction::Wait if self.is_reachable() => Ok(()),
-                    reaction if reaction.ends_cycle() => {
-                        // What was moved until now is known.
-                        batch.flush()?;
-                        Err(error)
-                    }
+                // What was moved until now is known.
+                batch.flush()?;
+                let refreshed = if error.kind().reaction().ends_cycle() {
+                    Err(error)
+                } else {
                     // Not possible: the file is transferred to its new place and removed from the
                     // old one.
-                    _ => {
-                        tracing::debug!(path = outcome.path, reason = error.reason(), "not moved");
-                        batch.flush()?;
-                        self.refresh(&outcome.key)
-                    }
+                    tracing::debug!(path = outcome.path, reason = error.reason(), "not moved");
+                    self.refresh(&outcome.key)
+                };
+                return match refreshed {
+                    Err(error) if self.stops_all(&error) => Err(error),
+                    // One file's trouble, which its own step will tell.
+                    _ => Ok(()),
                 };
             }
         };
         report.moved += 1;
         batch.event(self.moved_event(&outcome.path, &to.path))
+    }
+
+    /// Whether nothing else can be done after an error that a file met.
+    fn stops_all(&self, error: &Error) -> bool {
+        match error.kind().reaction() {
+            Reaction::Wait => !self.is_reachable(),
+            reaction => reaction.ends_cycle(),
+        }
     }
 
     /// Puts the agreement on a moved file under its new place. What changed besides is news still.

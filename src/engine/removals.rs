@@ -80,8 +80,16 @@ impl Pass<'_> {
                         }
                         Step::Do(Op::Up(Upward::Remove)) if remote => {
                             if kept_folder != Some(key.folder) {
+                                let kept = engine.keep_remote_folder(&snapshot, key.folder);
+                                if let Err(error) = kept {
+                                    let path = snapshot.path(&key)?;
+                                    self.fail(key, &path, error)?;
+                                    if self.halted() {
+                                        break;
+                                    }
+                                    continue;
+                                }
                                 kept_folder = Some(key.folder);
-                                engine.keep_remote_folder(&snapshot, key.folder)?;
                             }
                             let version = record.remote_print().map(|print| print.version.clone());
                             doomed.push(Doomed {

@@ -445,10 +445,13 @@ impl Look<'_> {
         if !known || record.local_print().is_none_or(|print| print.inode != inode) {
             return Ok(None);
         }
-        let still_there = match disk.stat(&self.snapshot.path(&key)?)? {
+        let still_there = match disk.stat(&self.snapshot.path(&key)?) {
             // Another folder in its place takes over the row; files find their way by inode.
-            Some(local::Found::Folder(_)) => true,
-            _ => false,
+            Ok(Some(local::Found::Folder(_))) => true,
+            Ok(_) => false,
+            Err(error) if error.kind().reaction().ends_cycle() => return Err(error),
+            // What can't be looked at isn't known to be gone.
+            Err(_) => true,
         };
         let told = self.found.here.iter().any(|renamed| renamed.from == key);
         Ok((!still_there && !told).then_some(key))
