@@ -4,7 +4,7 @@
 use crate::common::bench::{APPROVED, Bench, EVERYTHING, TempFolder};
 use crate::common::memory::{DRIVE, Fault, How, PATHS, STORE};
 use mooring::admin::view::{ItemLine, ItemsPage, Overview};
-use mooring::engine::{Look, Report};
+use mooring::engine::{LocalLook, Look, Report};
 use mooring::error::Kind;
 use mooring::model::Direction;
 use mooring::remote::Descriptor;
@@ -14,6 +14,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
+
+const POLL: Look = Look { local: LocalLook::Nothing, verify: 0, ..EVERYTHING };
 
 fn each_kind(test: impl Fn(Bench)) {
     for descriptor in [&STORE, &DRIVE, &PATHS] {
@@ -148,6 +150,45 @@ fn an_item_that_fails_is_told_once_until_it_is_solved() {
         sync(&bench);
         assert!(items(&bench).is_empty() && overview(&bench).up_to_date);
         begins(&told(&bench), &["held bad: ", "failed bad: ", "solved bad: protocol"]);
+    });
+}
+
+#[test]
+fn what_cannot_be_removed_is_tried_once() {
+    each_kind(|bench| {
+        for number in 0..30 {
+            bench.write(&format!("{number:02}"), b"x");
+        }
+        bench.write("folder/inside", b"x");
+        sync(&bench);
+        for number in 0..9 {
+            fs::remove_file(bench.local.join(format!("{number:02}"))).unwrap();
+        }
+        fs::remove_dir_all(bench.local.join("folder")).unwrap();
+        break_calls(&bench, "remove", Kind::Denied);
+        let mut engine = bench.engine();
+        let removals = |bench: &Bench| {
+            let calls = bench.memory.take_calls();
+            calls.iter().filter(|call| call.starts_with("remove")).count()
+        };
+        assert_eq!(engine.cycle(&EVERYTHING).unwrap().errors, 10);
+        assert_eq!(removals(&bench), 10);
+        for _ in 0..2 {
+            let report = engine.cycle(&POLL).unwrap();
+            assert_eq!((report.errors, report.problems.len()), (10, 10), "{report:?}");
+            assert_eq!(removals(&bench), 0);
+        }
+        // Likewise the folder, once it is empty.
+        break_calls(&bench, "remove folder", Kind::Denied);
+        let asked = Look { retry: true, ..EVERYTHING };
+        let report = engine.cycle(&asked).unwrap();
+        assert_eq!((report.deleted_remote, report.errors), (10, 1), "{report:?}");
+        assert_eq!(removals(&bench), 11);
+        engine.cycle(&POLL).unwrap();
+        assert_eq!(removals(&bench), 0);
+        mend(&bench);
+        engine.cycle(&asked).unwrap();
+        assert_eq!(bench.tree(), bench.memory.tree());
     });
 }
 

@@ -171,11 +171,7 @@ impl<'e> Pass<'e> {
         if let Some(problem) = snapshot.problem(&key)?.filter(Problem::is_of_step) {
             if problem.kind == Kind::NameClash.word() {
                 self.batch.set_problem(key.clone(), None)?;
-            } else if self.number > 0 {
-                // It failed in this cycle already.
-                return Ok(None);
-            } else if self.is_hopeless(snapshot, &key, &problem)? {
-                self.report.known(&path, problem);
+            } else if self.gives_up(snapshot, &key, problem, self.number == 0)? {
                 return Ok(None);
             }
             // What is in a folder that failed waits for it.
@@ -224,9 +220,23 @@ impl<'e> Pass<'e> {
         self.batch.commit()
     }
 
-    /// Whether there is no use in trying what failed once more.
-    pub fn is_hopeless(&self, snapshot: &Snapshot, key: &Key, problem: &Problem) -> Result<bool> {
-        Ok(problem.settled && !self.look.retry && !is_free(snapshot, key, problem)?)
+    /// Whether what failed isn't tried once more: it failed in this cycle, unless it is the `first`
+    /// time that it comes up, or there is no use in it, which is told.
+    pub fn gives_up(
+        &mut self,
+        snapshot: &Snapshot,
+        key: &Key,
+        problem: Problem,
+        first: bool,
+    ) -> Result<bool> {
+        if !first {
+            return Ok(true);
+        }
+        let hopeless = problem.settled && !self.look.retry && !is_free(snapshot, key, &problem)?;
+        if hopeless {
+            self.report.known(&snapshot.path(key)?, problem);
+        }
+        Ok(hopeless)
     }
 
     /// What the service calls the folder that items have been made ready for.
@@ -351,7 +361,10 @@ impl<'e> Pass<'e> {
     fn done(&mut self, key: Key, path: &str, done: Done) -> Result<()> {
         let record = self.batch.get(&key)?;
         let mut record = record.unwrap_or_else(|| Record::new(0));
-        self.progress = true;
+        self.progress |= match &done {
+            Done::Purged(results) => results.iter().any(|(_, result)| result.is_ok()),
+            _ => true,
+        };
         match done {
             Done::Uploaded(Sent { synced, overtook, blocks }) => {
                 self.report.uploaded += 1;

@@ -3,10 +3,10 @@
 
 use super::pass::Pass;
 use super::report::clash;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::execute::{Doomed, Job, Work, with_pool};
 use crate::model::{ItemKind, Side, Version};
-use crate::plan::{Downward, Op, Step, Upward};
+use crate::plan::{Op, Step};
 use crate::remote::{Listing, Place, Removal};
 use crate::rules::{Sweep, dies_with_folder};
 use crate::store::{Key, Problem, Record, Recycled, Skip, Snapshot};
@@ -15,6 +15,13 @@ use crate::store::{Key, Problem, Record, Recycled, Skip, Snapshot};
 const MANY_AT_ONCE: usize = 500;
 /// Files removed with one call, where each is a request of its own.
 const FEW_AT_ONCE: usize = 16;
+
+/// The sides on which the brake leaves removals free.
+#[derive(Clone, Copy)]
+struct Free {
+    local: bool,
+    remote: bool,
+}
 
 impl Pass<'_> {
     /// Removes what the plan says, on each side that the brake leaves free.
@@ -25,10 +32,12 @@ impl Pass<'_> {
         // Counted anew: of a file that was touched, it is known only since it was read.
         let census = engine.load()?.census;
         let brakes = engine.brake(census, self.look.approve, self.report)?;
-        let local = brakes.free(Side::Local, Sweep::Removal);
-        let remote = brakes.free(Side::Remote, Sweep::Removal);
+        let free = Free {
+            local: brakes.free(Side::Local, Sweep::Removal),
+            remote: brakes.free(Side::Remote, Sweep::Removal),
+        };
         let before = [self.report.deleted_local, self.report.deleted_remote];
-        self.remove_files(local, remote)?;
+        self.remove_files(free)?;
         let after = [self.report.deleted_local, self.report.deleted_remote];
         for (number, side) in [Side::Local, Side::Remote].into_iter().enumerate() {
             let removed = after[number] - before[number];
@@ -41,11 +50,36 @@ impl Pass<'_> {
             }
         }
         self.stop_if_halted()?;
-        while self.remove_folders(local, remote)? {}
+        let mut first = self.number == 0;
+        while self.remove_folders(free, first)? {
+            first = false;
+        }
         Ok(())
     }
 
-    fn remove_files(&mut self, local: bool, remote: bool) -> Result<()> {
+    /// Whether a step is a removal on a side that is free for it, and isn't given up. It is the
+    /// `first` time that it comes up in this cycle, or not.
+    fn is_removal(
+        &mut self,
+        snapshot: &Snapshot,
+        key: &Key,
+        op: Op,
+        free: Free,
+        first: bool,
+    ) -> Result<bool> {
+        let free = if matches!(op, Op::Up(_)) { free.remote } else { free.local };
+        if !op.removes() || !free {
+            return Ok(false);
+        }
+        match snapshot.problem(key)?.filter(Problem::is_of_step) {
+            Some(problem) if problem.kind != Kind::NameClash.word() => {
+                Ok(!self.gives_up(snapshot, key, problem, first)?)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    fn remove_files(&mut self, free: Free) -> Result<()> {
         let engine = self.engine;
         let together = match engine.descriptor.listing {
             Listing::Flat => MANY_AT_ONCE,
@@ -64,9 +98,14 @@ impl Pass<'_> {
                     if key.kind() == ItemKind::Folder {
                         continue;
                     }
-                    let Some((record, step)) = engine.plan(&snapshot, &key)? else { continue };
-                    let job = match step {
-                        Step::Do(Op::Down(Downward::Remove)) if local => {
+                    let Some((record, Step::Do(op))) = engine.plan(&snapshot, &key)? else {
+                        continue;
+                    };
+                    if !self.is_removal(&snapshot, &key, op, free, self.number == 0)? {
+                        continue;
+                    }
+                    let job = match op {
+                        Op::Down(_) => {
                             self.open_recycled()?;
                             Job {
                                 path: snapshot.path(&key)?,
@@ -74,11 +113,11 @@ impl Pass<'_> {
                                 local: record.local_print().copied(),
                                 remote: None,
                                 content: None,
-                                work: Work::Step(Op::Down(Downward::Remove)),
+                                work: Work::Step(op),
                                 key,
                             }
                         }
-                        Step::Do(Op::Up(Upward::Remove)) if remote => {
+                        Op::Up(_) => {
                             if kept_folder != Some(key.folder) {
                                 let kept = engine.keep_remote_folder(&snapshot, key.folder);
                                 if let Err(error) = kept {
@@ -104,7 +143,7 @@ impl Pass<'_> {
                             }
                             purge_job(std::mem::take(&mut doomed))
                         }
-                        _ => continue,
+                        Op::Merge(_) => continue,
                     };
                     if let Some(outcome) = pool.submit(job)? {
                         self.take(outcome)?;
@@ -149,7 +188,7 @@ impl Pass<'_> {
 
     /// Removes the folders that are empty by now, those inside first. Tells whether there were
     /// any: the folders they were in may be empty then.
-    fn remove_folders(&mut self, local: bool, remote: bool) -> Result<bool> {
+    fn remove_folders(&mut self, free: Free, first: bool) -> Result<bool> {
         let engine = self.engine;
         let mut any = false;
         for key in engine.trees.snapshot()?.dirty_backwards()? {
@@ -159,16 +198,15 @@ impl Pass<'_> {
                 continue;
             }
             let snapshot = engine.trees.snapshot()?;
-            let Some((record, step)) = engine.plan(&snapshot, &key)? else { continue };
+            let Some((record, Step::Do(op))) = engine.plan(&snapshot, &key)? else { continue };
+            if !self.is_removal(&snapshot, &key, op, free, first)? {
+                continue;
+            }
             let path = snapshot.path(&key)?;
-            let result = match step {
-                Step::Do(Op::Up(Upward::RemoveFolder)) if remote => {
-                    self.remove_remote_folder(&snapshot, &key, &path, &record)
-                }
-                Step::Do(Op::Down(Downward::RemoveFolder)) if local => {
-                    self.remove_local_folder(&snapshot, &key, &path, &record)
-                }
-                _ => continue,
+            let result = match op {
+                Op::Up(_) => self.remove_remote_folder(&snapshot, &key, &path, &record),
+                Op::Down(_) => self.remove_local_folder(&snapshot, &key, &path, &record),
+                Op::Merge(_) => continue,
             };
             match result {
                 Ok(removed) => any |= removed,
@@ -273,12 +311,7 @@ impl Pass<'_> {
             return Ok(false);
         }
         if let Some(problem) = snapshot.problem(&first)?.filter(Problem::is_of_step) {
-            if self.number > 0 {
-                // It failed in this cycle already.
-                return Ok(false);
-            }
-            if self.is_hopeless(snapshot, &first, &problem)? {
-                self.report.known(&snapshot.path(&first)?, problem);
+            if self.gives_up(snapshot, &first, problem, self.number == 0)? {
                 return Ok(false);
             }
             self.batch.set_problem(first.clone(), None)?;
