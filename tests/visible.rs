@@ -173,10 +173,12 @@ fn what_cannot_be_removed_is_tried_once() {
         };
         assert_eq!(engine.cycle(&EVERYTHING).unwrap().errors, 10);
         assert_eq!(removals(&bench), 10);
+        let before = fs::read(bench.state_file()).unwrap();
         for _ in 0..2 {
             let report = engine.cycle(&POLL).unwrap();
             assert_eq!((report.errors, report.problems.len()), (10, 10), "{report:?}");
             assert_eq!(removals(&bench), 0);
+            assert!(fs::read(bench.state_file()).unwrap() == before, "the state was written");
         }
         // Likewise the folder, once it is empty.
         break_calls(&bench, "remove folder", Kind::Denied);
@@ -190,6 +192,35 @@ fn what_cannot_be_removed_is_tried_once() {
         engine.cycle(&asked).unwrap();
         assert_eq!(bench.tree(), bench.memory.tree());
     });
+}
+
+#[test]
+fn what_waits_for_a_word_writes_nothing_in_polls() {
+    for there in [false, true] {
+        each_kind(|bench| {
+            for number in 0..30 {
+                bench.write(&format!("photos/{number}"), b"x");
+            }
+            sync(&bench);
+            if there {
+                bench.memory.delete("photos");
+            } else {
+                fs::remove_dir_all(bench.local.join("photos")).unwrap();
+            }
+            // Neither side may have what could be one of them under another name.
+            bench.write("here", b"here");
+            bench.memory.put("there", b"there");
+            break_calls(&bench, if there { "read there" } else { "write here" }, Kind::Denied);
+            let mut engine = bench.engine();
+            engine.cycle(&EVERYTHING).unwrap();
+            let before = fs::read(bench.state_file()).unwrap();
+            for _ in 0..3 {
+                let report = engine.cycle(&POLL).unwrap();
+                assert_eq!((report.held, report.errors), (30, 1), "{report:?}");
+                assert!(fs::read(bench.state_file()).unwrap() == before, "the state was written");
+            }
+        });
+    }
 }
 
 #[test]

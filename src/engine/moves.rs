@@ -333,23 +333,33 @@ impl Engine {
     }
 
     /// Notes the files that are gone from one side but not from the other, by what they are known
-    /// again by. Tells whether there are any.
+    /// again by. Tells whether there are any, and others that they may have become. Else nothing is
+    /// noted, nor what is noted already: removals may wait for a person's word in cycle after cycle.
     pub(super) fn note_departures(&self, way: Way) -> Result<bool> {
         let snapshot = self.trees.snapshot()?;
-        let mut departures = snapshot
-            .dirty(None)?
-            .filter_map(|key| {
+        let (mut any, mut noted, mut arrivals) = (false, true, false);
+        for key in snapshot.dirty(None)? {
+            let key = key?;
+            let Some(record) = snapshot.get(&key)? else { continue };
+            arrivals |= arrived(&record, way);
+            if departed(&record, way) {
+                any = true;
+                noted = noted && noted_departure(&snapshot, &record, way)? == Some(key);
+            }
+        }
+        if !any || !arrivals {
+            return Ok(false);
+        }
+        if !noted {
+            let departures = snapshot.dirty(None)?.filter_map(|key| {
                 let departure = key.and_then(|key| {
                     let record = snapshot.get(&key)?.filter(|record| departed(record, way));
                     Ok(record.map(|record| (key, record)))
                 });
                 departure.transpose()
-            })
-            .peekable();
-        if departures.peek().is_none() {
-            return Ok(false);
+            });
+            self.note_departed(way, departures)?;
         }
-        self.note_departed(way, departures)?;
         Ok(true)
     }
 
@@ -392,6 +402,16 @@ pub(super) enum Way {
     Down,
 }
 
+impl Way {
+    /// The side that is followed, and the one that follows.
+    fn sides(self) -> (Side, Side) {
+        match self {
+            Way::Up => (Side::Local, Side::Remote),
+            Way::Down => (Side::Remote, Side::Local),
+        }
+    }
+}
+
 /// Whether a file is gone from the side that is followed, and as agreed on the other.
 fn departed(record: &Record, way: Way) -> bool {
     let gone = match way {
@@ -405,27 +425,30 @@ fn departed(record: &Record, way: Way) -> bool {
     gone && record.node == 0 && record.skip.is_none() && record.synced.is_some()
 }
 
+/// Whether a file is new on the side that is followed.
+fn arrived(record: &Record, way: Way) -> bool {
+    let (followed, following) = way.sides();
+    let new = record.is_on(followed) && !record.is_on(following);
+    new && record.node == 0 && record.skip.is_none() && record.synced.is_none()
+}
+
+/// The file that is noted as gone by what this one was known by.
+fn noted_departure(snapshot: &Snapshot, record: &Record, way: Way) -> Result<Option<Key>> {
+    match way {
+        Way::Up => snapshot.departed(record.synced.as_ref().map_or(0, |it| it.local.inode)),
+        Way::Down => snapshot.departed_id(record.remote_id()),
+    }
+}
+
 /// Where a file that is new on the side that is followed was before, if it was moved there.
 pub(super) fn moved_from(
     snapshot: &Snapshot,
     key: &Key,
     way: Way,
 ) -> Result<Option<(Key, Record)>> {
-    if key.kind() == ItemKind::Folder {
+    let Some(record) = snapshot.get(key)?.filter(|record| arrived(record, way)) else {
         return Ok(None);
-    }
-    let (followed, following) = match way {
-        Way::Up => (Side::Local, Side::Remote),
-        Way::Down => (Side::Remote, Side::Local),
     };
-    let Some(record) = snapshot.get(key)? else { return Ok(None) };
-    let new = record.synced.is_none()
-        && record.is_on(followed)
-        && !record.is_on(following)
-        && record.skip.is_none();
-    if !new {
-        return Ok(None);
-    }
     let from = match (way, record.local_print()) {
         (Way::Up, Some(print)) => snapshot.departed(print.inode)?,
         (Way::Up, None) => None,
@@ -443,6 +466,7 @@ pub(super) fn moved_from(
         (Way::Down, ..) => old.remote_id() == record.remote_id(),
         _ => false,
     };
+    let (_, following) = way.sides();
     let taken = snapshot.get(&key.twin())?.is_some_and(|twin| twin.is_on(following));
     Ok((same && !taken).then_some((from, old)))
 }
