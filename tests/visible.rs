@@ -1,8 +1,11 @@
 //! What isn't in sync is told with one reason, since when and what to do, for as long as it is so:
 //! in the state, in the history, and to whoever asks. What would change too much at once waits.
 
-use crate::common::bench::{APPROVED, Bench, EVERYTHING, TempFolder};
-use crate::common::memory::{DRIVE, Fault, How, PATHS, STORE};
+use crate::common::bench::{APPROVED, Bench, EVERYTHING, TempFolder, task};
+use crate::common::memory::{DRIVE, Fault, How, Memory, PATHS, STORE};
+use crate::removed::clock::Time;
+use crate::removed::disk::{Format, SimDisk};
+use crate::removed::engine;
 use mooring::admin::view::{ItemLine, ItemsPage, Overview};
 use mooring::engine::{LocalLook, Look, Report};
 use mooring::error::Kind;
@@ -13,7 +16,9 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 const POLL: Look = Look { local: LocalLook::Nothing, verify: 0, ..EVERYTHING };
 
@@ -147,10 +152,41 @@ fn an_item_that_fails_is_told_once_until_it_is_solved() {
             assert_eq!(overview.counts.pending, 0);
         }
         mend(&bench);
-        sync(&bench);
+        bench.sync(&Look { retry: true, ..EVERYTHING }).unwrap();
         assert!(items(&bench).is_empty() && overview(&bench).up_to_date);
         begins(&told(&bench), &["held bad: ", "failed bad: ", "solved bad: protocol"]);
     });
+}
+
+#[test]
+fn what_fails_is_tried_ever_more_rarely() {
+    let time = Time::new();
+    let disk = SimDisk::new(time.clone(), Format { links: true, tick: 1, reuses_inodes: false });
+    let (memory, state) = (Memory::new(&STORE), TempFolder::new());
+    let task = task(Path::new("/volume/task"), Direction::Both);
+    let mut engine = engine(&task, &disk, &time, &memory, &state);
+    *memory.broken.lock().unwrap() = Some(("write bad".into(), Kind::Integrity));
+    let mut cycle = |look: &Look| {
+        assert_eq!(engine.cycle(look).unwrap().errors, 1);
+        time.rest(Duration::from_secs(60));
+        memory.take_calls().iter().filter(|call| *call == "write bad").count()
+    };
+    assert!(disk.write("bad", &(*b"bad").into()));
+    let mut tried = Vec::new();
+    for minute in 0..190_u8 {
+        // Each begins a cycle.
+        assert!(disk.write("other", &[minute; 9].into()));
+        match cycle(&EVERYTHING) {
+            0 => {}
+            1 => tried.push(minute),
+            more => panic!("{more} tries in minute {minute}"),
+        }
+    }
+    assert_eq!(tried, [0, 1, 2, 4, 8, 16, 32, 64, 124, 184]);
+    assert_eq!(cycle(&Look { retry: true, ..POLL }), 1, "a person asks");
+    assert_eq!(cycle(&EVERYTHING), 0);
+    assert!(disk.write("bad", &(*b"changed").into()));
+    assert_eq!(cycle(&EVERYTHING), 1, "it changed");
 }
 
 #[test]

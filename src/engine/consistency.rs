@@ -10,7 +10,7 @@ use super::{Engine, Look, Report};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::execute::fingerprint;
-use crate::store::{Key, Problem, Record, decode, encode};
+use crate::store::{Again, Key, Problem, Record, decode, encode};
 use std::fmt::Display;
 
 /// Fact: the item after which the round goes on.
@@ -66,7 +66,7 @@ impl Engine {
                     (Some(error), None) => {
                         tracing::warn!(path, reason = error.reason(), "damaged");
                         let problem = Problem::new(&error, self.clock.now());
-                        let problem = Problem { settled: true, ..problem };
+                        let problem = Problem { again: Again::Never, ..problem };
                         batch.set_problem(key.clone(), Some(problem))?;
                     }
                 }

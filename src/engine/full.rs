@@ -6,9 +6,14 @@ use crate::model::Side;
 use crate::store::Hold;
 use std::time::Duration;
 
-/// Shortest and longest time until a side that was full more than once is tried again.
+/// Shortest and longest time until what failed more than once is tried again.
 const SHORTEST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(3600);
+
+/// The pause that comes after this one.
+pub(super) fn longer(pause: Duration) -> Duration {
+    pause.saturating_mul(2).clamp(SHORTEST, LONGEST)
+}
 
 /// Which sides are full. Each is tried again by itself: in the next cycle, and then after pauses,
 /// because many a service takes a whole file before it says that there is no room for it.
@@ -76,7 +81,7 @@ impl Full {
             }
             Some(stop) => {
                 if stop.from.is_none() {
-                    stop.pause = (stop.pause * 2).clamp(SHORTEST, LONGEST);
+                    stop.pause = longer(stop.pause);
                     stop.again = now + stop.pause;
                 }
                 stop.from = Some(stop.from.map_or(from, |least| least.min(from)));

@@ -1,12 +1,13 @@
 //! What a person is told of items and tasks that aren't in sync: kept in the state for as long as
 //! it is so, with lines of history when it begins and when it is over.
 
+use super::full::longer;
 use super::report::clash;
 use super::{Engine, Report};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, Nanos};
 use crate::plan::Step;
-use crate::store::{Batch, Event, Hold, Key, Mark, Problem, Snapshot};
+use crate::store::{Again, Batch, Event, Hold, Key, Mark, Problem, Snapshot};
 use std::collections::BTreeMap;
 
 /// Items of one cycle that the history has lines of their own for; the rest is only counted.
@@ -28,20 +29,26 @@ struct Now {
 }
 
 impl Engine {
-    /// Notes why an item isn't synced, unless that is known. `settled` when trying again is
-    /// useless until it changes.
+    /// Notes why an item isn't synced, unless that is known. A pause until it is tried again is
+    /// twice as long as the one before.
     pub(super) fn note_problem(
         &self,
         batch: &mut Batch<'_>,
         key: &Key,
         error: &Error,
-        settled: bool,
+        again: Again,
     ) -> Result<()> {
         let known = self.trees.snapshot()?.problem(key)?;
+        let again = match (again, known.as_ref().map(|known| known.again)) {
+            (Again::Later { from, .. }, Some(Again::Later { pause, .. })) => {
+                Again::Later { from, pause: longer(pause) }
+            }
+            (again, _) => again,
+        };
         let known = known.filter(|known| known.kind == error.kind().word());
         let now = self.clock.now();
         let since = known.map_or(now, |known| known.since);
-        let problem = Problem { settled, ..Problem::new(error, since) };
+        let problem = Problem { again, ..Problem::new(error, since) };
         if batch.problem(key)?.as_ref() == Some(&problem) {
             return Ok(());
         }
@@ -62,7 +69,7 @@ impl Engine {
         };
         match file {
             Some((_, Step::Clash | Step::Wait)) => Ok(()),
-            _ => self.note_problem(batch, key, &clash(&snapshot.path(key)?), false),
+            _ => self.note_problem(batch, key, &clash(&snapshot.path(key)?), Again::Soon),
         }
     }
 

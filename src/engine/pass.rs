@@ -12,7 +12,7 @@ use crate::observe::list_again;
 use crate::plan::{Downward, Op, Step, Upward};
 use crate::remote::Listing;
 use crate::rules::{folded, is_namesake};
-use crate::store::{Batch, Event, Facet, Key, Problem, Record, Recycled, Snapshot, Synced};
+use crate::store::{Again, Batch, Event, Facet, Key, Problem, Record, Recycled, Snapshot, Synced};
 use std::time::Duration;
 
 /// From this pass on, an item that still changes under our hands counts as failed.
@@ -221,7 +221,7 @@ impl<'e> Pass<'e> {
     }
 
     /// Whether what failed isn't tried once more: it failed in this cycle, unless it is the `first`
-    /// time that it comes up, or there is no use in it, which is told.
+    /// time that it comes up, or it is too early or of no use, which is told.
     pub fn gives_up(
         &mut self,
         snapshot: &Snapshot,
@@ -232,11 +232,12 @@ impl<'e> Pass<'e> {
         if !first {
             return Ok(true);
         }
-        let hopeless = problem.settled && !self.look.retry && !is_free(snapshot, key, &problem)?;
-        if hopeless {
-            self.report.known(&snapshot.path(key)?, problem);
+        let due = self.look.retry || problem.again.is_now(self.engine.clock.running());
+        if due || is_free(snapshot, key, &problem)? {
+            return Ok(false);
         }
-        Ok(hopeless)
+        self.report.known(&snapshot.path(key)?, problem);
+        Ok(true)
     }
 
     /// What the service calls the folder that items have been made ready for.
@@ -565,8 +566,15 @@ impl<'e> Pass<'e> {
         }
         tracing::warn!(path, reason = error.reason(), "not synced");
         self.report.fail(path, &error);
-        let settled = error.kind().reaction() == Reaction::Skip;
-        self.engine.note_problem(&mut self.batch, &key, &error, settled)
+        let again = match error.kind().reaction() {
+            Reaction::Skip => Again::Never,
+            // Whoever writes to it may close it at any moment.
+            _ if error.kind() == Kind::InUse => Again::Soon,
+            Reaction::Replan => Again::Soon,
+            // Once more in the next cycle.
+            _ => Again::Later { from: self.engine.clock.running(), pause: Duration::ZERO },
+        };
+        self.engine.note_problem(&mut self.batch, &key, &error, again)
     }
 
     /// What waits for room has nothing wrong of its own. On a full disk, removed files are kept no

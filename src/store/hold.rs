@@ -3,6 +3,7 @@
 use crate::error::{Error, Kind};
 use crate::model::{Nanos, Side};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Why an item couldn't be synced, kept until it changes or succeeds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,10 +16,40 @@ pub struct Problem {
     pub remedy: String,
     /// When it came up first.
     pub since: Nanos,
-    /// Whether trying again is useless until the item changes.
-    pub settled: bool,
+    /// When it is tried again, unless the item changes or a person asks.
+    pub again: Again,
     /// The side on which the folder couldn't be listed; `None` when a step failed.
     pub unread: Option<Side>,
+}
+
+/// When what failed is tried again.
+///
+/// `Soon` and `Never` are stored as the `false` and `true` that states of earlier versions have here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Again {
+    /// In the next cycle.
+    Soon,
+    /// Not before the item changes: there is no use in it.
+    Never,
+    /// After a pause.
+    Later {
+        /// When it began, by the clock that only runs on.
+        from: Duration,
+        /// How long it lasts.
+        pause: Duration,
+    },
+}
+
+impl Again {
+    /// Whether it is tried now, by the clock that only runs on. One that shows less than when the
+    /// pause began has been started anew since, with the program.
+    pub fn is_now(&self, now: Duration) -> bool {
+        match *self {
+            Again::Soon => true,
+            Again::Never => false,
+            Again::Later { from, pause } => now.checked_sub(from).is_none_or(|it| it >= pause),
+        }
+    }
 }
 
 impl Problem {
@@ -29,7 +60,7 @@ impl Problem {
             reason: error.reason(),
             remedy: error.advice().into(),
             since,
-            settled: false,
+            again: Again::Soon,
             unread: None,
         }
     }
@@ -100,4 +131,29 @@ pub struct Mark {
     pub code: String,
     /// When it came up first.
     pub since: Nanos,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{decode, encode};
+
+    #[test]
+    fn problems_of_earlier_versions_are_known() {
+        for (settled, again) in [(false, Again::Soon), (true, Again::Never)] {
+            let unread = Some(Side::Local);
+            let row = encode(2, &("denied", "reason", "remedy", 5_i64, settled, unread)).unwrap();
+            let problem = decode::<Problem>(2, &row).unwrap();
+            assert_eq!((problem.since, problem.again, problem.unread), (5, again, unread));
+            assert_eq!(encode(2, &problem).unwrap(), row);
+        }
+    }
+
+    #[test]
+    fn a_pause_ends_in_time_or_with_the_program() {
+        let seconds = Duration::from_secs;
+        let again = Again::Later { from: seconds(100), pause: seconds(60) };
+        let now = [100, 159, 160, 99].map(|now| again.is_now(seconds(now)));
+        assert_eq!(now, [false, false, true, true]);
+    }
 }

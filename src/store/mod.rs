@@ -11,7 +11,7 @@ mod recycled;
 mod trees;
 
 pub(crate) use file::open_database;
-pub use hold::{Hold, Mark, Problem};
+pub use hold::{Again, Hold, Mark, Problem};
 pub use record::{Facet, Record, Skip, Synced, decode, encode};
 pub use recycled::Recycled;
 pub use trees::{Batch, Children, Event, Key, ROOT, Snapshot, Touched, Trees};

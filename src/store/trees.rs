@@ -11,7 +11,7 @@
 //! they are of.
 
 use super::file::{Base, Keeper, identity, open_database};
-use super::hold::{Hold, Mark, Problem};
+use super::hold::{Again, Hold, Mark, Problem};
 use super::record::{Record, decode, encode};
 use super::recycled::Recycled;
 use super::state_error;
@@ -971,7 +971,7 @@ impl Batch<'_> {
             }
             let key = key_of(place.value());
             if let Some(problem) = snapshot.problem(&key)? {
-                self.set_problem(key.clone(), Some(Problem { settled: false, ..problem }))?;
+                self.set_problem(key.clone(), Some(Problem { again: Again::Soon, ..problem }))?;
             }
             self.put(key, record)?;
         }
