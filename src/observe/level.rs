@@ -82,8 +82,12 @@ impl Level {
         self.finish_rows(look)?;
         let key = Key { folder: self.folder, name: name.into() };
         let known = look.batch.get(&key)?;
-        if let Some(record) = &known {
-            look.found.missing.retain(|node| *node != record.node);
+        // It may have been passed by a moment ago.
+        let folder = known.as_ref().filter(|known| known.node != 0);
+        if let Some(folder) = folder
+            && let Some(at) = look.found.missing.iter().rposition(|node| *node == folder.node)
+        {
+            look.found.missing.remove(at);
         }
         met(look, key, known, sighting, skip)
     }
