@@ -37,7 +37,7 @@ struct Stage {
     keeps_cut_writes: bool,
 }
 
-const STAGES: [Stage; 6] = [
+const STAGES: [Stage; 7] = [
     Stage {
         peer: || Peer::S3(peers::moto()),
         relayed: true,
@@ -72,6 +72,12 @@ const STAGES: [Stage; 6] = [
         peer: || Peer::Fake(peers::dropbox()),
         relayed: true,
         daemon: true,
+        keeps_cut_writes: false,
+    },
+    Stage {
+        peer: || Peer::Swift(peers::swift_api()),
+        relayed: true,
+        daemon: false,
         keeps_cut_writes: false,
     },
 ];
@@ -116,6 +122,11 @@ fn a_killed_sync_loses_nothing_on_google_drive() {
 #[test]
 fn a_killed_daemon_loses_nothing_on_dropbox() {
     tell(&STAGES[5]);
+}
+
+#[test]
+fn a_killed_sync_loses_nothing_on_openstack_swift() {
+    tell(&STAGES[6]);
 }
 
 fn tell(stage: &Stage) {

@@ -15,8 +15,9 @@ const LARGE: usize = 32 << 20;
 
 fn cloud_peers() -> Vec<Peer> {
     let s3 = [peers::moto(), peers::swift()].into_iter().map(Peer::S3);
-    let others = [Peer::Azure(peers::azurite()), Peer::B2(peers::b2()), Peer::Gcs(peers::gcs())];
-    s3.chain(others).chain(peers::fakes().into_iter().map(Peer::Fake)).collect()
+    let azure = [Peer::Azure(peers::azurite())];
+    let others = [Peer::B2(peers::b2()), Peer::Gcs(peers::gcs()), Peer::Swift(peers::swift_api())];
+    s3.chain(azure).chain(others).chain(peers::fakes().into_iter().map(Peer::Fake)).collect()
 }
 
 /// What the first line of a request with a part of a file has in it.
@@ -27,6 +28,7 @@ fn part_of(peer: Peer) -> &'static str {
         "azurite" => "?blockid=",
         "b2" => "POST /upload-part/",
         "google-cloud-storage" => "PUT /upload/storage/",
+        "swift-api" => "_segments/docs/large/",
         _ => "partNumber=",
     }
 }
