@@ -1,16 +1,21 @@
 //! The dialects of S3 and its providers, at fronts that play them before a real server.
 
-use crate::common::contract;
+use crate::common::contract::{self, pattern};
 use crate::common::opened::Opened;
+use crate::common::pair::{Pair, Peer};
 use crate::common::peers::{S3Peer, cos, jd, moto, oss, python, s3_fronts};
+use crate::common::relay::Relay;
 use crate::s3::{
     EMPTY, Request, answer, error_xml, open_at, open_peer, open_with, pass_on, stub, tunnel_to,
 };
-use mooring::error::Kind;
+use mooring::error::{Error, Kind};
 use mooring::http::HttpOptions;
 use mooring::model::ItemKind;
 use mooring::remote::Expect;
 use mooring::services;
+use std::io::{Read as _, Write as _};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -190,6 +195,102 @@ fn a_listing_goes_on_after_a_key_where_there_are_no_tokens() {
     ];
     let opened = Opened::new("s3", &settings, "", &HttpOptions::default()).unwrap();
     assert_eq!(opened.requests(|| assert_eq!(opened.keys(), ["a", "b", "c"])), 3);
+}
+
+/// What is between a client and a service that tells another CRC-64 for the requests of which `which` says so.
+fn miscounting(peer: &S3Peer, which: impl Fn(&Request) -> bool + Send + Sync + 'static) -> String {
+    let upstream = peer.endpoint.trim_start_matches("http://").to_owned();
+    stub(move |request, stream| {
+        let (mut reply, is_wrong) = (Vec::new(), which(&request));
+        pass_on(&upstream, &request, &mut reply);
+        let name = b"-hash-crc64ecma: ";
+        let at = reply.windows(name.len()).position(|it| it == name).filter(|_| is_wrong);
+        if let Some(at) = at.map(|at| at + name.len()) {
+            let digits = reply[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+            // Another digit, and no larger number of them.
+            reply[at + digits - 1] ^= 1;
+        }
+        let _ = stream.write_all(&reply);
+    })
+}
+
+/// The first request by this method, once.
+fn first(method: &'static str) -> impl Fn(&Request) -> bool {
+    let done = AtomicBool::new(false);
+    move |request| request.head.starts_with(method) && !done.swap(true, SeqCst)
+}
+
+/// The first look after parts were joined, once.
+fn after_parts() -> impl Fn(&Request) -> bool {
+    let (joined, look) = (AtomicBool::new(false), first("HEAD"));
+    move |request| {
+        let joins = request.head.starts_with("POST") && request.head.contains("?uploadId=");
+        joined.fetch_or(joins, SeqCst) && look(request)
+    }
+}
+
+#[test]
+fn what_has_another_crc_than_was_sent_is_taken_back_and_sent_again() {
+    for peer in [oss(), cos()] {
+        let bucket = peer.new_bucket();
+        for (content, endpoint) in [
+            (pattern(2 << 20, 1), miscounting(peer, first("PUT"))),
+            (pattern(6 << 20, 2), miscounting(peer, after_parts())),
+        ] {
+            let opened = open_at(peer, &endpoint, &bucket, "");
+            let error = opened.create("file", &content).unwrap_err();
+            assert_eq!(error.kind(), Kind::Integrity, "{}: {error}", peer.name);
+            assert_eq!(opened.stat("file"), None, "{}", peer.name);
+            let entry = opened.create("file", &content).unwrap();
+            assert!(opened.content("file") == content, "{}", peer.name);
+            opened.remove("file", ItemKind::File, &entry.print.version).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_comes_with_another_crc_is_no_file() {
+    for peer in [oss(), cos()] {
+        let bucket = peer.new_bucket();
+        for content in [b"small".to_vec(), pattern(6 << 20, 2)] {
+            let opened = open_at(peer, &miscounting(peer, first("GET")), &bucket, "");
+            let version = opened.create("file", &content).unwrap().print.version;
+            let read = |bytes: Range<u64>| {
+                let mut read = Vec::new();
+                let mut download = opened.remote.read("file", &version, bytes).unwrap();
+                download.reader.read_to_end(&mut read).map(|_| read)
+            };
+            let error = read(0..u64::MAX).unwrap_err().downcast::<Error>().unwrap();
+            assert_eq!(error.kind(), Kind::Integrity, "{}: {error}", peer.name);
+            assert!(read(0..u64::MAX).unwrap() == content, "{}", peer.name);
+            assert!(read(0..3).unwrap() == content[..3] && read(3..5).unwrap() == content[3..5]);
+            opened.remove("file", ItemKind::File, &version).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_partial_update_with_another_crc_is_never_recorded() {
+    for peer in [oss(), cos()] {
+        let (changed, look) = (Arc::new(AtomicBool::new(false)), after_parts());
+        let is_changed = changed.clone();
+        let endpoint = miscounting(peer, move |request| is_changed.load(SeqCst) && look(request));
+        let relay = Relay::before(&endpoint);
+        let pair = Pair::through(Peer::S3(peer), Some(&relay), &[]);
+        let mut content = pattern(16 << 20, 3);
+        pair.write("large", &content);
+        pair.sync();
+        content[8 << 20..][..4096].fill(b'x');
+        pair.write("large", &content);
+        changed.store(true, SeqCst);
+        let output = pair.run(&["sync", "docs", "--json"]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("something else than was sent"), "{}: {said}", peer.name);
+        assert!(relay.requests().iter().any(|line| line.contains("partNumber=")));
+        pair.sync();
+        assert!(pair.remote("large") == Some(content), "{}", peer.name);
+        pair.is_equal();
+    }
 }
 
 /// A server that takes everything; tells the heads of the requests.

@@ -204,7 +204,7 @@ pub fn s3_peers() -> [&'static S3Peer; 3] {
     [swift(), moto(), rclone_s3()]
 }
 
-/// Alibaba Cloud OSS, played by `tests/peers/s3_front.py` before Swift: its signatures (both), fields and errors.
+/// Alibaba Cloud OSS, played by `tests/peers/s3_front.py` before Swift: its signatures (both), fields, CRC-64s and errors.
 ///
 /// It has no parts of less than 5 MiB, though the service takes 100 KB, and no restoring from an archive.
 pub fn oss() -> &'static S3Peer {

@@ -13,6 +13,8 @@ import re
 import time
 import urllib.parse
 
+import crcmod
+
 SKEW = 15 * 60
 # What a client's field becomes on the way to the real server, which knows one class and no encryption. It keeps them as metadata.
 KEPT = ("storage-class", "server-side-encryption", "server-side-encryption-key-id", "server-side-encryption-cos-kms-key-id")
@@ -20,6 +22,9 @@ KEPT = ("storage-class", "server-side-encryption", "server-side-encryption-key-i
 DROPPED = set(
     "accept accept-encoding authorization connection content-length content-md5 date expect host user-agent".split()
 )
+
+
+crc64 = crcmod.mkCrcFun(0x142F0E1EBA9EA3693, initCrc=0, xorOut=(1 << 64) - 1)
 
 
 class Refusal(Exception):
@@ -151,15 +156,36 @@ class Dialect:
 
 
 class Forbidding(Dialect):
-    """One that has a field of its own against overwriting, and no other condition on writes."""
+    """One that has a field of its own against overwriting, and no other condition on writes; and that tells a CRC-64 of what
+    it stored, which of an object is that of all its bytes however they came there."""
 
     no_rules = "NoSuchLifecycleConfiguration"
+
+    def __init__(self, user, password):
+        super().__init__(user, password)
+        self.sums = {}
 
     def serve(self, request, backend):
         if request.asks("lifecycle"):
             # The store behind knows none.
             raise Refusal(404, self.no_rules)
-        return super().serve(request, backend)
+        reply = super().serve(request, backend)
+        is_copy = self.prefix + "copy-source" in request.headers
+        is_joined = request.method == "POST" and request.asks("uploadId") and b"<Error>" not in reply.body
+        if reply.status in (200, 206) and request.key:
+            if request.method == "PUT" and not is_copy:
+                reply.headers[self.prefix + "hash-crc64ecma"] = str(crc64(request.body))
+            elif is_joined or request.method in ("GET", "HEAD") and not request.query:
+                reply.headers[self.prefix + "hash-crc64ecma"] = str(self.sum_of(request, backend))
+        return reply
+
+    def sum_of(self, request, backend):
+        """The sum of the object that is there, which is read once for each version of it."""
+        known = backend.call("HEAD", request.bucket, request.key).headers
+        version = (request.bucket, request.key, known.get("etag"), known.get("last-modified"))
+        if version not in self.sums:
+            self.sums[version] = crc64(backend.call("GET", request.bucket, request.key).body)
+        return self.sums[version]
 
     def to_backend(self, request, backend):
         headers = super().to_backend(request, backend)

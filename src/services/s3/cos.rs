@@ -11,7 +11,7 @@ use crate::remote::{Bucket, Descriptor, Field, NameRule, Suggestion};
 pub(super) static DIALECT: Dialect = Dialect {
     descriptor: &DESCRIPTOR,
     presets: &COS,
-    names: names!("x-cos-", "cos-kms-key-id"),
+    names: Names { crc64: Some("x-cos-hash-crc64ecma"), ..names!("x-cos-", "cos-kms-key-id") },
     sign,
     old_sign: None,
     // Without effect in a bucket that has or had versioning.

@@ -63,6 +63,9 @@ pub(super) struct Names {
     pub kind: &'static str,
     /// Where the bucket is.
     pub region: &'static str,
+    /// CRC-64/XZ of all of an object however it was written, in decimal digits: by their documentation,
+    /// OSS and COS tell it of what they store, have and send. `None` where the service tells none.
+    pub crc64: Option<&'static str>,
 }
 
 /// The names that begin with `$prefix`; what the name of the field with a key of KMS ends with is
@@ -81,6 +84,7 @@ macro_rules! names {
             source_match: Some(concat!($prefix, "copy-source-if-match")),
             kind: concat!($prefix, "object-type"),
             region: concat!($prefix, "bucket-region"),
+            crc64: None,
         }
     };
 }

@@ -50,6 +50,8 @@ use crate::remote::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use crc64fast::Digest as Crc64;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -319,12 +321,17 @@ impl Store {
     }
 
     fn head(&self, what: &str, key: &str) -> Result<Option<Entry>> {
+        Ok(self.look(what, key)?.map(|(entry, _)| entry))
+    }
+
+    /// The state of a file, and its CRC-64 where the service tells it.
+    fn look(&self, what: &str, key: &str) -> Result<Option<(Entry, Option<u64>)>> {
         match self.send(what, &Ask::new("HEAD", key)) {
             Ok(reply) => {
                 let size = reply
                     .content_length()
                     .ok_or_else(|| not_s3(what, "the reply tells no size"))?;
-                self.entry(what, &reply, size).map(Some)
+                Ok(Some((self.entry(what, &reply, size)?, self.told_crc64(&reply))))
             }
             Err(fault) if fault.error.kind() == Kind::NotFound => Ok(None),
             Err(fault) => Err(fault.into()),
@@ -551,7 +558,13 @@ impl Remote for Store {
         let entry = self.entry(&what, &reply, arrived.size)?;
         // Some services (s3s, rclone) ignore If-Match.
         check(&what, Expect::Version(version), Some(&entry))?;
-        arrived.open(what, reply, entry)
+        let told = self.told_crc64(&reply);
+        let mut download = arrived.open(what.clone(), reply, entry)?;
+        let is_whole = bytes.start == 0 && download.end == download.entry.print.size;
+        if let (true, Some(told), Some(sum)) = (is_whole, told, self.crc64()) {
+            download.reader = Box::new(Verified { what, inner: download.reader, told, sum });
+        }
+        Ok(download)
     }
 
     fn write(
@@ -660,6 +673,26 @@ impl Remote for Store {
         };
         let folder = |what: &str, path: &str| self.remove_folder(what, &self.folder_key(path));
         objects::remove(items, done, files, folder);
+    }
+}
+
+/// A whole file on its way that has to have this CRC-64 at its end.
+struct Verified {
+    what: String,
+    inner: Box<dyn Read + Send>,
+    told: u64,
+    sum: Crc64,
+}
+
+impl Read for Verified {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.sum.write(&buffer[..count]);
+        if count == 0 && !buffer.is_empty() && self.sum.sum64() != self.told {
+            let cause = "its bytes don't have the service's CRC-64";
+            return Err(io::Error::other(Error::new(Kind::Integrity, &*self.what, cause)));
+        }
+        Ok(count)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::remote::{Descriptor, Suggestion};
 pub(super) static DIALECT: Dialect = Dialect {
     descriptor: &DESCRIPTOR,
     presets: &OSS,
-    names: names!("x-oss-", "key-id"),
+    names: Names { crc64: Some("x-oss-hash-crc64ecma"), ..names!("x-oss-", "key-id") },
     sign,
     old_sign: Some(sign_v1),
     // Without effect in a bucket that has or had versioning.

@@ -11,11 +11,12 @@ use crate::blocks::{Block, Blocks, Cutter, Index, Limits};
 use crate::content::Content;
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::hash::Hash;
-use crate::http::Payload;
 use crate::http::sigv4::UNSIGNED_PAYLOAD;
+use crate::http::{Payload, Reply};
 use crate::model::{Nanos, RemotePrint, Version, to_hex};
 use crate::remote::conditions::{Support, check};
 use crate::remote::{Entry, Expect, Resume, Written};
+use crc64fast::Digest as Crc64;
 use md5::{Digest as _, Md5};
 use quick_xml::escape::escape;
 use ring::digest;
@@ -27,6 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// From this size on the service is asked whether the condition holds before the body is sent.
 const LARGE: u64 = MIB;
+const STORED_OTHER: &str = "the service stored something else than was sent";
 /// An ETag that no object has.
 const WRONG_ETAG: &str = "\"00000000000000000000000000000000\"";
 
@@ -36,6 +38,8 @@ pub(super) struct Body<'a> {
     length: u64,
     pub md5: [u8; 16],
     pub sha256: String,
+    /// `None` where the service tells none to compare it with, and of parts.
+    crc64: Option<u64>,
     /// `None` where nobody keeps it.
     block: Option<Block>,
 }
@@ -43,6 +47,7 @@ pub(super) struct Body<'a> {
 /// The sums of a body.
 struct Sums {
     md5: Md5,
+    crc64: Option<Crc64>,
     /// `None` where it isn't needed.
     sha256: Option<digest::Context>,
     /// What it is needed for: to sign the body, and to know it again.
@@ -53,6 +58,9 @@ struct Sums {
 impl Sums {
     fn update(&mut self, bytes: &[u8]) {
         self.md5.update(bytes);
+        if let Some(crc64) = &mut self.crc64 {
+            crc64.write(bytes);
+        }
         if let Some(sha256) = &mut self.sha256 {
             sha256.update(bytes);
         }
@@ -63,7 +71,8 @@ impl Sums {
         let sha256 = sum.filter(|_| self.signs).map(|sum| to_hex(sum.as_ref()));
         let sha256 = sha256.unwrap_or_else(|| UNSIGNED_PAYLOAD.into());
         let block = sum.filter(|_| self.keeps).map(|sum| Block::of(length, &sum));
-        Body { payload, length, md5: self.md5.finalize().into(), sha256, block }
+        let crc64 = self.crc64.map(|sum| sum.sum64());
+        Body { payload, length, md5: self.md5.finalize().into(), sha256, crc64, block }
     }
 }
 
@@ -98,6 +107,16 @@ struct Upload<'a> {
     is_true: AtomicBool,
 }
 
+/// All parts of a file.
+struct Sent {
+    /// By their numbers.
+    etags: BTreeMap<u64, Version>,
+    /// `None` where nobody keeps them.
+    blocks: Option<Blocks>,
+    /// Of the file, where the service tells one to compare it with.
+    crc64: Option<u64>,
+}
+
 /// A part that hasn't arrived.
 struct Part<'a> {
     number: u64,
@@ -109,21 +128,28 @@ struct Part<'a> {
 impl Store {
     /// Hashes a whole file; see [`whole`].
     pub fn body<'a>(&self, content: &'a dyn Content, buffer: &'a mut Vec<u8>) -> Result<Body<'a>> {
-        let mut sums = self.sums(false);
+        let mut sums = Sums { crc64: self.crc64(), ..self.sums(false) };
         let payload = whole(content, buffer, &mut |bytes| sums.update(bytes))?;
         Ok(sums.body(payload, content.size()))
     }
 
-    /// Hashes the part of a file that begins here, which is read again to be sent.
+    /// Hashes the part of a file that begins here, which is read again to be sent, and adds it to the
+    /// sum of all.
     fn part<'a>(
         &self,
         upload: &Upload<'a>,
         from: u64,
         cutter: &mut Cutter,
         buffer: &mut Vec<u8>,
+        all: &mut Option<Crc64>,
     ) -> Result<Body<'a>> {
         let (content, mut sums) = (upload.content, self.sums(upload.keeps));
-        let length = read_block(content, from, cutter, buffer, &mut |bytes| sums.update(bytes))?;
+        let length = read_block(content, from, cutter, buffer, &mut |bytes| {
+            sums.update(bytes);
+            if let Some(all) = all {
+                all.write(bytes);
+            }
+        })?;
         Ok(sums.body(Payload::Part { content, from, length }, length))
     }
 
@@ -132,7 +158,17 @@ impl Store {
         // some services accept only a signed body.
         let signs = !self.address.tls();
         let sha256 = (signs || keeps).then(|| digest::Context::new(&digest::SHA256));
-        Sums { md5: Md5::new(), sha256, signs, keeps }
+        Sums { md5: Md5::new(), crc64: None, sha256, signs, keeps }
+    }
+
+    /// A sum for what the service tells of the whole object.
+    pub fn crc64(&self) -> Option<Crc64> {
+        self.dialect.names.crc64.map(|_| Crc64::new())
+    }
+
+    /// What the service says is the CRC-64 of the whole object.
+    pub fn told_crc64(&self, reply: &Reply) -> Option<u64> {
+        reply.header(self.dialect.names.crc64?)?.parse().ok()
     }
 
     /// Writes a file in one request, only over what is expected to be there.
@@ -235,17 +271,17 @@ impl Store {
         }
         let reply = self.send(what, &ask)?;
         let foreign = self.has_foreign_etag(&reply);
+        let is_other = differ(self.told_crc64(&reply), body.crc64);
         let version = reply.header("etag").map(|etag| self.version(etag)).unwrap_or_default();
         reply.drain();
         if version.is_empty() {
             let gone = || Error::new(Kind::Changed, what, "it is gone right after it was written");
             return Ok(self.head(what, key)?.ok_or_else(gone)?);
         }
-        if !foreign && md5_of(&version).is_some_and(|sum| sum != body.md5) {
+        if is_other || !foreign && md5_of(&version).is_some_and(|sum| sum != body.md5) {
             // Nobody must take this for the file: better none, as it is about to be sent again.
             self.delete(what, key, Some(&version))?;
-            let cause = "the service stored something else than was sent";
-            return Err(Error::new(Kind::Integrity, what, cause).into());
+            return Err(Error::new(Kind::Integrity, what, STORED_OTHER).into());
         }
         let print = RemotePrint::file(body.length, version, Some(mtime));
         Ok(Entry::file(print, Some(Hash::Md5(body.md5))))
@@ -421,7 +457,7 @@ impl Store {
     fn finish_parts(&self, parts: &Upload<'_>) -> Result<Written> {
         let Upload { what, content, expect, note, .. } = parts;
         let Note { key, size, mtime, upload, .. } = note;
-        let (etags, blocks) = self.send_parts(parts)?;
+        let Sent { etags, blocks, crc64 } = self.send_parts(parts)?;
         let mut xml = String::from("<CompleteMultipartUpload>");
         for (number, etag) in etags {
             let etag = self.quoted(&etag);
@@ -456,23 +492,27 @@ impl Store {
             fault.again && (self.is_refused(fault, *expect) || &*fault.code == "NoSuchUpload")
         };
         let lost = joined.as_ref().is_err_and(lost);
-        let told = if lost { Version::default() } else { joined? };
+        let joined_as = if lost { Version::default() } else { joined? };
         // Another may have been faster than this look. The ETag of the reply isn't always the one
         // that the object has (rclone serve s3).
-        let seen = self.head(what, key)?.filter(|it| {
+        let seen = self.look(what, key)?.filter(|(it, _)| {
             let new = *expect != Expect::Version(&it.print.version);
             let ours = it.print.mtime == Some(*mtime);
-            let known = if lost { new && ours } else { ours || told == it.print.version };
+            let known = if lost { new && ours } else { ours || joined_as == it.print.version };
             it.print.size == *size && known
         });
         let changed = || Error::new(Kind::Changed, *what, "it was changed in the meantime");
-        Ok(Written { blocks, ..seen.ok_or_else(changed)?.into() })
+        let (entry, told) = seen.ok_or_else(changed)?;
+        if differ(told, crc64) {
+            self.delete(what, key, Some(&entry.print.version))?;
+            return Err(Error::new(Kind::Integrity, *what, STORED_OTHER));
+        }
+        Ok(Written { blocks, ..entry.into() })
     }
 
-    /// Sees to it that all parts arrive; tells the ETag of each, and the blocks that they are. They
-    /// are hashed in their order by this thread, while those before are sent by others, as far as
-    /// there are any free.
-    fn send_parts(&self, parts: &Upload<'_>) -> Result<(BTreeMap<u64, Version>, Option<Blocks>)> {
+    /// Sees to it that all parts arrive. They are hashed in their order by this thread, while those
+    /// before are sent by others, as far as there are any free.
+    fn send_parts(&self, parts: &Upload<'_>) -> Result<Sent> {
         let Upload { what, note, done, .. } = parts;
         let etags = Mutex::new(BTreeMap::new());
         let has_arrived = |number: u64, body: &Body<'_>| {
@@ -483,10 +523,10 @@ impl Store {
         };
         let (mut at, mut number, mut buffer) = (0, 0, Vec::new());
         let mut cutter = parts.cutter.clone();
-        let mut blocks = parts.keeps.then(Blocks::default);
+        let (mut blocks, mut crc64) = (parts.keeps.then(Blocks::default), self.crc64());
         let mut make = || {
             while at < note.size {
-                let body = self.part(parts, at, &mut cutter, &mut buffer)?;
+                let body = self.part(parts, at, &mut cutter, &mut buffer, &mut crc64)?;
                 number += 1;
                 at += body.length;
                 if let (Some(blocks), Some(block)) = (&mut blocks, body.block) {
@@ -510,7 +550,7 @@ impl Store {
         };
         self.senders.send(what, &mut make, &send)?;
         let etags = std::mem::take(&mut *lock(&etags));
-        Ok((etags, blocks))
+        Ok(Sent { etags, blocks, crc64: crc64.map(|sum| sum.sum64()) })
     }
 
     fn put_part(&self, what: &str, note: &Note, part: &Part<'_>) -> Result<Version> {
@@ -600,6 +640,11 @@ impl Store {
         })?;
         Ok(version)
     }
+}
+
+/// Whether two sums of one content differ, as far as both are known.
+pub(super) fn differ(told: Option<u64>, ours: Option<u64>) -> bool {
+    told.zip(ours).is_some_and(|(told, ours)| told != ours)
 }
 
 /// Whether a file can only be the one that was sent.
