@@ -3,7 +3,7 @@
 use crate::common::contract::{self, pattern};
 use crate::common::opened::Opened;
 use crate::common::pair::{Pair, Peer};
-use crate::common::peers::{S3Peer, cos, jd, moto, oss, python, s3_fronts};
+use crate::common::peers::{S3Peer, cos, jd, moto, oss, python, s3_fronts, swift};
 use crate::common::relay::Relay;
 use crate::s3::{
     EMPTY, Request, answer, error_xml, open_at, open_peer, open_with, pass_on, stub, tunnel_to,
@@ -107,21 +107,24 @@ fn a_bucket_with_versions_forbids_no_overwriting_which_is_found_out() {
 }
 
 #[test]
-fn a_server_that_knows_only_the_old_signature_of_oss_is_spoken_to_so() {
-    let peer = oss();
-    let upstream = peer.endpoint.trim_start_matches("http://").to_owned();
-    let endpoint = stub(move |request, stream| {
-        if request.header("authorization").starts_with("OSS4") {
-            return answer(stream, "400 Bad Request", "", &error_xml("InvalidArgument", ""));
-        }
-        pass_on(&upstream, &request, stream);
-    });
-    let opened = open_at(peer, &endpoint, &peer.new_bucket(), "");
-    assert_eq!(opened.requests(|| opened.remote.test().unwrap()), 2);
-    assert_eq!(opened.requests(|| opened.remote.test().unwrap()), 1);
-    opened.create("a file é+", b"content").unwrap();
-    assert_eq!(opened.content("a file é+"), b"content");
-    assert_eq!(opened.keys(), ["a file é+"]);
+fn a_server_that_knows_only_the_old_signature_is_spoken_to_so() {
+    for (peer, newer) in [(oss(), "OSS4"), (swift(), "AWS4")] {
+        let upstream = peer.endpoint.trim_start_matches("http://").to_owned();
+        let endpoint = stub(move |request, stream| {
+            if request.header("authorization").starts_with(newer) {
+                return answer(stream, "400 Bad Request", "", &error_xml("InvalidArgument", ""));
+            }
+            pass_on(&upstream, &request, stream);
+        });
+        let opened = open_at(peer, &endpoint, &peer.new_bucket(), "");
+        assert_eq!(opened.requests(|| opened.remote.test().unwrap()), 2);
+        assert_eq!(opened.requests(|| opened.remote.test().unwrap()), 1);
+        opened.create("a file é+", b"content").unwrap();
+        assert_eq!(opened.content("a file é+"), b"content");
+        let large = opened.create("large", &pattern(6 << 20, 3)).unwrap();
+        assert_eq!(opened.keys(), ["a file é+", "large"]);
+        opened.remove("large", ItemKind::File, &large.print.version).unwrap();
+    }
 }
 
 #[test]

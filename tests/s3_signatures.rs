@@ -2,7 +2,7 @@
 
 use crate::common::dice::Dice;
 use crate::common::peers::python;
-use mooring::http::{sigcos, sigoss, sigv4};
+use mooring::http::{sigcos, sigoss, sigv2, sigv4};
 use serde_json::json;
 use std::io::Write as _;
 use std::process::Stdio;
@@ -89,6 +89,7 @@ impl Odd {
             "delete",
             "continuation-token",
             "versioning",
+            "lifecycle",
             "encoding-type",
             "marker",
             "start-after",
@@ -202,6 +203,19 @@ fn amazons_are_as_botocore_has_them() {
             ("x-amz-date", fields[1].1.as_str()),
         ];
         (odd.line("aws", &more), authorization(fields.to_vec()))
+    });
+}
+
+#[test]
+fn amazons_older_ones_are_as_botocore_has_them() {
+    compare(5, &["x-amz-meta-mtime", "x-amz-storage-class", "x-amz-copy-source"], |odd| {
+        let resource = sigv4::encode_path(&format!("/{}/{}", odd.bucket, odd.key));
+        let (query, headers) = (odd.query(), odd.headers.as_slice());
+        let request =
+            sigv2::Signable { method: odd.method, resource: &resource, query: &query, headers };
+        let fields = sigv2::AMAZON.sign(&odd.access_key, &odd.secret_key, &request, odd.time());
+        let line = odd.line("aws2", &[("date", fields[0].1.as_str())]);
+        (line, authorization(fields.into()))
     });
 }
 

@@ -11,6 +11,7 @@ mod resolver;
 pub mod shared_key;
 pub mod sigcos;
 pub mod sigoss;
+pub mod sigv2;
 pub mod sigv4;
 mod traffic;
 mod userauth;

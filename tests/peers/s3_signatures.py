@@ -1,6 +1,6 @@
 """s3_signatures.py: signs requests as the official clients do, to compare with.
 
-Reads a line of JSON for each: {"scheme": aws, oss4, oss1 or cos, "key", "secret", "region", "time", "method", "bucket", "object",
+Reads a line of JSON for each: {"scheme": aws, aws2, oss4, oss1 or cos, "key", "secret", "region", "time", "method", "bucket", "object",
 "query": [[name, value]], "headers": {name: value}}. The headers have names in lower case, and no signature. Prints what stands
 in Authorization.
 """
@@ -67,7 +67,16 @@ def aws(it):
     return request.headers["Authorization"]
 
 
-SCHEMES = {"aws": aws, "cos": cos, "oss1": lambda it: oss(it, SignerV1()), "oss4": lambda it: oss(it, SignerV4())}
+def aws2(it):
+    signer = botocore.auth.HmacV1Auth(botocore.credentials.Credentials(it["key"], it["secret"]))
+    signer._get_date = lambda: it["headers"]["date"]
+    query = "&".join(pair.removesuffix("=") for pair in query_of(it).split("&"))
+    request = botocore.awsrequest.AWSRequest(it["method"], f"https://host{path_of(it)}?{query}", headers=dict(it["headers"]))
+    text = signer.canonical_string(it["method"], urllib.parse.urlsplit(request.url), request.headers)
+    return f"AWS {it['key']}:{signer.sign_string(text)}"
+
+
+SCHEMES = {"aws": aws, "aws2": aws2, "cos": cos, "oss1": lambda it: oss(it, SignerV1()), "oss4": lambda it: oss(it, SignerV4())}
 
 qcloud_cos.cos_auth.time = types.SimpleNamespace(time=lambda: NOW)
 for line in sys.stdin:

@@ -5,13 +5,14 @@ use super::dialect::{
     SECRET_KEY, SSE_KEY, class, names, sse, suggestion,
 };
 use super::presets::{AMAZON, AMAZON_WORDS, providers};
+use crate::http::sigv2;
 use crate::http::sigv4::{Signable, Signer, encode_path, encode_query};
 use crate::remote::{
     Bucket, Descriptor, Field, FieldKind, NameRule, Needed, Provider, Suggestion, field,
 };
 
 pub(super) static DIALECT: Dialect =
-    Dialect { descriptor: &DESCRIPTOR, presets: &AMAZON, ..AS_AMAZON };
+    Dialect { descriptor: &DESCRIPTOR, presets: &AMAZON, old_sign: Some(sign_v2), ..AS_AMAZON };
 
 /// The language itself.
 pub(super) const AS_AMAZON: Dialect = Dialect {
@@ -118,4 +119,13 @@ fn sign(draft: &Draft<'_>) -> Vec<(&'static str, String)> {
         payload: draft.sha256,
     };
     signer.sign(&request, draft.time).into()
+}
+
+fn sign_v2(draft: &Draft<'_>) -> Vec<(&'static str, String)> {
+    let Draft { access_key, secret_key, method, path, resource, query, headers, .. } = *draft;
+    // Where the bucket's name stands in the path, no slash is sent after it.
+    let bucket = resource.strip_suffix('/').filter(|it| !it.is_empty() && path.ends_with(it));
+    let resource = &encode_path(bucket.unwrap_or(resource));
+    let request = sigv2::Signable { method, resource, query, headers };
+    sigv2::AMAZON.sign(access_key, secret_key, &request, draft.time).into()
 }

@@ -119,8 +119,13 @@ fn wrong(dialect: &Dialect, key: &str, cause: impl std::fmt::Display) -> Error {
 fn check_bucket(dialect: &Dialect, name: &str) -> Result<()> {
     if let Some(Bucket { min, max, extra }) = dialect.descriptor.bucket {
         let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || extra.contains(c);
-        if !(min..=max).contains(&name.len()) || !name.chars().all(known) {
-            let cause = format!("it has {min} to {max} of the characters a-z 0-9 {extra}");
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let ends_plain = name.starts_with(plain) && name.ends_with(plain);
+        if !(min..=max).contains(&name.len()) || !name.chars().all(known) || !ends_plain {
+            let cause = format!(
+                "it has {min} to {max} of the characters a-z 0-9 {extra}, and begins and ends with \
+                 a letter or digit"
+            );
             return Err(wrong(dialect, "bucket", cause));
         }
     }
@@ -138,7 +143,7 @@ struct Store {
     dialect: &'static Dialect,
     http: Http,
     address: Address,
-    /// Whether a new bucket is told its region.
+    /// A new bucket is told its region, and the newer signature is known.
     is_amazon: bool,
     /// Empty where the account is meant.
     bucket: String,
@@ -747,6 +752,8 @@ mod tests {
             ("bucket", "ab"),
             ("bucket", "a/../b"),
             ("bucket", "Bucket"),
+            ("bucket", "-bucket"),
+            ("bucket", "bucket."),
             ("region", "us.evil/"),
             ("part-size", "4"),
             ("part-size", "5121"),

@@ -174,10 +174,10 @@ impl Store {
         }
     }
 
-    /// Whether the service may be one that takes only the older signature.
+    /// Whether the service may be one that takes only the older signature. Amazon isn't.
     fn may_be_old(&self) -> bool {
         let known = self.knows_signature.load(Relaxed) || self.is_old.load(Relaxed);
-        self.dialect.old_sign.is_some() && !known
+        self.dialect.old_sign.is_some() && !self.is_amazon && !known
     }
 
     /// What a reply that isn't a success means, and the region of the bucket if it can be followed
