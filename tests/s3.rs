@@ -2,7 +2,7 @@
 
 use crate::common::contract::{self, Breaks, Bytes, Flaw, Notes, pattern};
 use crate::common::opened::{Opened, TIME};
-use crate::common::peers::{S3Peer, moto, rclone_s3, s3_peers, swift};
+use crate::common::peers::{S3Peer, moto, python, rclone_s3, s3_peers, swift};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use mooring::error::Kind;
@@ -94,6 +94,55 @@ fn keeps_the_contract(peer: &S3Peer, adjust: fn(&mut contract::Server)) {
     let mut server = contract::Server::of(descriptor);
     adjust(&mut server);
     contract::run_on(opened.remote, descriptor, &server);
+}
+
+/// The permissions that a text names.
+fn actions(text: &str) -> Vec<&str> {
+    text.split('`').filter(|word| word.starts_with("s3:")).collect()
+}
+
+/// A bucket of moto's, opened by a key that may do no more than this in it.
+fn open_permitted(actions: &[&str], name: &str, bucket: &str) -> Opened {
+    let peer = moto();
+    let mut script = python("s3_policy.py");
+    script.args([&peer.endpoint, &peer.access_key, &peer.secret_key, name, bucket]).args(actions);
+    let output = script.output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let (key, secret) = told.trim().split_once(' ').unwrap();
+    open_with(peer, &peer.endpoint, bucket, "", &[("access-key", key), ("secret-key", secret)])
+}
+
+#[test]
+fn the_permissions_that_the_help_names_suffice() {
+    let help = include_str!("../packaging/help/services/s3.md");
+    let (all, rest) = help.split_once("A task that only downloads").unwrap();
+    let (all, reads) = (actions(all), actions(rest.split_once("To choose").unwrap().0));
+    assert_eq!((all.len(), reads.len()), (9, 2));
+    let bucket = moto().new_bucket();
+    let opened = open_permitted(&all, "writer", &bucket);
+    opened.remote.test().unwrap();
+    // An upload that was stopped goes on, and another one is dropped.
+    let bytes = pattern(12 << 20, 9);
+    let content = Breaks::at(&bytes, 11 << 20);
+    let (goes_on, dropped) = (Notes::default(), Notes::default());
+    let write = |notes| opened.remote.write("large", &content, TIME, Expect::Absent, notes);
+    for notes in [&goes_on, &dropped] {
+        assert_eq!(write(notes).unwrap_err().kind(), Kind::Cancelled);
+    }
+    opened.remote.abandon(&dropped.load().unwrap()).unwrap();
+    content.broken.store(false, SeqCst);
+    write(&goes_on).unwrap();
+
+    let reader = open_permitted(&reads, "reader", &bucket);
+    reader.remote.test().unwrap();
+    assert_eq!(reader.keys(), ["large"]);
+    assert!(reader.content("large") == bytes);
+    assert_eq!(reader.create("new", b"1").unwrap_err().kind(), Kind::Denied);
+
+    let bucket = moto().new_bucket();
+    let descriptor = services::find("s3").unwrap().descriptor();
+    let server = contract::Server::of(descriptor);
+    contract::run_on(open_permitted(&all, "other", &bucket).remote, descriptor, &server);
 }
 
 #[test]
