@@ -66,9 +66,12 @@ class Peer:
     PLAIN = ("rclone-s3", "rclone-dav")
     SERVICES = {"swift": "s3", "moto": "s3", "ceph": "s3", "rclone-s3": "s3", "google-drive": "google-drive", "dropbox": "dropbox",
                 "apache": "webdav", "nginx": "webdav", "wsgidav": "webdav", "rclone-dav": "webdav",
-                "azurite": "azure-blob", "b2": "b2", "google-cloud-storage": "google-cloud-storage", "swift-api": "swift"}
+                "azurite": "azure-blob", "b2": "b2", "google-cloud-storage": "google-cloud-storage", "swift-api": "swift",
+                "aliyun-oss": "aliyun-oss", "tencent-cos": "tencent-cos", "jd-oss": "jd-oss"}
     # Servers that speak the protocols of two services.
     SERVERS = {"swift-api": "swift"}
+    # Dialects of S3, played before a Swift of their own, with the region that each connection is told.
+    FRONTS = {"aliyun-oss": "cn-hangzhou", "tencent-cos": "ap-guangzhou", "jd-oss": "cn-north-1"}
     # Who signs in where, unless it is one of the fakes.
     KEYS = {"s3": ("AKIAPEERPEERPEERPEER", "testing"), "webdav": ("tester", "testing"),
             "azure-blob": ("tester", "dGVzdGluZw=="), "b2": ("tester", "testing"), "swift": ("test:tester", "testing")}
@@ -85,8 +88,10 @@ class Peer:
         if name == "apache":
             # Started by root, it serves as nobody, who has to get there.
             os.chmod(folder, 0o711)
+        self.behind = Peer("swift", folder) if name in self.FRONTS else None
+        backend = [f"{self.behind.address} {self.behind.user} {self.behind.password}"] if self.behind else []
         place = [f"{folder}/{name}", str(self.port)]
-        serve = [ROOT / "tests/peers/leash", *place, ROOT / "tests/peers/start", self.SERVERS.get(name, name), *place, self.user, self.password]
+        serve = [ROOT / "tests/peers/leash", *place, ROOT / "tests/peers/start", self.SERVERS.get(name, name), *place, self.user, self.password, *backend]
         # In a group of its own, so that Ctrl-C can't end the leash before it has done its work.
         self.leash = subprocess.Popen(serve, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
                                       env={**os.environ, "CACHE": "24h"})
@@ -100,6 +105,8 @@ class Peer:
     def __exit__(self, *_):
         self.leash.stdin.close()
         self.leash.wait()
+        if self.behind:
+            self.behind.__exit__()
 
     def url(self, address=None):
         """Where its files are; `address` is that of a relay before it."""
@@ -107,10 +114,12 @@ class Peer:
 
     @property
     def has_buckets(self):
-        return self.service in ("s3", "azure-blob", "b2", "google-cloud-storage", "swift")
+        return self.service in ("s3", "azure-blob", "b2", "google-cloud-storage", "swift", *self.FRONTS)
 
     def rclone(self):
-        """The environment in which `p:` is this server to rclone."""
+        """The environment in which `p:` is this server to rclone, which sees what is behind a dialect."""
+        if self.behind:
+            return self.behind.rclone()
         if self.service == "s3":
             settings = {"TYPE": "s3", "PROVIDER": "Other", "ENDPOINT": self.address, "REGION": "us-east-1",
                         "ACCESS_KEY_ID": self.user, "SECRET_ACCESS_KEY": self.password}
@@ -178,10 +187,12 @@ class Mooring:
             "azure-blob": ([f"endpoint={at}", f"container={bucket}", f"account={peer.user}"], {"account-key": peer.password}),
             "b2": ([f"endpoint={at}", f"bucket={bucket}", f"key-id={peer.user}"], {"application-key": peer.password}),
             "swift": ([f"endpoint={at}", f"container={bucket}", f"user={peer.user}"], {"key": peer.password}),
-        }.get(peer.service, ([f"endpoint={at}", f"client-id={peer.user}"],
+        }.get("s3" if peer.behind else peer.service, ([f"endpoint={at}", f"client-id={peer.user}"],
                              {"client-secret": peer.password, "refresh-token": FAKE_REFRESH_TOKEN}))
         if peer.service == "google-cloud-storage":
             values.append(f"bucket={bucket}")
+        if peer.behind:
+            values.append(f"region={peer.FRONTS[peer.name]}")
         words = [word for value in [*values, *settings] for word in ("--set", value)]
         for key, secret in secrets.items():
             file = pathlib.Path(self.folder, f"{name}.{key}")
