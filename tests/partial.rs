@@ -22,22 +22,31 @@ const PART: u64 = 7 << 20;
 /// A pair with one large file on both sides, and what it is.
 fn large(peer: Peer, relay: Option<&Relay>, size: usize) -> (Pair, Vec<u8>) {
     let pair = Pair::through(peer, relay, &[]);
-    if let Peer::Azure(_) = peer {
-        pair.done(&["connection", "set", "cloud", "--set", "block-size=1"]);
-    }
+    small_blocks(&pair);
     let content = pattern(size, 3);
     pair.write("large", &content);
     pair.sync();
     (pair, content)
 }
 
+/// Has them as small as they can be, where the service tells them itself.
+fn small_blocks(pair: &Pair) {
+    let size = match pair.peer {
+        Peer::Azure(_) => "block-size=1",
+        Peer::Swift(_) => "segment-size=1",
+        _ => return,
+    };
+    pair.done(&["connection", "set", "cloud", "--set", size]);
+}
+
 /// The same behind a proxy.
 fn behind(peer: Peer) -> (Pair, Vec<u8>, Proxy) {
-    let proxy = Proxy::start(match peer {
-        Peer::S3(peer) => peer.endpoint.strip_prefix("http://").unwrap(),
-        Peer::B2(peer) => peer.endpoint.strip_prefix("http://").unwrap(),
+    let endpoint = match peer {
+        Peer::S3(peer) => &peer.endpoint,
+        Peer::B2(peer) => &peer.endpoint,
         _ => panic!("{} isn't asked to copy", peer.name()),
-    });
+    };
+    let proxy = Proxy::start(endpoint.split('/').nth(2).unwrap());
     let relay = Relay::before(&format!("http://{}/", proxy.address));
     let (pair, content) = large(peer, Some(&relay), SIZE);
     (pair, content, proxy)
@@ -119,6 +128,36 @@ fn only_what_changed_is_sent_to_azurite() {
 #[test]
 fn only_what_changed_is_sent_to_b2() {
     story(Peer::B2(peers::b2()), SIZE, PART);
+}
+
+#[test]
+fn only_what_changed_is_sent_to_swift_by_its_own_api() {
+    story(Peer::Swift(peers::swift_api()), SIZE / 2, PART / 2);
+}
+
+#[test]
+fn a_moved_file_is_sent_in_part_too() {
+    let stores = [
+        Peer::S3(peers::swift()),
+        Peer::S3(peers::moto()),
+        Peer::B2(peers::b2()),
+        Peer::Azure(peers::azurite()),
+        Peer::Swift(peers::swift_api()),
+    ];
+    for peer in stores {
+        let relay = peer.relay();
+        let (pair, mut content) = large(peer, Some(&relay), SIZE);
+        fs::create_dir(pair.local.join("folder")).unwrap();
+        fs::rename(pair.local.join("large"), pair.local.join("folder/moved")).unwrap();
+        let before = relay.bytes();
+        assert_eq!(pair.sync()["moved"], 1, "{}", peer.name());
+        edit(&mut content);
+        pair.write("folder/moved", &content);
+        assert_eq!(pair.sync()["uploaded"], 1);
+        let sent = relay.bytes() - before;
+        assert!(sent < PART, "{}: {sent}", peer.name());
+        pair.is_equal();
+    }
 }
 
 /// Where the service tells the blocks, a lost state loses nothing; elsewhere the file is sent once.

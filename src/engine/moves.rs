@@ -311,7 +311,8 @@ impl Engine {
         }
     }
 
-    /// Puts the agreement on a moved file under its new place. What changed besides is news still.
+    /// Puts the agreement on a moved file under its new place, with its blocks. What changed besides is
+    /// news still.
     fn settle_move(
         &self,
         batch: &mut Batch<'_>,
@@ -321,15 +322,20 @@ impl Engine {
     ) -> Result<()> {
         let (Some(old), Some(mut new)) = (batch.get(from)?, batch.get(to)?) else { return Ok(()) };
         let remote = new.remote_print().cloned();
-        let Some(synced) = old.synced.and_then(|synced| agreement(synced, &new)) else {
-            return Ok(());
-        };
+        let Some(old) = old.synced else { return Ok(()) };
+        let agreed = old.remote.version.clone();
+        let Some(synced) = agreement(old, &new) else { return Ok(()) };
+        // Blocks that can't be read cost sending the file as a whole, should it change.
+        let known = self.trees.snapshot()?.blocks(from).ok().flatten();
+        let blocks = known.filter(|(version, _)| *version == agreed).map(|(_, blocks)| blocks);
+        let version = synced.remote.version.clone();
         batch.put(from.clone(), Record::new(0))?;
         new.agree(synced);
         if let Some(remote) = remote {
             new.see_remote(Some(remote));
         }
-        batch.put(to.clone(), new)
+        batch.put(to.clone(), new)?;
+        blocks.map_or(Ok(()), |blocks| batch.set_blocks(to.clone(), &version, &blocks))
     }
 
     /// Notes the files that are gone from one side but not from the other, by what they are known
