@@ -2,7 +2,8 @@
 //! fall between the same bytes again, and what lies between them is known by its digest.
 
 use crate::model::Fingerprint;
-use ring::digest::Digest;
+use md5::{Digest as _, Md5};
+use ring::digest::{Context, Digest, SHA256};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -120,6 +121,99 @@ impl Block {
     }
 }
 
+/// How blocks are known again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockHash {
+    /// By so many of the first bytes of their SHA-256, 16 at most. The others of a digest are zero.
+    Sha256(usize),
+    /// By their MD5.
+    Md5,
+}
+
+/// Computes the digest of a block from its bytes in their order.
+#[derive(Clone)]
+pub enum BlockSum {
+    /// See [`BlockHash::Sha256`].
+    Sha256(Context, usize),
+    /// See [`BlockHash::Md5`].
+    Md5(Md5),
+}
+
+impl BlockSum {
+    /// Of no bytes yet.
+    pub fn new(hash: BlockHash) -> Self {
+        match hash {
+            BlockHash::Sha256(bytes) => BlockSum::Sha256(Context::new(&SHA256), bytes.min(16)),
+            BlockHash::Md5 => BlockSum::Md5(Md5::new()),
+        }
+    }
+
+    /// Takes in the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        match self {
+            BlockSum::Sha256(sum, _) => sum.update(bytes),
+            BlockSum::Md5(sum) => sum.update(bytes),
+        }
+    }
+
+    /// The digest of all that was taken in.
+    pub fn finish(self) -> Fingerprint {
+        match self {
+            BlockSum::Sha256(sum, bytes) => {
+                let mut digest = Fingerprint::default();
+                digest[..bytes].copy_from_slice(&sum.finish().as_ref()[..bytes]);
+                digest
+            }
+            BlockSum::Md5(sum) => sum.finalize().into(),
+        }
+    }
+}
+
+/// Finds the blocks of a content from its bytes in their order.
+pub struct Mapper {
+    cutter: Cutter,
+    hash: BlockHash,
+    /// Of the block that was begun.
+    sum: BlockSum,
+    length: u64,
+    blocks: Blocks,
+}
+
+impl Mapper {
+    /// For a content that is cut and whose blocks are known so.
+    pub fn new(cutter: Cutter, hash: BlockHash) -> Self {
+        Mapper { cutter, hash, sum: BlockSum::new(hash), length: 0, blocks: Blocks::default() }
+    }
+
+    /// Takes the bytes that come next.
+    pub fn update(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (taken, ends) = self.cutter.take(bytes);
+            let (block, rest) = bytes.split_at(taken);
+            self.sum.update(block);
+            self.length += taken as u64;
+            if ends {
+                self.end_block();
+            }
+            bytes = rest;
+        }
+    }
+
+    fn end_block(&mut self) {
+        let sum = std::mem::replace(&mut self.sum, BlockSum::new(self.hash));
+        self.blocks.push(Block { length: self.length, digest: sum.finish() });
+        self.length = 0;
+    }
+
+    /// The blocks of all that was taken.
+    pub fn finish(mut self) -> Blocks {
+        if self.length > 0 {
+            self.end_block();
+        }
+        self.blocks
+    }
+}
+
 /// The blocks of a content in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blocks(Vec<Block>);
@@ -128,6 +222,11 @@ impl Blocks {
     /// Adds the next one.
     pub fn push(&mut self, block: Block) {
         self.0.push(block);
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Block> {
+        self.0.iter()
     }
 
     /// Where each of them can be found.
@@ -265,6 +364,32 @@ mod tests {
             blocks.iter().map(|it| it.len()).collect::<Vec<_>>(),
             [30_000, 30_000, 30_000, 10_000]
         );
+    }
+
+    #[test]
+    fn a_mapper_knows_each_block_in_any_pieces() {
+        let bytes = noise(1 << 20);
+        let blocks = cut(LIMITS, 20_000, &bytes, usize::MAX >> 1);
+        for hash in [BlockHash::Sha256(16), BlockHash::Sha256(13), BlockHash::Md5] {
+            for piece in [999, 65_536, 1 << 20] {
+                let mut mapper = Mapper::new(LIMITS.cutter(20_000), hash);
+                bytes.chunks(piece).for_each(|piece| mapper.update(piece));
+                let known = mapper.finish();
+                assert_eq!(known.iter().count(), blocks.len());
+                for (known, block) in known.iter().zip(&blocks) {
+                    let mut digest = Fingerprint::default();
+                    match hash {
+                        BlockHash::Md5 => digest = Md5::digest(block).into(),
+                        BlockHash::Sha256(bytes) => {
+                            let sum = ring::digest::digest(&SHA256, block);
+                            digest[..bytes].copy_from_slice(&sum.as_ref()[..bytes]);
+                        }
+                    }
+                    assert_eq!(*known, Block { length: block.len() as u64, digest });
+                }
+            }
+        }
+        assert_eq!(Mapper::new(LIMITS.cutter(20_000), BlockHash::Md5).finish().iter().count(), 0);
     }
 
     #[test]

@@ -39,6 +39,15 @@ fn small_blocks(pair: &Pair) {
     pair.done(&["connection", "set", "cloud", "--set", size]);
 }
 
+/// Another NAS with the same task, which has fetched everything.
+fn another(pair: &Pair) -> Pair {
+    let other = pair.another();
+    small_blocks(&other);
+    other.done(&other.task_line(&[]));
+    other.sync();
+    other
+}
+
 /// The same behind a proxy.
 fn behind(peer: Peer) -> (Pair, Vec<u8>, Proxy) {
     let endpoint = match peer {
@@ -50,6 +59,11 @@ fn behind(peer: Peer) -> (Pair, Vec<u8>, Proxy) {
     let relay = Relay::before(&format!("http://{}/", proxy.address));
     let (pair, content) = large(peer, Some(&relay), SIZE);
     (pair, content, proxy)
+}
+
+/// The services that tell what a file is made of.
+fn tellers() -> [Peer; 2] {
+    [Peer::Azure(peers::azurite()), Peer::Swift(peers::swift_api())]
 }
 
 /// Other bytes in the middle of it.
@@ -160,6 +174,49 @@ fn a_moved_file_is_sent_in_part_too() {
     }
 }
 
+/// What another client has sent as it likes is cut on its way to the disk.
+#[test]
+fn a_fetched_file_is_sent_in_part_too() {
+    for peer in [Peer::S3(peers::swift()), Peer::S3(peers::moto()), Peer::B2(peers::b2())] {
+        let relay = peer.relay();
+        let pair = Pair::through(peer, Some(&relay), &[]);
+        let mut content = pattern(SIZE, 3);
+        pair.put(&[("large", Some(&content))]);
+        pair.sync();
+        let before = relay.bytes();
+        content.splice(0..0, *b"new at the front");
+        pair.write("large", &content);
+        assert_eq!(pair.sync()["uploaded"], 1);
+        let sent = relay.bytes() - before;
+        assert!(sent < PART, "{}: {sent}", peer.name());
+        pair.is_equal();
+    }
+    for peer in tellers() {
+        let relay = peer.relay();
+        let (pair, mut content) = large(peer, Some(&relay), SIZE);
+        let other = another(&pair);
+        let before = relay.bytes();
+        edit(&mut content);
+        other.write("large", &content);
+        assert_eq!(other.sync()["uploaded"], 1);
+        let sent = relay.bytes() - before;
+        assert!(sent < PART, "{}: {sent}", peer.name());
+        other.is_equal();
+    }
+}
+
+/// What is never sent needs no blocks.
+#[test]
+fn a_task_that_only_downloads_keeps_no_blocks() {
+    let pair = Pair::new(Peer::S3(peers::moto()), &["--direction", "download"]);
+    pair.put(&[("large", Some(&pattern(SIZE / 2, 3)))]);
+    pair.sync();
+    let trees = Trees::open(&pair.state().join("tasks/1.redb")).unwrap();
+    let snapshot = trees.snapshot().unwrap();
+    let (key, _) = snapshot.items(None).unwrap().next().unwrap().unwrap();
+    assert!(snapshot.blocks(&key).unwrap().is_none());
+}
+
 /// Where the service tells the blocks, a lost state loses nothing; elsewhere the file is sent once.
 #[test]
 fn a_lost_state_costs_sending_the_file_at_most() {
@@ -227,7 +284,8 @@ fn blocks_are_forgotten_with_their_version() {
     let (pair, content) = large(Peer::S3(peers::swift()), None, SIZE);
     let (trees, key, ..) = known_blocks(&pair);
     drop(trees);
-    pair.put(&[("large", Some(&content[..SIZE / 2]))]);
+    // Smaller than a part.
+    pair.put(&[("large", Some(&content[..SIZE / 4]))]);
     pair.sync();
     let trees = Trees::open(&pair.state().join("tasks/1.redb")).unwrap();
     assert!(trees.snapshot().unwrap().blocks(&key).unwrap().is_none());

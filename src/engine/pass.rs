@@ -5,8 +5,9 @@ use super::planning::bytes_of;
 use super::report::clash;
 use super::sweeps::Brakes;
 use super::{Engine, Look, Report, SENDING};
+use crate::blocks::Blocks;
 use crate::error::{Error, Kind, Reaction, Result};
-use crate::execute::{Done, Job, Outcome, Sent, Work, with_pool};
+use crate::execute::{Done, Job, Outcome, Received, Sent, Work, with_pool};
 use crate::model::{ItemKind, RemotePrint, Side, split_path};
 use crate::observe::list_again;
 use crate::plan::{Downward, Op, Step, Upward};
@@ -378,18 +379,13 @@ impl<'e> Pass<'e> {
                 if synced.local.size >= NOTED_BYTES {
                     self.batch.set_transfer(key.clone(), None)?;
                 }
-                let version = synced.remote.version.clone();
-                self.agree(key.clone(), record, synced)?;
-                match blocks {
-                    Some(blocks) => self.batch.set_blocks(key, &version, &blocks),
-                    None => Ok(()),
-                }
+                self.agree_with(key, record, synced, blocks)
             }
-            Done::Downloaded(synced) => {
+            Done::Downloaded(Received { synced, blocks }) => {
                 self.report.downloaded += 1;
                 self.count_overwrite(&key, &record, Side::Local);
                 self.event("downloaded", path, synced.local.size, "")?;
-                self.agree(key, record, synced)
+                self.agree_with(key, record, synced, blocks)
             }
             Done::Agreed(synced) => self.agree(key, record, synced),
             Done::Untouched(print) => {
@@ -492,6 +488,19 @@ impl<'e> Pass<'e> {
             let now = self.engine.clock.running();
             self.engine.recent.borrow_mut().overwrote(side, key, now);
         }
+    }
+
+    /// Agrees on a file that was transferred, and keeps its blocks as far as they are known.
+    fn agree_with(
+        &mut self,
+        key: Key,
+        record: Record,
+        synced: Synced,
+        blocks: Option<Blocks>,
+    ) -> Result<()> {
+        let version = synced.remote.version.clone();
+        self.agree(key.clone(), record, synced)?;
+        blocks.map_or(Ok(()), |blocks| self.batch.set_blocks(key, &version, &blocks))
     }
 
     fn agree(&mut self, key: Key, mut record: Record, synced: Synced) -> Result<()> {

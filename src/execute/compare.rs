@@ -124,7 +124,7 @@ struct Kept {
 
 /// Keeps the remote content on the disk under a conflict name.
 fn keep_here(context: &Context<'_>, up: &Up, down: &Down, job: &Job) -> Result<Kept> {
-    let (arrival, Fetched { remote, content }) = down::fetch(context, down, job)?;
+    let (arrival, Fetched { remote, content, .. }) = down::fetch(context, down, job)?;
     for attempt in 0..NAMES {
         let name = loser_name(&job.path, remote.mtime, &remote.version, attempt);
         match arrival.land(&name, None, remote.mtime) {

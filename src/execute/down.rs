@@ -1,8 +1,9 @@
 //! Fetching files.
 
-use super::hashing::Summer;
+use super::hashing::{Summed, Summer};
 use super::ranges::{self, Ranges};
-use super::{BUFFER_BYTES, Context, DOWNLOAD_FORMAT, Done, Down, Job, missing_side, up};
+use super::{BUFFER_BYTES, Context, DOWNLOAD_FORMAT, Done, Down, Job, Received, missing_side, up};
+use crate::blocks::{BlockHash, Blocks, Mapper};
 use crate::error::{Error, Kind, Result};
 use crate::http::read_error;
 use crate::local::Arrival;
@@ -50,9 +51,10 @@ pub(super) fn land(
 ) -> Result<Done> {
     match arrival.land(target, replaced, fetched.remote.mtime) {
         Ok(local) => {
-            let Fetched { remote, content } = fetched;
+            let Fetched { remote, content, blocks } = fetched;
             let local = up::doubted_if_fresh(context, local);
-            Ok(Done::Downloaded(Synced { local, remote, content: Some(content) }))
+            let synced = Synced { local, remote, content: Some(content) };
+            Ok(Done::Downloaded(Received { synced, blocks }))
         }
         Err(error) => {
             arrival.discard()?;
@@ -65,6 +67,8 @@ pub(super) fn land(
 pub(super) struct Fetched {
     pub remote: RemotePrint,
     pub content: Fingerprint,
+    /// `None` where nobody will want to know them.
+    pub blocks: Option<Blocks>,
 }
 
 /// Fetches a file into the work folder, from where an earlier attempt had to stop.
@@ -73,7 +77,11 @@ pub(super) fn fetch(context: &Context<'_>, down: &Down, job: &Job) -> Result<(Ar
     let mut arrival = down.writer.arrive(&arrival_name(job, planned))?;
     let sized = planned.known_size().is_some();
     let transfer = context.progress.transfer(&job.path, planned.known_size().unwrap_or(0));
-    let mut summer = Summer::new(context.hash, planned.known_size())?;
+    // What is never sent needs no blocks.
+    let cutter = context.ways.up().zip(planned.known_size());
+    let cutter = cutter.and_then(|(up, size)| up.remote.cutter(size));
+    let blocks = cutter.map(|cutter| Mapper::new(cutter, BlockHash::Sha256(16)));
+    let mut summer = Summer::new(context.hash, blocks, planned.known_size())?;
     let mut at = resume(context, job, &mut arrival, &mut summer)?;
     transfer.advance(at);
 
@@ -127,7 +135,7 @@ pub(super) fn fetch(context: &Context<'_>, down: &Down, job: &Job) -> Result<(Ar
             return Err(error);
         }
     };
-    let (content, ours) = summer.finish()?;
+    let Summed { content, hash: ours, blocks } = summer.finish()?;
     if let (Some(told), Some(ours)) = (entry.hash, ours)
         && told != ours
     {
@@ -136,7 +144,7 @@ pub(super) fn fetch(context: &Context<'_>, down: &Down, job: &Job) -> Result<(Ar
     }
     let mut remote = planned.clone();
     remote.mtime = entry.print.mtime.or(remote.mtime);
-    Ok((arrival, Fetched { remote, content }))
+    Ok((arrival, Fetched { remote, content, blocks }))
 }
 
 pub(super) fn too_long(what: &str) -> Error {

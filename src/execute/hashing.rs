@@ -1,6 +1,7 @@
 //! Content read once, hashed and counted on the way.
 
 use super::BUFFER_BYTES;
+use crate::blocks::{Blocks, Mapper};
 use crate::content::{Content, next_bytes};
 use crate::error::{Error, Kind, Result};
 use crate::hash::{Hash, HashKind, HashSum};
@@ -65,10 +66,42 @@ impl Sums {
     }
 }
 
+/// All that is found out of a content that comes.
+pub(super) struct Summing {
+    sums: Sums,
+    blocks: Option<Mapper>,
+}
+
+/// What was found out.
+pub(super) struct Summed {
+    pub content: Fingerprint,
+    pub hash: Option<Hash>,
+    /// `None` where nobody asked for them.
+    pub blocks: Option<Blocks>,
+}
+
+impl Summing {
+    fn only_fingerprint(&mut self) {
+        self.sums.only_fingerprint();
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.sums.update(bytes);
+        if let Some(blocks) = &mut self.blocks {
+            blocks.update(bytes);
+        }
+    }
+
+    fn finish(self) -> Summed {
+        let (content, hash) = self.sums.finish();
+        Summed { content, hash, blocks: self.blocks.map(Mapper::finish) }
+    }
+}
+
 /// Sums what is put into its buffers: that of a large content in a thread of its own, while more
 /// comes.
 pub(super) enum Summer {
-    Here(Box<Sums>, Vec<u8>),
+    Here(Box<Summing>, Vec<u8>),
     Beside(Beside),
 }
 
@@ -78,7 +111,7 @@ pub(super) struct Beside {
     work: SyncSender<Piece>,
     /// See [`Sums::only_fingerprint`].
     only_fingerprint: Arc<AtomicBool>,
-    thread: JoinHandle<Box<Sums>>,
+    thread: JoinHandle<Box<Summing>>,
 }
 
 /// A buffer, and how much of it is filled.
@@ -86,8 +119,8 @@ type Piece = (Vec<u8>, usize);
 
 impl Summer {
     /// For a content of this size, if it is known.
-    pub fn new(kind: Option<HashKind>, size: Option<u64>) -> Result<Self> {
-        let mut sums = Box::new(Sums::new(kind));
+    pub fn new(kind: Option<HashKind>, blocks: Option<Mapper>, size: Option<u64>) -> Result<Self> {
+        let mut sums = Box::new(Summing { sums: Sums::new(kind), blocks });
         if size.is_none_or(|size| size < LARGE) {
             return Ok(Summer::Here(sums, vec![0; BUFFER_BYTES]));
         }
@@ -145,7 +178,7 @@ impl Summer {
         }
     }
 
-    pub fn finish(self) -> Result<(Fingerprint, Option<Hash>)> {
+    pub fn finish(self) -> Result<Summed> {
         match self {
             Summer::Here(sums, _) => Ok(sums.finish()),
             Summer::Beside(Beside { work, thread, .. }) => {
@@ -161,7 +194,11 @@ fn lost() -> Error {
 }
 
 /// Reads a whole content, telling each piece.
-fn read_all(content: &dyn Content, cancel: &Cancel, each: &mut dyn FnMut(&[u8])) -> Result<()> {
+pub(super) fn read_all(
+    content: &dyn Content,
+    cancel: &Cancel,
+    each: &mut dyn FnMut(&[u8]),
+) -> Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut at = 0;
     while at < content.size() {

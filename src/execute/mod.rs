@@ -217,7 +217,7 @@ pub(crate) struct Outcome {
 /// What a job did.
 pub(crate) enum Done {
     Uploaded(Sent),
-    Downloaded(Synced),
+    Downloaded(Received),
     /// Both sides were the same already.
     Agreed(Synced),
     /// The content is what was agreed on; only the print is new.
@@ -255,6 +255,13 @@ pub(crate) struct Sent {
     /// Somebody else's version was replaced; the service keeps it.
     pub overtook: bool,
     /// What the adapter wants to know of it again.
+    pub blocks: Option<Blocks>,
+}
+
+/// A file that was fetched.
+pub(crate) struct Received {
+    pub synced: Synced,
+    /// As [`Sent::blocks`].
     pub blocks: Option<Blocks>,
 }
 

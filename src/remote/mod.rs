@@ -26,7 +26,7 @@ pub use service_account::ServiceAccount;
 pub use settings::Settings;
 pub use sign_in::{Answer, REFRESH_TOKEN, SignIn};
 
-use crate::blocks::Blocks;
+use crate::blocks::{Blocks, Cutter};
 use crate::content::Content;
 use crate::error::Result;
 use crate::hash::Hash;
@@ -299,6 +299,14 @@ pub trait Remote: Send + Sync {
     /// # Errors
     /// As [`Remote::rename`].
     fn copy(&self, from: Place<'_>, to: Place<'_>, version: &Version) -> Result<Entry>;
+
+    /// What cuts a content of `size` bytes into blocks that may be given back as [`Written::blocks`], with
+    /// all of a digest from their SHA-256; `None` where nobody has to keep them, and for a file that is
+    /// sent as a whole in any case.
+    fn cutter(&self, size: u64) -> Option<Cutter> {
+        let _ = size;
+        None
+    }
 
     /// Whether the file of this version has this content, by a hash that the service knows of what
     /// it stores and that isn't the content's own, which [`Entry::hash`] would be; `None` where that

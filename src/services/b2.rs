@@ -402,6 +402,11 @@ struct Ahead<'a> {
 
 type Called<T> = Result<T, Fault>;
 
+/// What the service demands of the parts of a file, of which this is the smallest.
+fn limits(least: u64) -> Limits {
+    Limits { count: MAX_PARTS, least, most: MAX_COPY, equal: false }
+}
+
 /// The token isn't good any more.
 fn is_expired(fault: &Fault) -> bool {
     fault.status == 401 && matches!(&*fault.code, "expired_auth_token" | "bad_auth_token")
@@ -931,7 +936,7 @@ impl Store {
         let replaced = resume.blocks(expect);
         let (keeps, least) = (replaced.is_some(), self.session(what)?.least_part);
         // What nobody will know again needn't be cut by what is in it.
-        let limits = Limits { count: MAX_PARTS, least, most: MAX_COPY, equal: !keeps };
+        let limits = Limits { equal: !keeps, ..limits(least) };
         let fresh = || limits.smallest(size, self.part_size);
         let least_part = saved.as_ref().map_or_else(fresh, |note| note.least_part);
         let sums = Sums::of(content, limits.cutter(least_part), keeps)?;
@@ -1349,6 +1354,15 @@ impl Remote for Store {
             return self.put_large(&what, &name, content, mtime, expect, resume);
         }
         self.put(&what, &name, content, mtime, expect)
+    }
+
+    fn cutter(&self, size: u64) -> Option<Cutter> {
+        if size <= self.part_size || !self.copies.load(Relaxed) {
+            return None;
+        }
+        // Without a session there is no file either.
+        let limits = limits(self.session("looking at parts").ok()?.least_part);
+        Some(limits.cutter(limits.smallest(size, self.part_size)))
     }
 
     fn abandon(&self, note: &[u8]) -> Result<()> {

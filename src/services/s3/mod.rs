@@ -37,7 +37,7 @@ use super::fault::Fault;
 use super::objects;
 use super::parts::Senders;
 use super::seconds;
-use crate::blocks::Limits;
+use crate::blocks::{Cutter, Limits};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::hash::Hash;
@@ -595,6 +595,11 @@ impl Remote for Store {
         // A change from here on doesn't match the sums any more, and the service refuses it.
         content.unchanged()?;
         self.put(&what, &key, &body, mtime, expect).map(Written::from)
+    }
+
+    fn cutter(&self, size: u64) -> Option<Cutter> {
+        let is_cut = size > self.part_size && self.copies.load(Relaxed);
+        is_cut.then(|| self.limits.cutter(self.limits.smallest(size, self.part_size)))
     }
 
     fn abandon(&self, note: &[u8]) -> Result<()> {
