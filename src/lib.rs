@@ -47,7 +47,8 @@
 //! One batch of changed rows (a thousand), the state's cache (2 MiB a task), 64 KiB and a small
 //! stack for each running transfer, four times that for a large download, a connection and a small
 //! stack for each of three parts of large uploads, for each of all their parts some 100 bytes, and
-//! there are at most 10,000 (50,000 in Azure), up to 64 finished transfers, one page of a
+//! there are at most 10,000 (50,000 in Azure), as for each block of a large file that changed on a
+//! service that tells them, up to 64 finished transfers, one page of a
 //! listing, and for each folder on the way to where a look is, at most 8,192 sorted entries; of the
 //! last listing of a service, digests of some 2,000 ranges or 65,536 folders at most; up to 8,192
 //! items of a listing whose order isn't that of bytes; verifying looks at both sides at once, and

@@ -1,14 +1,17 @@
-//! Large files of which only a part changes: the rest isn't sent again where the service can copy it, and whatever is known
-//! wrongly, the service ends up with the file.
+//! Large files of which only a part changes: the rest isn't sent again where the service can copy it, nor fetched again
+//! where the service tells what it is made of, and whatever is known wrongly, both sides end up with the file.
 
 use crate::common::contract::pattern;
 use crate::common::pair::{Pair, Peer, eventually};
 use crate::common::peers;
 use crate::common::proxy::{Act, Proxy, Request, reply};
 use crate::common::relay::Relay;
-use mooring::blocks::Blocks;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mooring::blocks::{Block, BlockHash, Blocks, Limits, Mapper};
 use mooring::model::Version;
 use mooring::store::{Key, Trees};
+use serde_json::json;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -16,6 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 const MIB: usize = 1 << 20;
 /// In several parts of 5 MiB and more.
 const SIZE: usize = 16 * MIB;
+/// In blocks of 512 KiB and more.
+const FETCHED: usize = 40 * MIB;
 /// More than any part of such a file has, as it is cut, with the requests around it.
 const PART: u64 = 7 << 20;
 
@@ -53,7 +58,9 @@ fn behind(peer: Peer) -> (Pair, Vec<u8>, Proxy) {
     let endpoint = match peer {
         Peer::S3(peer) => &peer.endpoint,
         Peer::B2(peer) => &peer.endpoint,
-        _ => panic!("{} isn't asked to copy", peer.name()),
+        Peer::Azure(peer) => &peer.endpoint,
+        Peer::Swift(peer) => &peer.endpoint,
+        _ => panic!("{} copies nothing and tells no blocks", peer.name()),
     };
     let proxy = Proxy::start(endpoint.split('/').nth(2).unwrap());
     let relay = Relay::before(&format!("http://{}/", proxy.address));
@@ -215,6 +222,184 @@ fn a_task_that_only_downloads_keeps_no_blocks() {
     let snapshot = trees.snapshot().unwrap();
     let (key, _) = snapshot.items(None).unwrap().next().unwrap().unwrap();
     assert!(snapshot.blocks(&key).unwrap().is_none());
+}
+
+/// Another NAS changes a file in one way after the other, and this one fetches it.
+fn fetched_story(peer: Peer) {
+    let relay = peer.relay();
+    let (pair, mut content) = large(peer, Some(&relay), FETCHED);
+    let other = another(&pair);
+    let fetched = |change: &str, content: &[u8], most: u64| {
+        other.write("large", content);
+        other.sync();
+        let before = relay.bytes();
+        assert_eq!(pair.sync()["downloaded"], 1);
+        let fetched = relay.bytes() - before;
+        assert!(fetched < most, "{}: {change}: {fetched}", peer.name());
+        assert!(pair.read("large").as_deref() == Some(content), "{}: {change}", peer.name());
+    };
+    edit(&mut content);
+    fetched("changed in the middle", &content, PART / 2);
+    content.splice(0..0, *b"new at the front");
+    fetched("new at the front", &content, PART / 2);
+    // Nothing of it is there.
+    fetched("replaced", &pattern(FETCHED / 4, 5), FETCHED as u64 / 3);
+    pair.is_equal();
+    assert_eq!(pair.sync()["downloaded"], 0);
+}
+
+#[test]
+fn only_what_changed_is_fetched_from_azurite() {
+    fetched_story(Peer::Azure(peers::azurite()));
+}
+
+#[test]
+fn only_what_changed_is_fetched_from_swift_by_its_own_api() {
+    fetched_story(Peer::Swift(peers::swift_api()));
+}
+
+#[test]
+fn what_was_being_fetched_goes_on_or_begins_anew() {
+    for peer in tellers() {
+        let (pair, mut content, proxy) = behind(peer);
+        let other = another(&pair);
+        let quarter = content.len() / 4;
+        for at in [quarter, 3 * quarter] {
+            content[at..at + 4096].fill(b'x');
+        }
+        other.write("large", &content);
+        other.sync();
+        // What comes before the second of the changes is there by then.
+        let asked = AtomicUsize::new(0);
+        proxy.plan(move |request| {
+            let second = first_of_range(request).is_some() && asked.fetch_add(1, SeqCst) == 1;
+            if second { Act::CutReply(1000) } else { Act::Pass }
+        });
+        pair.run(&["sync", "docs"]);
+        assert_eq!(proxy.heal(), 1, "{}", peer.name());
+        let from = Arc::new(AtomicUsize::new(0));
+        let told = from.clone();
+        proxy.plan(move |request| match first_of_range(request) {
+            None => Act::Pass,
+            Some(first) => {
+                told.store(first, SeqCst);
+                Act::Hang
+            }
+        });
+        let running = pair.start(&["sync", "docs"]);
+        eventually("the change is on its way", || from.load(SeqCst) > 0);
+        running.kill();
+        proxy.heal();
+        assert!(from.load(SeqCst) > 2 * quarter, "{}: {from:?}", peer.name());
+        pair.sync();
+        assert!(pair.is_equal()["large"].as_ref() == Some(&content), "{}", peer.name());
+    }
+}
+
+/// The first byte of the part of a file that it asks for, if it does.
+fn first_of_range(request: &Request) -> Option<usize> {
+    let asked = ["range", "x-ms-range"].map(|name| request.header(name).strip_prefix("bytes="));
+    let (first, _) = asked.into_iter().flatten().next()?.split_once('-')?;
+    first.parse().ok()
+}
+
+/// Each block is said to be where another is; and none is told at all.
+#[test]
+fn what_is_told_wrongly_of_a_file_makes_no_wrong_file() {
+    for (peer, lies) in tellers().into_iter().flat_map(|peer| [(peer, true), (peer, false)]) {
+        let (pair, mut content, proxy) = behind(peer);
+        let other = another(&pair);
+        edit(&mut content);
+        other.write("large", &content);
+        other.sync();
+        let told = told_blocks(&pair, &other, lies);
+        let ranges = Arc::new(AtomicUsize::new(0));
+        let count = ranges.clone();
+        proxy.plan(move |request| {
+            count.fetch_add(first_of_range(request).is_some().into(), SeqCst);
+            if is_list(request) { Act::Answer(told.clone()) } else { Act::Pass }
+        });
+        assert_eq!(pair.sync()["downloaded"], 1);
+        assert!(proxy.heal() > 0, "{}", peer.name());
+        // What Swift's list says is compared with the version at once.
+        let is_believed = lies && matches!(peer, Peer::Azure(_));
+        assert_eq!(ranges.load(SeqCst) > 0, is_believed, "{}", peer.name());
+        assert!(pair.is_equal()["large"].as_ref() == Some(&content), "{}", peer.name());
+    }
+}
+
+/// Whether it asks what a file is made of.
+fn is_list(request: &Request) -> bool {
+    let asks = ["comp=blocklist", "multipart-manifest=get"];
+    request.method == "GET" && asks.iter().any(|query| request.target.contains(query))
+}
+
+/// What says that a file is made of the blocks that the first NAS has of it, in another order, and one
+/// that it doesn't have; else what says nothing.
+fn told_blocks(pair: &Pair, other: &Pair, lies: bool) -> String {
+    let trees = Trees::open(&other.state().join("tasks/1.redb")).unwrap();
+    let (_, record) = trees.snapshot().unwrap().items(None).unwrap().next().unwrap().unwrap();
+    let version = record.synced.unwrap().remote.version;
+    let etag = format!("ETag: \"{}\"\r\n", version.as_str());
+    let azure = matches!(pair.peer, Peer::Azure(_));
+    let hash = if azure { BlockHash::Sha256(13) } else { BlockHash::Md5 };
+    let limits = Limits { count: 1000, least: 0, most: 5 << 30, equal: false };
+    let content = pair.read("large").unwrap();
+    let mut mapper = Mapper::new(limits.cutter(MIB as u64 / 2), hash);
+    mapper.update(&content);
+    let mut blocks: Vec<_> = mapper.finish().iter().copied().collect();
+    blocks.rotate_left(1);
+    blocks[0].digest = [7; 16];
+    if !lies {
+        blocks.clear();
+    }
+    if azure {
+        let block = |block: &Block| {
+            let (name, size) = (STANDARD.encode(block.digest), block.length);
+            format!("<Block><Name>{name}</Name><Size>{size}</Size></Block>")
+        };
+        let blocks: String = blocks.iter().map(block).collect();
+        let xml = format!("<BlockList><CommittedBlocks>{blocks}</CommittedBlocks></BlockList>");
+        return reply("200 OK", &format!("{etag}Content-Type: application/xml\r\n"), &xml);
+    }
+    let segment = |block: &Block| {
+        let hash: String = block.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        json!({ "name": "/c/segment", "bytes": block.length, "hash": hash })
+    };
+    let segments: Vec<_> = blocks.iter().map(segment).collect();
+    let fields = format!("{etag}X-Static-Large-Object: True\r\n");
+    reply("200 OK", &fields, &json!(segments).to_string())
+}
+
+#[test]
+fn what_changes_on_the_disk_meanwhile_is_not_mixed_in() {
+    for peer in tellers() {
+        let (pair, mut content, proxy) = behind(peer);
+        let other = another(&pair);
+        edit(&mut content);
+        other.write("large", &content);
+        other.sync();
+        // Beyond what is being fetched, nothing was taken from the disk yet.
+        let mut ours = pair.read("large").unwrap();
+        let end = ours.len();
+        ours[end - 100..].fill(b'o');
+        let (file, changed, done) =
+            (pair.local.join("large"), ours.clone(), AtomicBool::new(false));
+        proxy.plan(move |request| {
+            if first_of_range(request).is_some() && !done.swap(true, SeqCst) {
+                fs::write(&file, &changed).unwrap();
+            }
+            Act::Pass
+        });
+        pair.run(&["sync", "docs"]);
+        proxy.heal();
+        pair.sync();
+        let tree = pair.is_equal();
+        assert_eq!(tree.len(), 2, "{}", peer.name());
+        for kept in [&content, &ours] {
+            assert!(tree.values().any(|it| it.as_ref() == Some(kept)), "{}", peer.name());
+        }
+    }
 }
 
 /// Where the service tells the blocks, a lost state loses nothing; elsewhere the file is sent once.

@@ -1,6 +1,7 @@
 //! Fetching files.
 
 use super::hashing::{Summed, Summer};
+use super::mend::{self, Mended};
 use super::ranges::{self, Ranges};
 use super::{BUFFER_BYTES, Context, DOWNLOAD_FORMAT, Done, Down, Job, Received, missing_side, up};
 use crate::blocks::{BlockHash, Blocks, Mapper};
@@ -71,8 +72,27 @@ pub(super) struct Fetched {
     pub blocks: Option<Blocks>,
 }
 
-/// Fetches a file into the work folder, from where an earlier attempt had to stop.
+/// Fetches a file into the work folder, from where an earlier attempt had to stop, and as far as it
+/// isn't on the disk already.
 pub(super) fn fetch(context: &Context<'_>, down: &Down, job: &Job) -> Result<(Arrival, Fetched)> {
+    let mended = mend::plan(context, down, job)?;
+    let is_mended = mended.is_some();
+    match fetch_rest(context, down, job, mended) {
+        // What was known of its blocks is wrong, or the disk has something else by now.
+        Err(error) if is_mended && error.kind() == Kind::Integrity => {
+            tracing::debug!(path = job.path, reason = error.reason(), "fetched as a whole");
+            fetch_rest(context, down, job, None)
+        }
+        fetched => fetched,
+    }
+}
+
+fn fetch_rest(
+    context: &Context<'_>,
+    down: &Down,
+    job: &Job,
+    mended: Option<Mended>,
+) -> Result<(Arrival, Fetched)> {
     let planned = job.remote.as_ref().ok_or_else(|| missing_side(job))?;
     let mut arrival = down.writer.arrive(&arrival_name(job, planned))?;
     let sized = planned.known_size().is_some();
@@ -87,8 +107,13 @@ pub(super) fn fetch(context: &Context<'_>, down: &Down, job: &Job) -> Result<(Ar
 
     let what = format!("downloading {}", job.path);
     let result = (|| {
-        let span = ranges::first(at, planned);
-        let mut source = down.remote.read(job.place(), &planned.version, span)?;
+        let mut source = match mended {
+            Some(mended) => mended.read_from(at),
+            None => {
+                let span = ranges::first(at, planned);
+                down.remote.read(job.place(), &planned.version, span)?
+            }
+        };
         if sized && source.entry.print.size != planned.size {
             let told = source.entry.print.size;
             let cause = format!("it was listed with {} bytes and has {told}", planned.size);

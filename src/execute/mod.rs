@@ -10,6 +10,7 @@
 mod compare;
 mod down;
 mod hashing;
+mod mend;
 mod pool;
 mod ranges;
 mod up;
@@ -29,7 +30,7 @@ use crate::model::ItemKind;
 use crate::model::{Fingerprint, LocalPrint, RemotePrint, Version};
 use crate::plan::{Downward, Op, Upward};
 use crate::progress::Progress;
-use crate::remote::{Download, Entry, Expect, Place, Remote, Removal, Resume};
+use crate::remote::{Composition, Download, Entry, Expect, Place, Remote, Removal, Resume};
 use crate::rules::Day;
 use crate::store::{Key, Synced, Trees, decode, encode};
 use std::ops::Range;
@@ -72,6 +73,15 @@ impl Source {
 
     fn read(&self, place: Place<'_>, version: &Version, bytes: Range<u64>) -> Result<Download> {
         self.0.read(place, version, bytes)
+    }
+
+    fn composition(
+        &self,
+        place: Place<'_>,
+        version: &Version,
+        size: u64,
+    ) -> Result<Option<Composition>> {
+        self.0.composition(place, version, size)
     }
 
     fn has_content(

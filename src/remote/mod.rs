@@ -26,7 +26,7 @@ pub use service_account::ServiceAccount;
 pub use settings::Settings;
 pub use sign_in::{Answer, REFRESH_TOKEN, SignIn};
 
-use crate::blocks::{Blocks, Cutter};
+use crate::blocks::{BlockHash, Blocks, Cutter};
 use crate::content::Content;
 use crate::error::Result;
 use crate::hash::Hash;
@@ -150,6 +150,18 @@ pub struct Download {
     pub end: u64,
     /// The whole file's state.
     pub entry: Entry,
+}
+
+/// What a file is made of, by the word of the service.
+pub struct Composition {
+    /// The whole file's state.
+    pub entry: Entry,
+    /// Its blocks.
+    pub blocks: Blocks,
+    /// Finds the blocks of another content that may be the same.
+    pub cutter: Cutter,
+    /// How they are known again.
+    pub hash: BlockHash,
 }
 
 /// One item to remove, with the version that the removal was planned against.
@@ -306,6 +318,20 @@ pub trait Remote: Send + Sync {
     fn cutter(&self, size: u64) -> Option<Cutter> {
         let _ = size;
         None
+    }
+
+    /// What the file of this version, which has `size` bytes, is made of; `None` where the service can't
+    /// tell, and for a file that is too small for it. It may be wrong: what comes of it is compared
+    /// with the service's hash of the whole file where there is one, and what is taken for one of the
+    /// blocks with its digest.
+    fn composition(
+        &self,
+        place: Place<'_>,
+        version: &Version,
+        size: u64,
+    ) -> Result<Option<Composition>> {
+        let _ = (place, version, size);
+        Ok(None)
     }
 
     /// Whether the file of this version has this content, by a hash that the service knows of what

@@ -15,7 +15,7 @@ use super::objects;
 use super::order::Order;
 use super::parts::{Body, Senders, read_block};
 use super::rfc3339;
-use crate::blocks::{Block, Limits};
+use crate::blocks::{Block, BlockHash, Blocks, Cutter, Limits};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::hash::{Hash, HashKind};
@@ -25,8 +25,9 @@ use crate::http::{self, Call, Http, Payload, Reply, drain, xml};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version};
 use crate::remote::conditions::check;
 use crate::remote::{
-    Bucket, Descriptor, Download, Entry, Expect, FieldKind, Listing, Made, Moves, NameRule, Needed,
-    Place, Remote, Removal, Resume, Service, Settings, Special, Written, field, is_path, place,
+    Bucket, Composition, Descriptor, Download, Entry, Expect, FieldKind, Listing, Made, Moves,
+    NameRule, Needed, Place, Remote, Removal, Resume, Service, Settings, Special, Written, field,
+    is_path, place,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -49,6 +50,8 @@ const API_VERSION: &str = "2021-12-02";
 const MAX_SIZE: u64 = 19 << 38;
 /// What the service demands of the blocks of a blob.
 const BLOCKS: Limits = Limits { count: 50_000, least: 0, most: 4000 * MIB, equal: false };
+/// Most blocks of a blob, and most that are part of none yet.
+const MAX_LISTED: u64 = 50_000 + 100_000;
 /// Most blobs of a page.
 const MAX_BLOBS: usize = 5000;
 /// From this size on the service is asked whether the condition holds before the body is sent.
@@ -283,6 +286,8 @@ fn is_of_condition(fault: &Fault) -> bool {
 /// 13 bytes are of the SHA-256, three a number. They are as long as rclone's, as all names have to be
 /// that a blob has at the same time.
 type Name = [u8; 16];
+/// Bytes of a name that are of the SHA-256.
+const DIGEST: usize = 13;
 
 /// The blocks that the service has, with their sizes.
 #[derive(Default)]
@@ -301,7 +306,7 @@ impl Names {
     fn take(&mut self, block: &Block, number: u64) -> (Name, bool) {
         let name = |number: u64| {
             let mut name = block.digest;
-            name[13..].copy_from_slice(&number.to_be_bytes()[5..]);
+            name[DIGEST..].copy_from_slice(&number.to_be_bytes()[5..]);
             name
         };
         let mut alike = self.0.range_mut(name(0)..=name(u64::MAX));
@@ -858,7 +863,7 @@ impl Store {
         let size = content.size();
         let known = self.blocks(what, key, expect)?;
         let (arrived, mut names) = (known.arrived, Names(known.replaced));
-        let mut cutter = BLOCKS.cutter(BLOCKS.smallest(size, self.block_size));
+        let mut cutter = self.cutter_of(size);
         let (mut whole, mut buffer, mut at, mut number) = (Md5::new(), Vec::new(), 0, 0);
         let mut list = String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>");
         let mut make = || {
@@ -897,17 +902,43 @@ impl Store {
         self.store(what, ask, &sent, expect)
     }
 
+    fn cutter_of(&self, size: u64) -> Cutter {
+        BLOCKS.cutter(BLOCKS.smallest(size, self.block_size))
+    }
+
     /// The blocks of a blob of the expected version, and those that have arrived for it and are part
     /// of none yet.
     fn blocks(&self, what: &str, key: &str, expect: Expect<'_>) -> Result<Known> {
+        let mut known = Known::default();
+        self.list_blocks(what, key, expect, &mut |is_committed, name, size| {
+            // Others' may be of another length.
+            let Some(name) = name else { return };
+            if is_committed {
+                known.replaced.insert(name, Some(size));
+            } else {
+                known.arrived.insert(name, size);
+            }
+        })?;
+        Ok(known)
+    }
+
+    /// Tells the blocks of a blob of the expected version in their order, with names as ours and their
+    /// sizes, and those that are part of none yet.
+    fn list_blocks(
+        &self,
+        what: &str,
+        key: &str,
+        expect: Expect<'_>,
+        each: &mut dyn FnMut(bool, Option<Name>, u64),
+    ) -> Result<()> {
         let query = [("blocklisttype", "all"), ("comp", "blocklist")];
         let reply = match self.send(what, &Ask::new("GET", key).query(&query)) {
-            Err(fault) if &*fault.code == "BlobNotFound" => return Ok(Known::default()),
+            Err(fault) if &*fault.code == "BlobNotFound" => return Ok(()),
             reply => reply?,
         };
         let version = reply.header("etag").map(Version::from_etag);
         let is_expected = version.is_some_and(|version| expect == Expect::Version(&version));
-        let (mut known, mut id, mut size) = (Known::default(), String::new(), 0);
+        let (mut id, mut size, mut count) = (String::new(), 0, 0);
         self.document(what, reply, "BlockList", &mut |path, text| {
             let Some((list, item)) = path.split_once("/Block") else { return Ok(()) };
             match item {
@@ -916,21 +947,21 @@ impl Store {
                     size = text.parse().map_err(|_| not_azure(what, "a block has no size"))?;
                 }
                 "" => {
-                    // Others' may be of another length.
+                    count += 1;
+                    if count > MAX_LISTED {
+                        return Err(not_azure(what, "there are more blocks than a blob can have"));
+                    }
                     let name = BASE64.decode(&id).ok().and_then(|name| name.try_into().ok());
-                    match (name, list) {
-                        (Some(name), "UncommittedBlocks") => drop(known.arrived.insert(name, size)),
-                        (Some(name), "CommittedBlocks") if is_expected => {
-                            known.replaced.insert(name, Some(size));
-                        }
+                    match list {
+                        "UncommittedBlocks" => each(false, name, size),
+                        "CommittedBlocks" if is_expected => each(true, name, size),
                         _ => {}
                     }
                 }
                 _ => {}
             }
             Ok(())
-        })?;
-        Ok(known)
+        })
     }
 
     // ---- moving and removing
@@ -1166,6 +1197,33 @@ impl Remote for Store {
         let (from, to) = (from.path, to.path);
         let what = format!("copying {from} to {to}");
         self.copy_blob(&what, &self.key(from), &self.key(to), version)
+    }
+
+    /// A name is whatever a client says: it is believed only where there is a hash of the whole file.
+    fn composition(
+        &self,
+        place: Place<'_>,
+        version: &Version,
+        size: u64,
+    ) -> Result<Option<Composition>> {
+        if size <= self.block_size {
+            return Ok(None);
+        }
+        let what = format!("looking at the blocks of {}", place.path);
+        let (key, expect) = (self.key(place.path), Expect::Version(version));
+        let entry = self.head(&what, &key)?.map(|item| item.entry());
+        let is_this = |it: &Entry| it.print.version == *version && it.hash.is_some();
+        let Some(entry) = entry.filter(is_this) else { return Ok(None) };
+        let (mut blocks, mut is_ours) = (Blocks::default(), true);
+        self.list_blocks(&what, &key, expect, &mut |is_committed, name, length| {
+            if let (true, Some(mut digest)) = (is_committed, name) {
+                digest[DIGEST..].fill(0);
+                blocks.push(Block { length, digest });
+            }
+            is_ours &= name.is_some() || !is_committed;
+        })?;
+        let (cutter, hash) = (self.cutter_of(size), BlockHash::Sha256(DIGEST));
+        Ok(is_ours.then_some(Composition { entry, blocks, cutter, hash }))
     }
 
     fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>)) {

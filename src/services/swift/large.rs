@@ -5,9 +5,9 @@
 //! doesn't name is removed after it is there.
 
 use super::listing::Row;
-use super::request::Ask;
+use super::request::{Ask, Info};
 use super::{Item, Large, SEGMENTS, Store, is_true, quoted, seconds};
-use crate::blocks::Limits;
+use crate::blocks::{Block, BlockHash, Cutter, Limits};
 use crate::content::Content;
 use crate::error::{Error, Kind, Result};
 use crate::hash::Hash;
@@ -15,7 +15,7 @@ use crate::http::Payload;
 use crate::model::{Nanos, RemotePrint, Version, from_hex, to_hex};
 use crate::random::random;
 use crate::remote::conditions::{Support, check};
-use crate::remote::{Entry, Expect, Resume};
+use crate::remote::{Composition, Entry, Expect, Resume};
 use crate::services::fault::Fault;
 use crate::services::notes;
 use crate::services::parts::{Body, read_block, read_part};
@@ -94,16 +94,13 @@ impl Store {
         resume: &dyn Resume,
     ) -> Result<Entry> {
         let (info, size) = (self.info(what)?, content.size());
-        let (count, least) = match &info.slo {
-            Some(slo) => (slo.max_manifest_segments.max(1), slo.min_segment_size),
-            None if size <= info.max_object() => {
-                return self.write_small(what, key, content, mtime, expect);
-            }
-            None => (1, 0),
-        };
-        let limits = Limits { count, least, most: info.max_object(), equal: false };
-        if size > count.saturating_mul(limits.most) {
-            let cause = format!("the service takes up to {count} times {} bytes", limits.most);
+        if info.slo.is_none() && size <= info.max_object() {
+            return self.write_small(what, key, content, mtime, expect);
+        }
+        let limits = limits(&info);
+        let Limits { count, most, .. } = limits;
+        if size > count.saturating_mul(most) {
+            let cause = format!("the service takes up to {count} times {most} bytes");
             return Err(Error::new(Kind::TooLarge, what, cause));
         }
         let found = self.head(what, key)?;
@@ -144,7 +141,7 @@ impl Store {
     fn send_file(&self, file: &File<'_>, known: &Known, expect: Expect<'_>) -> Result<Entry> {
         let File { what, content, limits, note } = file;
         let Note { size, folder, .. } = note;
-        let mut cutter = limits.cutter(limits.smallest(*size, self.segment_size));
+        let mut cutter = self.cutter_of(limits, *size);
         let (mut whole, mut buffer, mut at) = (Md5::new(), Vec::new(), 0);
         let mut list = Vec::new();
         let has_arrived = |name: &str, block| {
@@ -175,6 +172,10 @@ impl Store {
         self.senders.send(what, &mut make, &send)?;
         content.unchanged()?;
         self.join(file, &list, whole.finalize().into(), expect)
+    }
+
+    fn cutter_of(&self, limits: &Limits, size: u64) -> Cutter {
+        limits.cutter(limits.smallest(size, self.segment_size))
     }
 
     fn put_segment(&self, what: &str, name: &str, body: &Body<'_>) -> Result<()> {
@@ -423,6 +424,27 @@ impl Store {
 
     // ---- comparing and copying
 
+    /// The segments of a file of this version and size, of which the service knows the MD5s.
+    pub fn composition_of(
+        &self,
+        what: &str,
+        key: &str,
+        version: &Version,
+        size: u64,
+    ) -> Result<Option<Composition>> {
+        let item = self.file(what, key)?.filter(|item| item.version == *version);
+        let Some(item) = item.filter(|item| item.large != Large::No) else { return Ok(None) };
+        let block = |segment: &Segment| {
+            let (digest, length) = segment.block()?;
+            Some(Block { length, digest })
+        };
+        let blocks = self.segments(what, key, &item)?.iter().map(block).collect();
+        let cutter = self.cutter_of(&limits(&*self.info(what)?), size);
+        let (entry, hash) = (item.entry(), BlockHash::Md5);
+        let composed = |blocks| Composition { entry, blocks, cutter, hash };
+        Ok(Option::map(blocks, composed))
+    }
+
     /// Whether a large file of this version has this content, by the sums of its segments.
     pub fn has_segments_of(
         &self,
@@ -477,6 +499,14 @@ impl Store {
             let _ = self.remove_unused(what, to, names);
         })
     }
+}
+
+/// What a service demands of the segments of a file.
+fn limits(info: &Info) -> Limits {
+    let slo = info.slo.as_ref();
+    let count = slo.map_or(1, |slo| slo.max_manifest_segments.max(1));
+    let least = slo.map_or(0, |slo| slo.min_segment_size);
+    Limits { count, least, most: info.max_object(), equal: false }
 }
 
 /// A new folder for the segments of a file, which nobody else has.

@@ -38,8 +38,8 @@ use crate::http::{self, Http, Payload, Reply};
 use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex};
 use crate::remote::conditions::{Conditions, check};
 use crate::remote::{
-    Descriptor, Download, Entry, Expect, FieldKind, Listing, Made, Moves, NameRule, Needed, Place,
-    Remote, Removal, Resume, Service, Settings, Written, field, place,
+    Composition, Descriptor, Download, Entry, Expect, FieldKind, Listing, Made, Moves, NameRule,
+    Needed, Place, Remote, Removal, Resume, Service, Settings, Written, field, place,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -532,6 +532,19 @@ impl Remote for Store {
     ) -> Result<Option<bool>> {
         let what = format!("comparing {} with its segments", place.path);
         self.has_segments_of(&what, &self.key(place.path), version, content)
+    }
+
+    fn composition(
+        &self,
+        place: Place<'_>,
+        version: &Version,
+        size: u64,
+    ) -> Result<Option<Composition>> {
+        if size <= self.segment_size {
+            return Ok(None);
+        }
+        let what = format!("looking at the segments of {}", place.path);
+        self.composition_of(&what, &self.key(place.path), version, size)
     }
 
     fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>)) {
