@@ -29,13 +29,13 @@ impl Home {
     fn new(name: &str) -> Home {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("loopback").join(name);
         let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(folder.join("ui/texts/enu")).unwrap();
+        fs::create_dir_all(folder.join("ui/texts")).unwrap();
         for (file, text) in [
             ("ui/index.html", "<!doctype html>the page"),
             ("ui/page.js", "the script"),
             ("ui/config", "not for browsers"),
             ("ui/api.cgi", "not for browsers"),
-            ("ui/texts/enu/strings", "the texts"),
+            ("ui/texts/enu.txt", "the texts"),
             ("secret.html", "a secret"),
         ] {
             fs::write(folder.join(file), text).unwrap();
@@ -335,7 +335,7 @@ fn files_of_the_page_and_no_others_are_served() {
         ("/", "text/html; charset=utf-8", "<!doctype html>the page"),
         ("/index.html?x=1", "text/html; charset=utf-8", "<!doctype html>the page"),
         ("/page.js", "text/javascript; charset=utf-8", "the script"),
-        ("/texts/enu/strings", "text/plain; charset=utf-8", "the texts"),
+        ("/texts/enu.txt", "text/plain; charset=utf-8", "the texts"),
     ] {
         let answer = home.get(path, "");
         assert_eq!((answer.status, answer.text.as_str()), (200, text), "{path}");

@@ -4,6 +4,7 @@
 use crate::common::bridge::{Bridge, Running};
 use crate::common::pair::eventually;
 use crate::common::peers;
+use mooring::services;
 use mooring::store::{Event, Trees};
 use serde_json::{Value, json};
 use std::fs;
@@ -123,18 +124,45 @@ impl Drop for Nas {
 #[test]
 fn a_bucket_is_chosen_and_made_in_a_browser() {
     let nas = Nas::new("buckets").served();
-    let (s3, azure) = (peers::moto(), peers::azurite());
+    let (s3, azure, b2) = (peers::moto(), peers::azurite(), peers::b2());
+    let (gcs, swift) = (peers::gcs(), peers::swift_api());
     let (bucket, container) = (s3.new_bucket(), azure.new_container());
+    let made = format!("{bucket}-made");
     browse(
         "buckets",
         json!({
-            "base": nas.base, "password": PASSWORD, "bucket": bucket, "made": format!("{bucket}-made"),
+            "base": nas.base, "password": PASSWORD, "local": nas.local, "bucket": bucket, "made": made,
             "s3": { "endpoint": s3.endpoint, "access_key": s3.access_key, "secret_key": s3.secret_key },
             "azure": { "endpoint": azure.endpoint, "account": azure.account, "key": azure.key, "container": container },
+            "b2": { "endpoint": b2.endpoint, "id": b2.key_id, "key": b2.key, "made": made },
+            "gcs": { "endpoint": gcs.fake.endpoint, "key": gcs.key, "made": made },
+            "swift": {
+                "endpoint": swift.endpoint, "user": swift.settings[0].1, "key": swift.key, "made": made,
+            },
         }),
     );
-    let listed = s3.rclone(&["lsf", &format!("peer:{bucket}-made")]);
-    assert!(listed.status.success());
+    // How a file is stored is in what the server tells of it.
+    for (name, is_in_parts) in [("small.txt", false), ("large.bin", true)] {
+        let file = format!("peer:{made}/{name}");
+        let told = s3.rclone(&["lsjson", "--stat", "--dump", "headers", &file]).stderr;
+        let told = String::from_utf8(told).unwrap().to_lowercase();
+        for header in [
+            "x-amz-storage-class: standard_ia",
+            "x-amz-server-side-encryption: aws:kms",
+            "x-amz-server-side-encryption-aws-kms-key-id: notes-key",
+        ] {
+            assert!(told.contains(header), "{name}: {told}");
+        }
+        // Behind the hyphen, its print tells in how many parts it was sent.
+        let print = told.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
+        assert_eq!(print.contains('-'), is_in_parts, "{name}: {print}");
+    }
+    for listed in [
+        b2.rclone(&["lsf", &format!("peer:{made}")]),
+        gcs.rclone(&["lsf", &format!("peer:{made}")]),
+    ] {
+        assert!(listed.status.success());
+    }
 }
 
 #[test]
@@ -227,13 +255,35 @@ fn encrypted_folders_are_begun_and_opened_in_a_browser() {
 }
 
 #[test]
+fn each_field_of_a_service_has_a_name_in_each_language() {
+    let texts = root().join("packaging/panel/texts");
+    let texts: Vec<_> = fs::read_dir(texts).unwrap().map(|it| it.unwrap().path()).collect();
+    assert_eq!(texts.len(), 10);
+    for path in texts {
+        let text = fs::read_to_string(&path).unwrap();
+        let fields = text.split("[field]\n").nth(1).unwrap().split("\n\n").next().unwrap();
+        let named: Vec<_> = fields.lines().map(|line| line.split('=').next().unwrap()).collect();
+        for descriptor in services::ALL.iter().map(|service| service.descriptor()) {
+            let of_tasks = descriptor.all_task_fields().map(|it| &it.field);
+            // What signing in sets is shown to nobody.
+            for field in
+                descriptor.all_fields().chain(of_tasks).filter(|it| it.key != "refresh-token")
+            {
+                let key = field.key.replace('-', "_");
+                assert!(named.contains(&&*key), "{}: {} {key}", path.display(), descriptor.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn what_goes_wrong_is_told_in_each_language() {
     let nas = Nas::new("languages").served();
     let dav = peers::rclone_dav();
     browse(
         "languages",
         json!({
-            "base": nas.base, "password": PASSWORD, "texts": root().join("packaging/spk/ui/texts"),
+            "base": nas.base, "password": PASSWORD, "texts": root().join("packaging/panel/texts"),
             "dav": { "url": format!("{}{}/", dav.url, dav.new_folder()), "user": dav.user },
         }),
     );
@@ -310,11 +360,18 @@ fn fill_history(state: &Path) -> (String, String) {
     (path(0), path(1))
 }
 
-/// Names the user whose cookie it is, and nobody else.
+/// Names the users whose cookies they are, and nobody else.
 const HELPER: &str = r#"#!/bin/sh
-[ "$QUERY_STRING" = "SynoToken=Good.token-1_" ] && [ "$HTTP_COOKIE" = id=alice ] && echo nobody
+[ "$QUERY_STRING" = "SynoToken=Good.token-1_" ] || exit 0
+case $HTTP_COOKIE in
+    id=alice) echo nobody ;;
+    id=admin) echo daemon ;;
+esac
 "#;
-const ID: &str = "#!/bin/sh\necho 65534\n";
+/// Only the second of them is an administrator.
+const ID: &str = r#"#!/bin/sh
+[ "$3" = daemon ] && echo 1 101 || echo 65534
+"#;
 const DESKTOP: &str = r#"<!doctype html><html lang="en"><title>The desktop</title><h1>The desktop</h1>
 <iframe title="Mooring" src="index.html#SynoToken=Good.token-1_&lang=enu" width="100%" height="640"></iframe>
 "#;

@@ -1,11 +1,13 @@
-// Builds the scripts of the pages and the style: `node build.js DIR`. What the pages have in common is in `heart.js`.
-// The names are fixed: their addresses tell the version of the package.
+// Builds the script, the style and the texts of the panel: `node build.js DIR`. The names are fixed: their addresses tell
+// the version of the package.
 
 import { build } from "vite";
+import { texts } from "./texts.js";
 
 await build({
   configFile: false,
   logLevel: "warn",
+  plugins: [texts()],
   build: {
     target: "es2022",
     outDir: process.argv[2] ?? "dist",
@@ -14,12 +16,8 @@ await build({
     reportCompressedSize: false,
     cssCodeSplit: false,
     rollupOptions: {
-      input: { page: "src/page.tsx", tray: "src/tray.tsx" },
-      output: {
-        entryFileNames: "[name].js",
-        chunkFileNames: "heart.js",
-        assetFileNames: "page.[ext]",
-      },
+      input: { page: "src/page.tsx" },
+      output: { entryFileNames: "[name].js", assetFileNames: "page.[ext]" },
     },
   },
 });

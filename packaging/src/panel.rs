@@ -1,4 +1,4 @@
-//! The panel: what a browser loads. Its script and its style are built of `packaging/panel` by Node, once for each
+//! The panel: what a browser loads. Its script, style and texts are built of `packaging/panel` by Node, once for each
 //! state of that folder; the help is made of `packaging/help`; the rest lies in `packaging/spk/ui` as it is.
 
 use crate::archive::Archive;
@@ -12,10 +12,6 @@ use std::process::Command;
 
 /// Sides in pixels of the icons that the desktop asks for.
 const ICON_SIZES: [u32; 7] = [16, 24, 32, 48, 64, 72, 256];
-/// What Node builds.
-const BUILT: [&str; 4] = ["page.js", "page.css", "tray.js", "heart.js"];
-/// What the scripts of the pages take from the one that they have in common.
-const HEART: &str = "\"./heart.js";
 /// What somebody who works on the panel may have in its folder beside it.
 const MODULES: &str = "node_modules/";
 /// Says in which state the packages of npm were fetched.
@@ -30,23 +26,13 @@ pub fn put(data: &Data, icon: &Icon, folder: &str, archive: &mut Archive) -> Res
             archive.file(format!("{folder}/{name}"), stamped(data, bytes));
         }
     }
-    for name in BUILT {
-        let file = built.join(name);
-        let bytes = fs::read(&file).map_err(at(&file))?;
-        archive.file(format!("{folder}/{name}"), stamped(data, asked_by_version(bytes)));
+    for (name, bytes) in files::below(&built)? {
+        archive.file(format!("{folder}/{name}"), bytes);
     }
     for side in ICON_SIZES {
         archive.file(format!("{folder}/images/mooring-{side}.png"), icon.png(side)?);
     }
     help::put(&data.root, &format!("{folder}/help"), archive)
-}
-
-/// A script that tells the version of the one that it takes from, as the page does.
-fn asked_by_version(bytes: Vec<u8>) -> Vec<u8> {
-    match String::from_utf8(bytes) {
-        Ok(text) => text.replace(HEART, &format!("{HEART}?VERSION")).into(),
-        Err(error) => error.into_bytes(),
-    }
 }
 
 /// A file of the page in which the addresses of others tell their version: all files have one time, so that a browser
@@ -90,7 +76,9 @@ fn build(data: &Data) -> Result<PathBuf> {
     }
     // Nothing of it is done in the folder itself.
     let copy = work.join("work");
-    let _ = fs::remove_dir_all(copy.join("src"));
+    for folder in ["src", "texts"] {
+        let _ = fs::remove_dir_all(copy.join(folder));
+    }
     for (name, bytes) in &sources {
         let file = copy.join(name);
         if let Some(folder) = file.parent() {

@@ -9,28 +9,14 @@ use std::path::{Path, PathBuf};
 const LANGUAGES: [&str; 10] =
     ["chs", "cht", "enu", "fre", "ger", "ita", "jpn", "krn", "nld", "spn"];
 /// Where an enum of the program's tells its words, by the section of their texts.
-const ENUMS: [(&str, &str); 2] = [("error", "error.rs"), ("items", "rules/skip.rs")];
+const ENUMS: [(&str, &str); 2] = [("error", "error.rs"), ("reason", "rules/skip.rs")];
 /// Other words that the daemon tells, likewise.
-const WORDS: [(&str, &[&str]); 8] = [
+const WORDS: [(&str, &[&str]); 9] = [
+    ("answer", &["address", "code"]),
+    ("direction", &["both", "both_help", "upload", "upload_help", "download", "download_help"]),
+    ("conflict", &["local", "remote", "newer", "both"]),
     (
-        "task",
-        &[
-            "both",
-            "both_help",
-            "upload",
-            "upload_help",
-            "download",
-            "download_help",
-            "keep_upload",
-            "keep_download",
-            "conflict_local",
-            "conflict_remote",
-            "conflict_newer",
-            "conflict_both",
-        ],
-    ),
-    (
-        "first",
+        "intent",
         &[
             "upload",
             "download",
@@ -45,7 +31,6 @@ const WORDS: [(&str, &[&str]); 8] = [
     ("fate", &["add", "replace", "same", "refuse"]),
     ("state", &["idle", "syncing", "waiting", "held", "failed", "skipped", "paused", "suspended"]),
     ("phase", &["observing", "planning", "transferring", "removing"]),
-    ("direction", &["both", "upload", "download"]),
     (
         "hold",
         &[
@@ -53,8 +38,10 @@ const WORDS: [(&str, &[&str]); 8] = [
             "mass_removal_remote",
             "mass_overwrite_local",
             "mass_overwrite_remote",
+            "mass_remedy",
             "loss_local",
             "loss_remote",
+            "loss_kept",
         ],
     ),
     (
@@ -73,36 +60,8 @@ const WORDS: [(&str, &[&str]); 8] = [
         ],
     ),
 ];
-/// The sections of the texts, and those whose texts are asked for by words of the program.
-const SECTIONS: [&str; 25] = [
-    "app",
-    "page",
-    "do",
-    "connect",
-    "task",
-    "folders",
-    "items",
-    "removed",
-    "first",
-    "history",
-    "settings",
-    "tray",
-    "fate",
-    "schedule",
-    "lines",
-    "service",
-    "guide",
-    "field",
-    "state",
-    "phase",
-    "direction",
-    "hold",
-    "error",
-    "remedy",
-    "action",
-];
-const BY_CODE: [&str; 7] =
-    ["hold:", "error:", "page:sign_in_", "lines:", "service:", "guide:", "field:"];
+/// The sections whose words are in the services' own descriptions; `login` is what a session's error becomes.
+const DESCRIBED: [&str; 4] = ["service:", "guide:", "field:", "error:login"];
 /// What to do about an error: in English, the daemon says it itself.
 const REMEDY: &str = "remedy:";
 /// What could turn a file's name into a part of the page or a program.
@@ -122,10 +81,6 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn ui() -> PathBuf {
-    here().join("spk/ui")
-}
-
 /// The sources of the script, one after the other.
 fn script() -> String {
     let sources = fs::read_dir(here().join("panel/src")).unwrap().map(|it| it.unwrap().path());
@@ -136,26 +91,36 @@ fn script() -> String {
 }
 
 fn read(name: &str) -> String {
-    fs::read_to_string(ui().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    fs::read_to_string(here().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The texts of a language by `section:key`.
-fn texts(language: &str) -> BTreeMap<String, String> {
+/// The texts of a file by `section:key`.
+fn texts_of(name: &str) -> BTreeMap<String, String> {
     let mut section = String::new();
     let mut texts = BTreeMap::new();
-    for line in read(&format!("texts/{language}/strings")).lines().filter(|it| !it.is_empty()) {
+    for line in read(name).lines().filter(|it| !it.is_empty()) {
         if let Some(name) = line.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
             section = name.to_owned();
             continue;
         }
-        let (key, text) = line.split_once('=').unwrap_or_else(|| panic!("{language}: {line}"));
+        let (key, text) = line.split_once('=').unwrap_or_else(|| panic!("{name}: {line}"));
         let text = text.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
         let text = text.filter(|it| !it.is_empty() && !it.contains('"'));
-        let text = text.unwrap_or_else(|| panic!("{language}: {line}")).to_owned();
+        let text = text.unwrap_or_else(|| panic!("{name}: {line}")).to_owned();
         let before = texts.insert(format!("{section}:{key}"), text);
-        assert!(before.is_none(), "{language}: {section}:{key} is there twice");
+        assert!(before.is_none(), "{name}: {section}:{key} is there twice");
     }
     texts
+}
+
+/// The texts of a language.
+fn texts(language: &str) -> BTreeMap<String, String> {
+    texts_of(&format!("panel/texts/{language}.ini"))
+}
+
+/// What the desktop of DSM itself shows in a language.
+fn texts_of_desktop(language: &str) -> BTreeMap<String, String> {
+    texts_of(&format!("spk/ui/texts/{language}/strings"))
 }
 
 /// The words of an enum of the program's, as keys of texts.
@@ -173,12 +138,11 @@ fn places(text: &str) -> BTreeSet<&str> {
 
 /// Every `section:key` that is written out in a file.
 fn asked(text: &str) -> BTreeSet<String> {
+    let is_word = |word: &str| {
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
     let is_key = |text: &&str| {
-        text.split_once(':').is_some_and(|(section, key)| {
-            SECTIONS.contains(&section)
-                && !key.is_empty()
-                && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-        })
+        text.split_once(':').is_some_and(|(section, key)| is_word(section) && is_word(key))
     };
     text.split('"').filter(is_key).map(str::to_owned).collect()
 }
@@ -189,30 +153,30 @@ fn every_text_that_is_asked_for_is_there() {
     let words = WORDS
         .iter()
         .flat_map(|(section, words)| words.iter().map(move |word| format!("{section}:{word}")));
-    let sources = [script(), read("config-6.json"), read("config-7.json")];
-    let written = sources.iter().flat_map(|text| asked(text));
     let told = ENUMS.iter().flat_map(|(section, file)| words_of(section, file));
-    let asked: BTreeSet<_> = written.chain(words).chain(told).collect();
-    for key in &asked {
+    let asked_for: BTreeSet<_> = asked(&script()).into_iter().chain(words).chain(told).collect();
+    for key in &asked_for {
         assert!(english.contains_key(key), "{key}");
     }
-    // The rest is asked for by a code that only the daemon knows.
-    let by_code = |key: &String| BY_CODE.iter().any(|section| key.starts_with(section));
+    let is_described = |key: &String| DESCRIBED.iter().any(|section| key.starts_with(section));
     let unasked: Vec<_> =
-        english.keys().filter(|key| !by_code(key) && !asked.contains(*key)).collect();
-    let sections: Vec<_> = english.keys().filter_map(|key| key.split(':').next()).collect();
-    assert!(sections.iter().all(|each| SECTIONS.contains(each)), "{sections:?}");
+        english.keys().filter(|key| !is_described(key) && !asked_for.contains(*key)).collect();
     assert!(unasked.is_empty(), "{unasked:?}");
+    let of_desktop = [read("spk/ui/config-6.json"), read("spk/ui/config-7.json")];
+    let of_desktop: BTreeSet<_> = of_desktop.iter().flat_map(|text| asked(text)).collect();
+    assert!(texts_of_desktop("enu").keys().eq(&of_desktop), "{of_desktop:?}");
 }
 
 #[test]
 fn all_languages_say_the_same() {
-    let mut found: Vec<_> = fs::read_dir(ui().join("texts"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    found.sort();
-    assert_eq!(found, LANGUAGES);
+    for (folder, ending) in [("panel/texts", ".ini"), ("spk/ui/texts", "")] {
+        let mut found: Vec<_> = fs::read_dir(here().join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        found.sort();
+        assert_eq!(found, LANGUAGES.map(|language| format!("{language}{ending}")));
+    }
     let script = script();
     let (english, mut remedies) = (texts("enu"), texts("ger"));
     remedies.retain(|key, _| key.starts_with(REMEDY));
@@ -224,6 +188,7 @@ fn all_languages_say_the_same() {
             texts(language).into_iter().partition(|(key, _)| key.starts_with(REMEDY));
         assert!(texts.keys().eq(english.keys()), "{language}");
         assert!(language == "enu" || advice.keys().eq(remedies.keys()), "{language}");
+        assert!(texts_of_desktop(language).keys().eq(texts_of_desktop("enu").keys()), "{language}");
         for (key, text) in &texts {
             assert_eq!(places(text), places(&english[key]), "{language} {key}");
         }
@@ -232,18 +197,16 @@ fn all_languages_say_the_same() {
 
 #[test]
 fn the_page_runs_nothing_but_its_own_script() {
-    for name in ["index.html", "tray.html"] {
-        let page = read(name);
-        for rule in
-            ["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"]
-        {
-            assert!(page.contains(rule), "{name}: {rule}");
-        }
-        for inline in ["<style", " style=", " onclick=", " onload=", "javascript:", "://"] {
-            assert!(!page.contains(inline), "{name}: {inline}");
-        }
-        assert_eq!(page.matches("<script").count(), page.matches("<script src=\"").count());
+    let page = read("spk/ui/index.html");
+    for rule in
+        ["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"]
+    {
+        assert!(page.contains(rule), "{rule}");
     }
+    for inline in ["<style", " style=", " onclick=", " onload=", "javascript:", "://"] {
+        assert!(!page.contains(inline), "{inline}");
+    }
+    assert_eq!(page.matches("<script").count(), page.matches("<script src=\"").count());
     let script = script();
     for way in UNSAFE {
         assert!(!script.contains(way), "{way}");
@@ -255,12 +218,12 @@ fn nothing_of_an_older_package_is_taken_from_a_cache() {
     for (file, asked) in [
         ("index.html", "page.js"),
         ("index.html", "page.css"),
-        ("tray.html", "tray.js"),
-        ("tray.html", "page.css"),
         ("mooring.js", "index.html"),
-        ("mooring.js", "tray.html"),
         ("config-6.json", "index.html"),
     ] {
-        assert!(read(file).contains(&format!("{asked}?VERSION")), "{file}: {asked}");
+        assert!(
+            read(&format!("spk/ui/{file}")).contains(&format!("{asked}?VERSION")),
+            "{file}: {asked}"
+        );
     }
 }

@@ -79,6 +79,8 @@ pub struct ServiceView {
     pub providers: Vec<ProviderView>,
     /// Whether a person signs in to it.
     pub sign_in: bool,
+    /// Key of the secret that stands for signing in, where there is one.
+    pub sign_in_instead: Option<String>,
     /// What a task may be told.
     pub task_fields: Vec<FieldView>,
     /// `flat`: one listing of everything; `folders`: one of each folder.
@@ -115,6 +117,7 @@ impl ServiceView {
             providers: descriptor.providers.iter().map(ProviderView::of).collect(),
             task_fields: descriptor.all_task_fields().map(|it| FieldView::of(&it.field)).collect(),
             sign_in: descriptor.sign_in.is_some(),
+            sign_in_instead: descriptor.sign_in.and_then(|it| it.instead).map(str::to_owned),
             listing: match descriptor.listing {
                 Listing::Flat => "flat",
                 Listing::Folders => "folders",

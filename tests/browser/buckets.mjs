@@ -1,14 +1,26 @@
 // A connection to a service with buckets: its address and region from a list or by hand, its bucket chosen or made.
 
-import { assert, given, open } from "./browser.mjs";
+import { assert, fs, given, open, path } from "./browser.mjs";
 
-const { base, password, s3, bucket, made, azure } = given;
+const { base, password, local, s3, bucket, made, azure, b2, gcs, swift } = given;
 const { page, show, step, close } = await open(new URL(base).origin);
 const click = (text) => page.getByRole("button", { name: text, exact: true }).click();
 const heading = (text) => page.getByRole("heading", { name: text }).waitFor();
 const list = (text) => page.getByRole("combobox", { name: text });
 const value = (key) => page.locator(`input[name=${key}]`).inputValue();
-const picker = page.getByRole("dialog", { name: "Choose a bucket" });
+const picker = page.getByRole("dialog");
+/** Makes a bucket or container of this name in place. */
+const make = async (kind, name) => {
+  await page.getByRole("button", { name: `Choose…: ${kind}` }).click();
+  await picker.getByLabel("New name").fill(name);
+  await picker.getByRole("button", { name: "Make" }).click();
+  await picker.waitFor({ state: "hidden" });
+  assert.equal(await value(kind.toLowerCase()), name);
+};
+const begin = async (service) => {
+  await page.goto(`${base}#/connect`);
+  await page.getByRole("button", { name: service }).click();
+};
 const choose = () => page.getByRole("button", { name: "Choose…: Bucket" }).click();
 
 await step("a provider with its regions, and an address that is suggested", async () => {
@@ -73,21 +85,40 @@ await step("a bucket is chosen", async () => {
 
 await step("a bucket is made", async () => {
   await choose();
-  await picker.getByLabel("New bucket").fill("No");
+  await picker.getByLabel("New name").fill("No");
   await picker.getByRole("button", { name: "Make" }).click();
   await picker.getByRole("alert").getByText("3 to 63 of the characters").waitFor();
-  await picker.getByLabel("New bucket").fill(made);
+  await picker.getByLabel("New name").fill(made);
   await page.keyboard.press("Enter");
   await picker.waitFor({ state: "hidden" });
   assert.equal(await value("bucket"), made);
-  await click("Connect");
-  await heading("Amazon S3 and compatible is connected");
 });
 
-await step("a container of Azure", async () => {
-  await page.getByRole("link", { name: "Later" }).click();
-  await page.getByRole("link", { name: "Connect a cloud" }).click();
-  await page.getByRole("button", { name: /Azure Blob Storage/ }).click();
+await step("how files are stored there", async () => {
+  await page.getByText("More settings").click();
+  await page.getByLabel("Part size (MiB)").fill("4");
+  await click("Connect");
+  assert.ok(await page.getByLabel("Part size (MiB)").evaluate((input) => !input.validity.valid));
+  await page.getByLabel("Part size (MiB)").fill("5");
+  await page.getByLabel("Storage class").fill("STANDARD_IA");
+  await page.getByLabel("Encryption by the service").selectOption("aws:kms");
+  await page.getByLabel("KMS key").fill("notes-key");
+  await show("bucket-advanced");
+  await click("Connect");
+  await heading("Amazon S3 and compatible is connected");
+  const sizes = { "small.txt": 5, "large.bin": 16 << 20 };
+  for (const [name, size] of Object.entries(sizes)) fs.writeFileSync(path.join(local, name), "x".repeat(size));
+  await page.getByRole("link", { name: "Choose folders" }).click();
+  await page.getByLabel("Folder on this NAS", { exact: true }).fill(local);
+  await page.getByLabel("Folder in the cloud", { exact: true }).fill("/");
+  await click("Show what will happen");
+  await page.getByText("Sent to the cloud").waitFor();
+  await click("Start");
+  await page.getByText("Everything is in sync").waitFor();
+});
+
+await step("a container of Azure, and the wizard anew from its last page", async () => {
+  await begin(/Azure Blob Storage/);
   await page.locator("input[name=account]").fill(azure.account);
   await page.locator("input[name=account-key]").fill(azure.key);
   await page.locator("input[name=endpoint]").fill(azure.endpoint);
@@ -97,6 +128,44 @@ await step("a container of Azure", async () => {
   assert.equal(await value("container"), azure.container);
   await click("Connect");
   await heading("Azure Blob Storage is connected");
+  await page.goto(`${base}#/connect`);
+  await heading("Which cloud?");
+});
+
+await step("a bucket of B2", async () => {
+  await begin(/Backblaze B2/);
+  await page.locator("input[name=endpoint]").fill(b2.endpoint);
+  await page.locator("input[name=key-id]").fill(b2.id);
+  await page.locator("input[name=application-key]").fill(b2.key);
+  await make("Bucket", b2.made);
+  await click("Connect");
+  await heading("Backblaze B2 is connected");
+});
+
+await step("a bucket of Google, by a key that is tried out first", async () => {
+  await begin(/Google Cloud Storage/);
+  await page.locator("summary").click();
+  await page.locator("input[name=endpoint]").fill(gcs.endpoint);
+  const key = page.locator("textarea[name=service-account]");
+  await key.fill(JSON.stringify({ ...JSON.parse(gcs.key), private_key_id: "0" }));
+  await page.locator("input[name=bucket]").fill(gcs.made);
+  await click("Connect");
+  await page.getByRole("alert").getByText("The service doesn't let Mooring in").waitFor();
+  await show("google-key-refused");
+  await key.fill(gcs.key);
+  await make("Bucket", gcs.made);
+  await click("Connect");
+  await heading("Google Cloud Storage is connected");
+});
+
+await step("a container of Swift", async () => {
+  await begin(/OpenStack Swift/);
+  await page.locator("input[name=endpoint]").fill(swift.endpoint);
+  await page.locator("input[name=user]").fill(swift.user);
+  await page.locator("input[name=key]").fill(swift.key);
+  await make("Container", swift.made);
+  await click("Connect");
+  await heading("OpenStack Swift is connected");
 });
 
 await step("another bucket for a connection that is there, by its sealed key", async () => {

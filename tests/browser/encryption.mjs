@@ -73,7 +73,7 @@ await step("its key, to be kept in a safe place", async () => {
   await page.goto(`${base}#/connection/first`);
   await page.getByText("Keep it in a safe place that isn't this NAS.").waitFor();
   await show("key");
-  const [download] = await Promise.all([page.waitForEvent("download"), click("Save the key: first")]);
+  const [download] = await Promise.all([page.waitForEvent("download"), click("Save as a file: first")]);
   key = fs.readFileSync(await download.path(), "utf8").trim();
   assert.ok(key.length >= 40);
 });

@@ -9,7 +9,7 @@ const { page, show, step, close } = await open(new URL(base).origin);
 function textsOf(language) {
   const found = {};
   let section = "";
-  for (const line of fs.readFileSync(path.join(texts, language, "strings"), "utf8").split("\n")) {
+  for (const line of fs.readFileSync(path.join(texts, `${language}.ini`), "utf8").split("\n")) {
     const [, head, key, text] = /^\[(.+)\]|^(\w+)="(.*)"/.exec(line) ?? [];
     if (head) section = head;
     else if (key) found[`${section}:${key}`] = text;
@@ -31,7 +31,7 @@ await step("a password that isn't the one", async () => {
   await page.getByRole("navigation").waitFor();
 });
 
-for (const language of fs.readdirSync(texts)) {
+for (const language of fs.readdirSync(texts).map((name) => name.replace(".ini", ""))) {
   await step(`a service that can't be reached, and one that refuses: ${language}`, async () => {
     const text = textsOf(language);
     await page.goto(`${base}?lang=${language}#/`);

@@ -1,5 +1,5 @@
 // The panel as the desktop of a NAS shows it: in a frame, below a path, by the web server and the bridge, to a user who
-// isn't an administrator.
+// isn't an administrator, and to one who is.
 
 import { assert, eventually, fs, given, open, path } from "./browser.mjs";
 
@@ -90,6 +90,52 @@ await step("the desktop's file manager opens a shared folder", async () => {
   ]);
   await page.unrouteAll({ behavior: "ignoreErrors" });
   await show("frame-items");
+});
+
+await step("what concerns everybody is for administrators", async () => {
+  await page.evaluate(() => (document.querySelector("iframe").contentWindow.location.hash = "/settings"));
+  await frame.getByRole("button", { name: "Resume: own" }).click();
+  await frame.getByRole("button", { name: "Pause: own" }).waitFor();
+  for (const name of ["Save", "Pause everything"]) assert.equal(await frame.getByRole("button", { name }).count(), 0, name);
+  const kinds = await frame.locator("body").evaluate(async (_, requests) => {
+    const headers = { "Content-Type": "application/json", "X-SYNO-TOKEN": "Good.token-1_" };
+    const ask = (body) => fetch("api.cgi/v1/request", { method: "POST", headers, body: JSON.stringify(body) });
+    return Promise.all(requests.map(async (each) => (await (await ask(each)).json()).error?.kind));
+  }, [
+    { request: "settings_set", key: "admin-mode", value: "on" }, { request: "pause", scope: "everything" },
+    { request: "diagnostics", names: true }, { request: "export", password: null },
+  ]);
+  assert.deepEqual(kinds, Array(4).fill("denied"));
+});
+
+await step("admin mode", async () => {
+  const context = await page.context().browser().newContext({ ignoreHTTPSErrors: true, locale: "en-GB" });
+  await context.addCookies([{ name: "id", value: "admin", url: base, secure: true }]);
+  const admin = await context.newPage();
+  await admin.goto(`${base}index.html#SynoToken=Good.token-1_&lang=enu`);
+  // What belongs to others isn't there.
+  await admin.getByRole("heading", { name: "Keep folders on this NAS" }).waitFor();
+  const turn = async (isOn) => {
+    await admin.getByRole("link", { name: "Settings" }).click();
+    await admin.getByLabel("Admin mode").setChecked(isOn);
+    await admin.locator("form").filter({ has: admin.getByLabel("Admin mode") }).getByRole("button", { name: "Save" }).click();
+    await admin.getByText("Saved.").waitFor();
+  };
+  const keep = admin.locator("form").filter({ has: admin.getByRole("heading", { name: "Keep all settings" }) });
+  await admin.getByRole("link", { name: "Settings" }).click();
+  await keep.getByRole("button", { name: "Save as a file" }).click();
+  await keep.getByRole("alert").getByText("turn admin mode on first").waitFor();
+  await turn(true);
+  await admin.getByRole("link", { name: "Connections" }).click();
+  await admin.getByText("Belongs to nobody").waitFor();
+  await admin.getByRole("link", { name: "Overview" }).click();
+  await admin.getByRole("button", { name: "Pause: own" }).click();
+  await admin.getByRole("button", { name: "Resume: own" }).click();
+  await admin.getByRole("button", { name: "Pause: own" }).waitFor();
+  await turn(false);
+  await admin.getByRole("link", { name: "Overview" }).click();
+  await admin.getByRole("heading", { name: "Keep folders on this NAS" }).waitFor();
+  await context.close();
 });
 
 await step("another site can't frame it", async () => {

@@ -111,7 +111,7 @@ await step("a key that is taken back", async () => {
 });
 
 await step("the small view", async () => {
-  await page.goto(`${base}tray.html`);
+  await page.goto(`${base}?small`);
   await page.getByText("Everything is in sync").waitFor();
   await show("tray");
   await click("Pause everything");
@@ -129,16 +129,16 @@ await step("the small view", async () => {
 
 await step("log level, and where the state lies", async () => {
   await page.goto(`${base}#/settings`);
-  await page.getByLabel("Least important lines of the log", { exact: true }).selectOption("debug");
-  await page.getByLabel("Where the state lies", { exact: true }).fill(given.volume);
+  await page.getByLabel("Log level", { exact: true }).selectOption("debug");
+  await page.getByLabel("Database location", { exact: true }).fill(given.volume);
   await click("Save");
   await page.getByText("Saved.").waitFor();
   assert.ok(fs.readdirSync(path.join(given.volume, "mooring-state/tasks")).length > 0);
   await page.reload();
-  const kept = () => page.getByLabel("Where the state lies", { exact: true }).inputValue().catch(() => "");
+  const kept = () => page.getByLabel("Database location", { exact: true }).inputValue().catch(() => "");
   await eventually("it is kept", async () => (await kept()) === given.volume);
-  assert.equal(await page.getByLabel("Least important lines of the log", { exact: true }).inputValue(), "debug");
-  await page.getByLabel("Where the state lies", { exact: true }).fill("/nowhere");
+  assert.equal(await page.getByLabel("Log level", { exact: true }).inputValue(), "debug");
+  await page.getByLabel("Database location", { exact: true }).fill("/nowhere");
   await click("Save");
   await told("/nowhere");
 });

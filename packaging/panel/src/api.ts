@@ -1061,6 +1061,10 @@ providers: Array<ProviderView>,
  */
 sign_in: boolean, 
 /**
+ * Key of the secret that stands for signing in, where there is one.
+ */
+sign_in_instead: string | null, 
+/**
  * What a task may be told.
  */
 task_fields: Array<FieldView>, 

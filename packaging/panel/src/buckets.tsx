@@ -15,11 +15,13 @@ export interface Account {
 }
 
 interface PickerProps {
+  /** What they are called. */
+  title: string;
   account: Account;
   done: (bucket: string | null) => void;
 }
 
-function Picker({ account, done }: PickerProps) {
+function Picker({ title, account, done }: PickerProps) {
   const [view, show] = useState<api.BucketsView | null>(null);
   const [name, setName] = useState("");
   const { busy, problem, run } = useWork();
@@ -30,19 +32,19 @@ function Picker({ account, done }: PickerProps) {
   const create = () =>
     run(async () => done((await ask({ request: "bucket_make", ...account, bucket: wanted })).bucket));
   return (
-    <Dialog class="picker" title={t("connect:buckets")} done={() => done(null)}>
-      <ul class="folders" aria-busy={busy} aria-label={t("connect:buckets")}>
+    <Dialog class="picker" title={title} done={() => done(null)}>
+      <ul class="folders" aria-busy={busy} aria-label={title}>
         {view?.buckets.map((each) => (
           <li key={each}>
             <button type="button" disabled={busy} onClick={() => done(each)}><Icon shape="cloud" />{each}</button>
           </li>
         ))}
-        {view && view.buckets.length === 0 && <li class="soft">{t("connect:buckets_none")}</li>}
-        {view?.more && <li class="soft">{t("connect:buckets_more")}</li>}
+        {view && view.buckets.length === 0 && <li class="soft">{t("folders:nothing")}</li>}
+        {view?.more && <li class="soft">{t("folders:more")}</li>}
       </ul>
       <Failure problem={problem} />
       <div class="row">
-        <Labelled label={t("connect:bucket_new")}>
+        <Labelled label={t("items:new_name")}>
           <input
             value={name}
             maxLength={63}
@@ -90,7 +92,7 @@ export function Bucket({ field: { key, needed }, label, help, value, account }: 
         <input ref={input} name={key} required={needed} defaultValue={value} autocomplete="off" spellcheck={false} />
       </Labelled>
       <Button icon="cloud" about={label} onClick={() => input.current?.form && choose(account(input.current.form))}>{t("folders:browse")}</Button>
-      {chosenFrom && <Picker account={chosenFrom} done={done} />}
+      {chosenFrom && <Picker title={label} account={chosenFrom} done={done} />}
     </div>
   );
 }

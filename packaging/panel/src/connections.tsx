@@ -8,7 +8,7 @@ import { ask, type Problem } from "./call";
 import { live, refresh } from "./live";
 import { State } from "./glance";
 import { Toggle } from "./overview";
-import { Act, Button, Check, Failure, go, Icon, Labelled, Link, part, question, saveFile, useWork } from "./parts";
+import { Act, Button, Check, Failure, go, Gone, Icon, Labelled, Link, part, question, saveFile, useWork } from "./parts";
 import { Schedule } from "./schedule";
 import { known, t, time, word } from "./texts";
 
@@ -36,7 +36,7 @@ function isUsual(field: api.FieldView, service: api.ServiceView): boolean {
 export async function signIn(name: string): Promise<boolean> {
   const begun = await ask({ request: "connection_authorize", name });
   if (!begun.needed || !/^https?:/.test(begun.url ?? "")) {
-    throw { reason: t("page:no_sign_in"), remedy: t("page:no_sign_in_remedy") } satisfies Problem;
+    throw { kind: "protocol", reason: begun.url ?? "" } satisfies Problem;
   }
   const form = await question(t("page:sign_in_title", name), <SignInSteps page={begun} />, t("do:finish"));
   if (!form) return false;
@@ -50,7 +50,7 @@ function SignInSteps({ page }: { page: api.Authorization }) {
       <li><a href={page.url} target="_blank" rel="noreferrer">{t("page:sign_in_open")}</a></li>
       <li>
         <label>
-          {t(`page:sign_in_${page.answer}`)}
+          {word("answer", page.answer ?? "")}
           <textarea name="answer" rows={3} required spellcheck={false} />
         </label>
       </li>
@@ -101,7 +101,8 @@ function ConnectionCard({ connection }: { connection: api.ConnectionView }) {
 
 /** What a field is called, and what to enter, in the language of the page if it is known there. */
 function aboutOf({ key, label, help }: api.FieldView): { label: string; help: ComponentChildren } {
-  return { label: word("field", key, label), help: known("field", `${key}-help`) ?? <span lang="en">{help}</span> };
+  const told = known("field", key);
+  return told ? { label: told, help: known("field", `${key}-help`) } : { label, help: <span lang="en">{help}</span> };
 }
 
 /** What stands for another value in a list of suggestions. */
@@ -127,7 +128,7 @@ function Suggested({ field, value, label, help, named }: SuggestedProps) {
   };
   return (
     <>
-      <Labelled label={named} help={help}>
+      <Labelled label={named} help={!isOther && help}>
         <select required={needed && !isOther} onChange={(event) => changed(event.currentTarget.value)}>
           {!field.default && <option value="" selected={!isOther && !chosen}>{needed ? "" : t("connect:usual")}</option>}
           {suggestions?.map((each) => (
@@ -139,16 +140,19 @@ function Suggested({ field, value, label, help, named }: SuggestedProps) {
         </select>
       </Labelled>
       {isOther ? (
-        <input
-          name={key}
-          pattern={kind === "url" ? "https?://.+" : undefined}
-          required={needed}
-          aria-label={`${label}: ${t("connect:other")}`}
-          autocomplete="off"
-          spellcheck={false}
-          value={chosen}
-          onInput={(event) => choose(event.currentTarget.value)}
-        />
+        <div class="field other">
+          <input
+            name={key}
+            pattern={kind === "url" ? "https?://.+" : undefined}
+            required={needed}
+            aria-label={`${label}: ${t("connect:other")}`}
+            autocomplete="off"
+            spellcheck={false}
+            value={chosen}
+            onInput={(event) => choose(event.currentTarget.value)}
+          />
+          {help && <small>{help}</small>}
+        </div>
       ) : (
         <input type="hidden" name={key} value={chosen} />
       )}
@@ -306,11 +310,9 @@ export const NAME_PATTERN = "[\\p{L}\\p{N}._]([\\p{L}\\p{N} ._\\-]{0,62}[\\p{L}\
 
 export function NewConnection() {
   const [service, choose] = useState<api.ServiceView | null>(null);
-  const [added, setAdded] = useState<api.ConnectionView | null>(null);
   const { busy, problem, run } = useWork();
   const pick = (name: string) => run(async () => choose(await ask({ request: "service_show", name })));
-  if (added) return <Connected connection={added} />;
-  if (service) return <NewForm service={service} back={() => choose(null)} done={setAdded} />;
+  if (service) return <NewForm service={service} back={() => choose(null)} />;
   return (
     <>
       <h1>{t("connect:which")}</h1>
@@ -333,10 +335,9 @@ export function NewConnection() {
 interface NewFormProps {
   service: api.ServiceView;
   back: () => void;
-  done: (added: api.ConnectionView) => void;
 }
 
-function NewForm({ service, back, done }: NewFormProps) {
+function NewForm({ service, back }: NewFormProps) {
   const form = useRef<HTMLFormElement>(null);
   const { busy, problem, run, fail } = useWork();
   const [tested, setTested] = useState(false);
@@ -344,8 +345,9 @@ function NewForm({ service, back, done }: NewFormProps) {
   const guide = known("guide", service.name);
   const name = freeName(service.label, "Cloud", live.connections.map((each) => each.name));
   const check = async (entered: api.Entered) => {
-    // Where a person signs in, there is nothing to try out before.
-    if (!service.sign_in) await ask({ request: "connection_try", service: service.name, entered });
+    // Where a person has yet to sign in, there is nothing to try out before.
+    const hasKey = entered.secrets.some(([key]) => key === service.sign_in_instead);
+    if (!service.sign_in || hasKey) await ask({ request: "connection_try", service: service.name, entered });
   };
   const submit = (isTried: boolean, isSaved: boolean) => {
     const at = form.current;
@@ -358,8 +360,9 @@ function NewForm({ service, back, done }: NewFormProps) {
       if (!isSaved) return setTested(true);
       setForce(false);
       const wanted = String(new FormData(at).get("(name)")).trim();
-      done(await ask({ request: "connection_add", name: wanted, service: service.name, entered }));
+      await ask({ request: "connection_add", name: wanted, service: service.name, entered });
       await refresh();
+      go(`connected/${part(wanted)}`);
     });
   };
   return (
@@ -378,7 +381,7 @@ function NewForm({ service, back, done }: NewFormProps) {
     >
       <h1>{t("connect:to", service.label)}</h1>
       {guide && <p class="guide">{guide}</p>}
-      <Labelled label={t("connect:name")} help={t("connect:name_help")}>
+      <Labelled label={t("connect:name")}>
         <input name="(name)" defaultValue={name} required maxLength={64} pattern={NAME_PATTERN} autocomplete="off" />
       </Labelled>
       <Fields service={service} settings={{}} />
@@ -395,8 +398,9 @@ function NewForm({ service, back, done }: NewFormProps) {
 }
 
 /** The end of the wizard: signing in where a person does, and what comes next. */
-function Connected({ connection: { name, service, signed_in } }: { connection: api.ConnectionView }) {
-  const [isIn, setIn] = useState(signed_in !== false);
+export function Connected({ name }: { name: string }) {
+  const connection = live.connections.find((each) => each.name === name);
+  const [isIn, setIn] = useState(connection?.signed_in !== false);
   const [page, setPage] = useState<api.Authorization | null>(null);
   const { busy, problem, run } = useWork();
   useEffect(() => {
@@ -409,6 +413,7 @@ function Connected({ connection: { name, service, signed_in } }: { connection: a
       setIn(true);
       await refresh();
     });
+  if (!connection) return <Gone to="connections">{t("page:connections")}</Gone>;
   if (isIn) {
     return (
       <section class="card narrow welcome">
@@ -430,7 +435,7 @@ function Connected({ connection: { name, service, signed_in } }: { connection: a
         finish(String(new FormData(event.currentTarget).get("answer")).trim());
       }}
     >
-      <h1>{t("page:sign_in_title", labelOf(service))}</h1>
+      <h1>{t("page:sign_in_title", labelOf(connection.service))}</h1>
       {page?.needed && <SignInSteps page={page} />}
       <Failure problem={problem} />
       <div class="buttons">
@@ -450,7 +455,7 @@ export function ConnectionPage({ name }: { name: string }) {
   useEffect(() => {
     if (connection) run(async () => setService(await ask({ request: "service_show", name: connection.service })));
   }, [connection?.service]);
-  if (!connection) return <p>{t("page:gone")} <Link to="connections">{t("page:connections")}</Link></p>;
+  if (!connection) return <Gone to="connections">{t("page:connections")}</Gone>;
   return (
     <>
       <div class="narrow">
@@ -499,7 +504,6 @@ function EditForm({ connection, service }: { connection: api.ConnectionView; ser
     });
   };
   const remove = async () => {
-    if (tasks.length) throw { reason: t("connect:used", tasks.join(", ")), remedy: t("connect:used_remedy") } satisfies Problem;
     const body = <p>{t("connect:remove_loss", name)}</p>;
     if (!(await question(t("connect:remove_title", name), body, t("do:remove"), true))) return;
     await ask({ request: "connection_remove", name });
@@ -519,7 +523,7 @@ function EditForm({ connection, service }: { connection: api.ConnectionView; ser
               await refresh();
             })}
           >
-            {connection.signed_in ? t("do:sign_in_again") : t("do:sign_in")}
+            {t("do:sign_in")}
           </Button>
         </section>
       )}
@@ -527,7 +531,7 @@ function EditForm({ connection, service }: { connection: api.ConnectionView; ser
         <section class="card narrow">
           <h2>{word("field", KEY)}</h2>
           <p>{t("connect:key_help")}</p>
-          <div class="buttons"><Act work={() => saveKey(name)} about={name}>{t("do:save_key")}</Act></div>
+          <div class="buttons"><Act work={() => saveKey(name)} about={name}>{t("do:save_file")}</Act></div>
         </section>
       )}
       <form
@@ -557,8 +561,10 @@ function EditForm({ connection, service }: { connection: api.ConnectionView; ser
       </form>
       <Schedule connection={connection} />
       <section class="card narrow row">
-        <p>{tasks.length ? t("page:used_by", tasks.join(", ")) : t("connect:unused")}</p>
-        <Button class="grave-line" disabled={busy} onClick={() => run(remove)}>{t("do:remove")}</Button>
+        <div>
+          {tasks.length > 0 && <><p>{t("page:used_by", tasks.join(", "))}</p><p class="remedy">{t("connect:used_remedy")}</p></>}
+        </div>
+        <Button class="grave-line" disabled={busy || tasks.length > 0} onClick={() => run(remove)}>{t("do:remove")}</Button>
       </section>
     </>
   );

@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { Labelled } from "./parts";
-import { number, t } from "./texts";
+import { t } from "./texts";
 
 /** A pattern that an extension stands for: one without anything that means something else. */
 const OF_EXTENSION = /^\*\.([^*?[\]\s,;/]+)$/;
@@ -37,7 +37,6 @@ export function SizeLimit({ value, change }: SizeProps) {
   const fitting = UNITS.findLast(([, size]) => value > 0 && value % size === 0) ?? MEGABYTES;
   const [[unit, size], choose] = useState<Unit>(fitting);
   const [text, setText] = useState(String(value / size));
-  const told = value > 0 ? t("task:max_size_out", number(value / size, 3), unit) : t("task:max_size_none");
   const enter = (text: string, [unit, size]: Unit) => {
     setText(text);
     choose([unit, size]);
@@ -45,7 +44,7 @@ export function SizeLimit({ value, change }: SizeProps) {
   };
   return (
     <div class="field size">
-      <Labelled label={t("task:max_size")} help={<span role="status">{told}</span>}>
+      <Labelled label={t("task:max_size")} help={t("task:max_size_help")}>
         <input
           type="number"
           min={0}

@@ -49,7 +49,7 @@ function Picker({ where, title, from, done }: PickerProps) {
   return (
     <Dialog class="picker" title={title} done={() => done(null)}>
       <div class="row">
-        <bdi class="path" aria-live="polite">{path || "…"}</bdi>
+        <bdi class="path" tabIndex={-1} autofocus aria-live="polite">{path || "…"}</bdi>
         <Button icon="up" disabled={busy || !view || path === "/"} onClick={() => look(above(path))}>{t("folders:up")}</Button>
       </div>
       <ul class="folders" aria-busy={busy} aria-label={path}>
@@ -213,7 +213,7 @@ function Twig({ roots, path, name, out, turn }: BranchProps & { name: string }) 
           type="button"
           class={isOpen && !isOut ? "turn open" : "turn"}
           aria-expanded={isOpen && !isOut}
-          aria-label={t("folders:inside", name)}
+          aria-label={name}
           disabled={isOut}
           onClick={() => open(!isOpen)}
         >

@@ -1,9 +1,9 @@
 // How everything is, in a few words: what the page for it and the small view have in common.
 
 import type * as api from "./api";
-import { ask } from "./call";
+import { ask, isOnDsm, type Problem } from "./call";
 import { live } from "./live";
-import { Act, Icon, type Shape } from "./parts";
+import { Act, Icon, Told, type Shape } from "./parts";
 import { bytes, duration, number, t, word } from "./texts";
 
 /** What holds a task up. */
@@ -28,6 +28,16 @@ export function holdsOf({ state, message, code, holds = [] }: api.LiveTask): Hel
   return [...live, ...holds.filter((hold) => !isPassing(hold))];
 }
 
+/** A problem with the session, not with a service. */
+const atLogin = (problem: Problem): Problem => (problem.kind === "sign-in" ? { ...problem, kind: "login" } : problem);
+
+/** Why nothing is known. */
+export function Failed({ problem }: { problem: Problem }) {
+  if (problem.kind !== "offline") return <div class="banner bad" role="status"><Told problem={atLogin(problem)} /></div>;
+  const remedy = t(isOnDsm() ? "page:not_running_remedy" : "page:not_running_service");
+  return <div class="banner bad" role="status"><strong>{t("page:not_running")}</strong><p>{remedy}</p></div>;
+}
+
 export function Progress({ name, progress }: { name: string; progress: api.ProgressView }) {
   const { phase, seen, files, files_done, bytes: all, bytes_done, current } = progress;
   const text = files
@@ -41,7 +51,7 @@ export function Progress({ name, progress }: { name: string; progress: api.Progr
       <progress max={max} value={value} aria-label={text} />
       {speed && (
         <p class="facts">
-          <span>{t("page:rate", bytes(speed))}</span>
+          <span>{bytes(speed)}/s</span>
           {all > bytes_done && <span>{t("page:left", duration((all - bytes_done) / speed))}</span>}
         </p>
       )}

@@ -93,7 +93,7 @@ export function History() {
     <>
       <div class="head">
         <h1>{t("page:history")}</h1>
-        <Button disabled={busy || !found?.lines.length} onClick={() => run(() => save(wanted))}>{t("history:export")}</Button>
+        <Button disabled={busy || !found?.lines.length} onClick={() => run(() => save(wanted))}>{t("do:save_file")}</Button>
       </div>
       <div class="filters">
         <Labelled label={t("history:search")}>

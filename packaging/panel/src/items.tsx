@@ -15,6 +15,7 @@ const BY_TASK = ["excluded-folder", "excluded-name", "over-limit"];
 const LONGEST = 100;
 /** A folder of the NAS as its file manager has it, which knows shared folders but no volumes. */
 const SHARED = /^\/volume\d+(\/.+)$/;
+/** It is opened at a folder by `opendir`, as Synology's own Threat Prevention does (`ui/synoips.js` of its package). */
 const FILE_STATION = "SYNO.SDS.App.FileStation3.Instance";
 
 /** What the desktop of the NAS has for the page in its window. */
@@ -74,7 +75,7 @@ async function openFolder(path: string): Promise<void> {
 /** Why an item isn't in sync, and what to do. */
 function Reason({ item }: { item: api.ItemLine }) {
   const { code, detail, state, reason, remedy } = item;
-  const rule = state === "skipped" && known("items", code, code === "over-limit" ? bytes(Number(detail)) : detail);
+  const rule = state === "skipped" && known("reason", code, code === "over-limit" ? bytes(Number(detail)) : detail);
   return rule ? <p>{rule}</p> : <Told problem={{ kind: code, reason, remedy }} />;
 }
 

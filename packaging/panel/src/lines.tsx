@@ -17,7 +17,7 @@ export function Lines({ lines, more }: { lines: api.LogLine[]; more?: () => void
       <table class="lines" role="table" aria-rowcount={lines.length + 1}>
         <thead class="hidden" role="rowgroup">
           <tr role="row">
-            {["when", "what", "item", "task"].map((key) => <th key={key} scope="col" role="columnheader">{t(`lines:${key}`)}</th>)}
+            {[t("lines:when"), t("lines:what"), t("lines:item"), t("lines:task")].map((head) => <th key={head} scope="col" role="columnheader">{head}</th>)}
           </tr>
         </thead>
         <LongBodies long={long} row={row} />

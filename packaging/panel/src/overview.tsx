@@ -27,10 +27,10 @@ function Sample({ hold }: { hold: Held }) {
   );
 }
 
-function lossOf({ code, side }: Held, name: string): string {
+function lossOf({ code, side }: Held, name: string): string | undefined {
   const days = live.tasks.find((task) => task.name === name)?.recycle_days;
-  if (side !== "local" || code !== "mass-removal" || !days) return t(`hold:loss_${side}`);
-  return t("hold:loss_kept", number(days), live.status?.tasks.find((task) => task.name === name)?.recycled?.folder ?? "");
+  if (side !== "local" || code !== "mass-removal" || !days) return word("hold", `loss-${side}`);
+  return known("hold", "loss-kept", number(days), live.status?.tasks.find((task) => task.name === name)?.recycled?.folder ?? "");
 }
 
 async function approve(name: string): Promise<void> {
@@ -64,7 +64,7 @@ function HoldCard({ task: { name, connection }, hold }: { task: api.LiveTask; ho
           {/* What is about to happen is in the title; what brought it about, behind the colon. */}
           <p lang="en">{reason.replace(/^.*?: /, "")}</p>
           <Sample hold={hold} />
-          <p>{t("hold:mass_remedy")}</p>
+          <p>{word("hold", "mass-remedy")}</p>
           <div class="buttons"><Act work={() => approve(name)} about={name}>{t("do:approve")}</Act></div>
         </>
       ) : (
@@ -185,8 +185,8 @@ function Rates() {
     `${((at - first.at) / (last.at - first.at) * 600).toFixed(1)},${(59 - up / most * 56).toFixed(1)}`);
   return (
     <figure class="card rates">
-      <figcaption class="soft">{t("page:rates", bytes(most))}</figcaption>
-      <svg viewBox="0 0 600 60" preserveAspectRatio="none" role="img" aria-label={t("page:rates", bytes(most))}>
+      <figcaption class="soft">{t("page:rates", `${bytes(most)}/s`)}</figcaption>
+      <svg viewBox="0 0 600 60" preserveAspectRatio="none" role="img" aria-label={t("page:rates", `${bytes(most)}/s`)}>
         <polygon points={`0,60 ${points.join(" ")} 600,60`} />
         <polyline points={points.join(" ")} />
       </svg>
@@ -199,7 +199,7 @@ function Welcome() {
     <section class="card welcome">
       <Way direction="both" />
       <h1>{t("page:welcome")}</h1>
-      <p>{live.connections.length ? t("page:welcome_task") : t("page:welcome_connect")}</p>
+      <p>{live.connections.length ? t("connect:next") : t("page:welcome_connect")}</p>
       <div class="buttons">
         {live.connections.length > 0 && <Link class="button main" to="new"><Icon shape="plus" />{t("do:new_task")}</Link>}
         <Link class={`button ${live.connections.length ? "" : "main"}`} to="connect"><Icon shape="plus" />{t("do:connect")}</Link>
@@ -219,7 +219,7 @@ export function Overview() {
       <Rates />
       {status.tasks.some((task) => holdsOf(task).length) && (
         <>
-          <h2>{t("page:attention")}</h2>
+          <h2 class="hidden">{word("state", "held")}</h2>
           <ul class="cards">
             {status.tasks.flatMap((task) =>
               holdsOf(task).map((hold) => <HoldCard key={`${task.name}/${hold.code}/${hold.side}`} task={task} hold={hold} />))}

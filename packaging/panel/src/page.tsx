@@ -1,8 +1,9 @@
 // The panel: what is shown where.
 
 import { useEffect, useReducer, useRef, useState } from "preact/hooks";
-import { asProblem, isOnDsm, login, type Problem } from "./call";
-import { ConnectionPage, Connections, NewConnection } from "./connections";
+import { asProblem, login, type Problem } from "./call";
+import { Connected, ConnectionPage, Connections, NewConnection } from "./connections";
+import { Failed } from "./glance";
 import { History } from "./history";
 import { live, needsLogin, onNews, tick } from "./live";
 import { Overview } from "./overview";
@@ -12,6 +13,7 @@ import { Settings } from "./settings";
 import { start } from "./start";
 import { FirstSync, NewTask, TaskPage } from "./tasks";
 import { t } from "./texts";
+import { Tray } from "./tray";
 import "./page.css";
 
 function useRoute(): string[] {
@@ -19,6 +21,8 @@ function useRoute(): string[] {
   useEffect(() => {
     const changed = () => set(location.hash);
     addEventListener("hashchange", changed);
+    // It may have changed while the page was drawn.
+    changed();
     return () => removeEventListener("hashchange", changed);
   }, []);
   return hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
@@ -28,6 +32,8 @@ function Body({ route: [place = "", name = "", path = ""] }: { route: string[] }
   switch (place) {
     case "connect":
       return <NewConnection />;
+    case "connected":
+      return <Connected name={name} key={name} />;
     case "connection":
       return <ConnectionPage name={name} key={name} />;
     case "new":
@@ -41,7 +47,7 @@ function Body({ route: [place = "", name = "", path = ""] }: { route: string[] }
     case "history":
       return <History />;
     case "settings":
-      return <Settings />;
+      return live.session?.administrator ? <Settings /> : <Overview />;
     case "connections":
       return <Connections />;
     default:
@@ -50,11 +56,11 @@ function Body({ route: [place = "", name = "", path = ""] }: { route: string[] }
 }
 
 /** Where something is entered, which mustn't get lost while there is no answer. */
-const FORMS = ["connect", "connection", "new", "task", "settings"];
+const FORMS = ["connect", "connected", "connection", "new", "task", "settings"];
 
 const PLACES: [string, string[]][] = [
   ["", ["", "new", "task", "first", "removed"]],
-  ["connections", ["connections", "connection", "connect"]],
+  ["connections", ["connections", "connection", "connect", "connected"]],
   ["history", ["history"]],
   ["settings", ["settings"]],
 ];
@@ -64,21 +70,12 @@ function Navigation({ place }: { place: string }) {
   // The last is for administrators.
   const shown = PLACES.slice(0, live.session?.administrator ? PLACES.length : -1);
   return (
-    <nav aria-label={t("page:places")}>
+    <nav>
       {shown.map(([to, places], at) => (
         <a key={to} href={`#/${to}`} aria-current={places.includes(place) ? "page" : undefined}>{names[at]}</a>
       ))}
     </nav>
   );
-}
-
-/** A problem with the session, not with a service. */
-const atLogin = (problem: Problem): Problem => (problem.kind === "sign-in" ? { ...problem, kind: "login" } : problem);
-
-function Failed({ problem }: { problem: Problem }) {
-  if (problem.kind !== "offline") return <div class="banner bad" role="status"><Told problem={atLogin(problem)} /></div>;
-  const remedy = t(isOnDsm() ? "page:not_running_remedy" : "page:not_running_service");
-  return <div class="banner bad" role="status"><strong>{t("page:not_running")}</strong><p>{remedy}</p></div>;
 }
 
 function Login() {
@@ -106,7 +103,7 @@ function Login() {
       <Labelled label={t("page:password")}>
         <input ref={input} type="password" name="password" autocomplete="current-password" required />
       </Labelled>
-      <div class="buttons"><Button type="submit" class="main">{t("do:login")}</Button></div>
+      <div class="buttons"><Button type="submit" class="main">{t("do:sign_in")}</Button></div>
     </form>
   );
 }
@@ -154,4 +151,4 @@ function Page() {
   );
 }
 
-start(<Page />);
+start(<Page />, <Tray />);

@@ -4,7 +4,7 @@ import { cloneElement, type ComponentChildren, type VNode } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { asProblem, type Problem } from "./call";
 import { refresh } from "./live";
-import { known, t } from "./texts";
+import { known, t, word } from "./texts";
 
 const SHAPES = {
   check: "M4 12.5l5.5 5.5L20 7",
@@ -147,6 +147,11 @@ export function saveFile(name: string, type: string, ...parts: BlobPart[]): void
   link.download = name;
   link.click();
   URL.revokeObjectURL(link.href);
+}
+
+/** Instead of what isn't there any more. */
+export function Gone({ to = "", children = t("page:overview") }: { to?: string; children?: ComponentChildren }) {
+  return <p>{word("error", "not-found")}. <Link to={to}>{children}</Link></p>;
 }
 
 // Questions

@@ -4,9 +4,9 @@ import { useEffect, useState } from "preact/hooks";
 import type * as api from "./api";
 import { ask } from "./call";
 import { live, refresh } from "./live";
-import { Button, Failure, Icon, Link, part, useWork } from "./parts";
+import { Button, Failure, Gone, Icon, Link, part, useWork } from "./parts";
 import { LongList, useOnce } from "./rows";
-import { bytes, number, t } from "./texts";
+import { bytes, known, number, t } from "./texts";
 
 interface RemovedProps {
   name: string;
@@ -28,7 +28,7 @@ export function Removed({ name, path }: RemovedProps) {
     });
   });
   const task = live.tasks.find((each) => each.name === name);
-  if (!task) return <p>{t("page:gone")} <Link to="">{t("page:overview")}</Link></p>;
+  if (!task) return <Gone />;
   const folder = live.status?.tasks.find((each) => each.name === name)?.recycled?.folder ?? "";
   const to = (inside: string) => `removed/${part(name)}/${part(inside)}`;
   const restore = (file: string) =>
@@ -57,7 +57,7 @@ export function Removed({ name, path }: RemovedProps) {
   return (
     <section class="card narrow removed">
       <h1>{t("removed:title", name)}</h1>
-      <p class="soft">{t("hold:loss_kept", number(task.recycle_days), folder)}</p>
+      <p class="soft">{known("hold", "loss-kept", number(task.recycle_days), folder)}</p>
       {path && (
         <p class="row">
           <bdi>{path}</bdi>
@@ -66,7 +66,7 @@ export function Removed({ name, path }: RemovedProps) {
       )}
       <Failure problem={problem} />
       <p role="status" class="good">{back && <><Icon shape="check" />{t("removed:restored", back)}</>}</p>
-      {view && view.items.length === 0 && <p>{t("removed:none")}</p>}
+      {view && view.items.length === 0 && <p>{t("folders:nothing")}</p>}
       {view && view.items.length > 0 && <LongList count={view.items.length} row={row} more={more} />}
       <div class="buttons"><Link class="button" to="">{t("do:back")}</Link></div>
     </section>

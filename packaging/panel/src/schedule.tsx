@@ -45,7 +45,7 @@ export function Schedule({ connection }: { connection: api.ConnectionView }) {
       )}
       <Failure problem={problem} />
       <p role="status" class="good">{isSaved && <><Icon shape="check" />{t("connect:saved")}</>}</p>
-      <div class="buttons"><Button disabled={busy} onClick={save}>{t("schedule:save")}</Button></div>
+      <div class="buttons"><Button about={t("schedule:title")} disabled={busy} onClick={save}>{t("do:save")}</Button></div>
     </section>
   );
 }
@@ -118,7 +118,7 @@ function Grid({ grid, change }: { grid: string[]; change: (grid: string[]) => vo
                     data-at={`${d} ${h}`}
                     tabIndex={d === day && h === hour ? 0 : -1}
                     aria-selected={runs(d, h)}
-                    aria-label={t(runs(d, h) ? "schedule:runs" : "schedule:rests", days[d] ?? "", h, h + 1)}
+                    aria-label={`${days[d]}, ${h}–${h + 1}: ${t(runs(d, h) ? "schedule:runs" : "schedule:rests")}`}
                     onFocus={() => move([d, h])}
                     onPointerDown={(event) => {
                       // So that the pointer enters the other hours, too.
@@ -134,7 +134,7 @@ function Grid({ grid, change }: { grid: string[]; change: (grid: string[]) => vo
           </tbody>
         </table>
       </div>
-      <p class="legend soft"><span class="runs" />{t("schedule:legend_runs")} <span />{t("schedule:legend_rests")}</p>
+      <p class="legend soft"><span class="runs" />{t("schedule:runs")} <span />{t("schedule:rests")}</p>
     </>
   );
 }

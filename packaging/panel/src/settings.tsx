@@ -164,7 +164,7 @@ function Outlook({ lines }: { lines: api.ImportLine[] }) {
           <Icon shape={fate === "refuse" ? "warn" : fate === "same" ? "check" : "plus"} />
           <span>
             {thing === "settings" ? t("page:settings") : t(thing === "task" ? "lines:task" : "task:connection")}{" "}
-            <strong>{name}</strong> {word("fate", fate)}
+            <strong>{name}</strong> · {word("fate", fate)}
             {detail && <small lang="en">{detail}</small>}
           </span>
         </li>

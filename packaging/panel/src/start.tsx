@@ -1,4 +1,4 @@
-// How a page begins: what it was given, its texts, and nobody around it who isn't the NAS.
+// How the page begins: what it was given, its texts, and nobody around it who isn't the NAS.
 
 import { render, type ComponentChild } from "preact";
 import { redeem, setToken } from "./call";
@@ -16,17 +16,22 @@ function isFramedByAnother(): boolean {
   }
 }
 
-/** Shows a page; only a part of what is known is asked for where that is enough. */
-export async function start(page: ComponentChild, isSmall = false): Promise<void> {
+/** Shows the panel, or the small view where that is wanted. */
+export async function start(panel: ComponentChild, small: ComponentChild): Promise<void> {
   if (isFramedByAnother()) return;
   const token = given.get("SynoToken");
   if (token) setToken(token);
-  const ticket = given.get("ticket");
+  const ticket = given.get("ticket"), isSmall = given.has("small");
   // Neither stays anywhere but in memory.
-  if (ticket || given.has("SynoToken") || given.has("lang")) history.replaceState(null, "", location.pathname + "#/");
+  if (ticket || token || given.has("lang")) history.replaceState(null, "", location.pathname + (isSmall ? "#small" : "#/"));
   if (ticket) await redeem(ticket);
-  await loadTexts(given.get("lang")).catch(() => {});
+  const place = document.getElementById("page") ?? document.body;
+  try {
+    await loadTexts(given.get("lang"));
+  } catch {
+    place.textContent = "The NAS gives no proper answer. Check the network, and load this page again.";
+    return;
+  }
   watch(isSmall);
-  const place = document.getElementById("page");
-  if (place) render(page, place);
+  render(isSmall ? small : panel, place);
 }

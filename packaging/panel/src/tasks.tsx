@@ -9,7 +9,7 @@ import { Folder, FolderTree, type Roots } from "./folders";
 import { patternsOf, SizeLimit, wordsOf } from "./filters";
 import { live, refresh } from "./live";
 import { Route } from "./overview";
-import { Button, Check, Failure, go, Icon, Labelled, Link, part, question, useWork, Way, type Shape } from "./parts";
+import { Button, Check, Failure, go, Gone, Icon, Labelled, Link, part, question, useWork, Way, type Shape } from "./parts";
 import { bytes, number, t, word } from "./texts";
 
 const DIRECTIONS: api.Direction[] = ["both", "upload", "download"];
@@ -51,7 +51,7 @@ function Direction({ value, change }: { value: api.Direction; change: (value: ap
           <label key={each} class="option">
             <input type="radio" name="(direction)" checked={each === value} onChange={() => change(each)} />
             <Way direction={each} />
-            <span><strong>{t(`task:${each}`)}</strong><small>{t(`task:${each}_help`)}</small></span>
+            <span><strong>{word("direction", each)}</strong><small>{word("direction", `${each}-help`)}</small></span>
           </label>
         ))}
       </div>
@@ -69,24 +69,23 @@ interface FieldsProps {
 
 function TaskFields({ entered, set, roots, service, settings }: FieldsProps) {
   const { direction } = entered;
+  const keep = (
+    <Check label={t("task:keep")} help={t("task:keep_help")}>
+      <input type="checkbox" checked={entered.keep_removed} onChange={(event) => set({ keep_removed: event.currentTarget.checked })} />
+    </Check>
+  );
   return (
     <>
       <Direction value={direction} change={(direction) => set({ direction })} />
-      {direction !== "both" && (
-        <Check label={t(`task:keep_${direction}`)} help={t("task:keep_help")}>
-          <input type="checkbox" checked={entered.keep_removed} onChange={(event) => set({ keep_removed: event.currentTarget.checked })} />
-        </Check>
-      )}
+      {direction !== "both" && keep}
       <details class="more">
         <summary>{t("connect:more")}</summary>
         {direction === "both" && (
           <>
-            <Check label={t("task:keep_both")} help={t("task:keep_help")}>
-              <input type="checkbox" checked={entered.keep_removed} onChange={(event) => set({ keep_removed: event.currentTarget.checked })} />
-            </Check>
+            {keep}
             <Labelled label={t("task:conflict")} help={t("task:conflict_help")}>
               <select value={entered.conflict} onChange={(event) => set({ conflict: event.currentTarget.value as api.ConflictPolicy })}>
-                {POLICIES.map((each) => <option key={each} value={each} selected={each === entered.conflict}>{t(`task:conflict_${each}`)}</option>)}
+                {POLICIES.map((each) => <option key={each} value={each} selected={each === entered.conflict}>{word("conflict", each)}</option>)}
               </select>
             </Labelled>
           </>
@@ -170,7 +169,7 @@ function TaskForm({ title, setRemote, from, help, connections, busy, problem, sa
           </select>
         </Labelled>
       )}
-      <Folder where={{ connection }} label={t("task:remote", connection)} help={help} value={remote} from={from} change={setRemote} />
+      <Folder where={{ connection }} label={t("task:remote")} help={help} value={remote} from={from} change={setRemote} />
       <TaskFields roots={{ local, connection, remote }} {...fields} />
       {children}
       <Failure problem={problem} />
@@ -231,7 +230,7 @@ export function NewTask({ connection }: { connection: string }) {
       go={t("do:preview")}
       submit={submit}
     >
-      <Labelled label={t("connect:name")} help={t("task:name_help")}>
+      <Labelled label={t("connect:name")}>
         <input value={name} required maxLength={64} pattern={NAME_PATTERN} autocomplete="off" onInput={(event) => setName(event.currentTarget.value)} />
       </Labelled>
     </TaskForm>
@@ -253,7 +252,7 @@ export function FirstSync({ name }: { name: string }) {
   useEffect(() => {
     run(async () => show(await ask({ request: "preview", task: name })));
   }, [name]);
-  if (!task) return <p>{t("page:gone")} <Link to="">{t("page:overview")}</Link></p>;
+  if (!task) return <Gone />;
   const start = () =>
     run(async () => {
       await ask({ request: "resume", scope: { task: name } });
@@ -265,7 +264,7 @@ export function FirstSync({ name }: { name: string }) {
       <h1>{t("first:title")}</h1>
       <Route task={task} />
       <div aria-live="polite">
-        {!preview && !problem && <p>{t("first:looking")} {seen > 0 && t("page:seen", number(seen))}</p>}
+        {!preview && !problem && <p>{t("folders:looking")} {seen > 0 && t("page:seen", number(seen))}</p>}
         {preview && <Outlook preview={preview} />}
       </div>
       <Failure problem={problem} />
@@ -290,14 +289,14 @@ function Outlook({ preview: { totals, intents, report } }: { preview: api.Previe
           <li key={action} class={action.startsWith("delete") ? "held" : ""}>
             <Icon shape={ACTION_SHAPES[action] ?? "sync"} />
             <span>
-              <strong>{word("first", action, action)}</strong>
+              <strong>{word("intent", action)}</strong>
               <small>{t("first:items", number(items))}{size > 0 && ` · ${bytes(size)}`}</small>
             </span>
           </li>
         ))}
       </ul>
-      {report.skipped > 0 && <p>{t("first:skipped", number(report.skipped))}</p>}
-      {report.held > 0 && <p class="held">{t("first:held", number(report.held))}</p>}
+      {report.skipped > 0 && <p>{t("folders:out", number(report.skipped))}</p>}
+      {report.held > 0 && <p class="held">{t("page:waits", number(report.held))}</p>}
       {all > 0 && (
         <details>
           <summary>{t("first:which")}</summary>
@@ -317,7 +316,7 @@ function Outlook({ preview: { totals, intents, report } }: { preview: api.Previe
 
 export function TaskPage({ name }: { name: string }) {
   const task = live.tasks.find((each) => each.name === name);
-  if (!task) return <p>{t("page:gone")} <Link to="">{t("page:overview")}</Link></p>;
+  if (!task) return <Gone />;
   return <EditTask task={task} />;
 }
 
@@ -328,6 +327,9 @@ function enteredOf({ connection, local, remote, direction, conflict, keep_remove
     folders, ...wordsOf(patterns), max_size: max_size ?? 0,
   };
 }
+
+const Kept = ({ kept: { files, bytes: size, folder } }: { kept: api.RecycledView }) =>
+  <p>{t("page:kept", number(files), bytes(size), folder)}</p>;
 
 function EditTask({ task }: { task: api.TaskView }) {
   const { name } = task;
@@ -347,8 +349,8 @@ function EditTask({ task }: { task: api.TaskView }) {
     const kept = live.status?.tasks.find((each) => each.name === name)?.recycled;
     const days = entered.recycle_days;
     if (kept && kept.files > 0 && days < before.recycle_days) {
-      const loss = t("task:recycle_loss", number(kept.files), bytes(kept.bytes), kept.folder, number(days));
-      if (!(await question(t("task:recycle_title"), <p>{loss}</p>, t("do:save"), true))) return;
+      const body = <><Kept kept={kept} /><p>{t("task:recycle_loss", number(days))}</p></>;
+      if (!(await question(t("task:recycle_title"), body, t("do:save"), true))) return;
     }
     const { folders, extensions, names, max_size } = entered;
     const patterns = patternsOf(extensions, names);
@@ -381,7 +383,7 @@ function EditTask({ task }: { task: api.TaskView }) {
     const body = (
       <>
         <p>{t("task:remove_loss", name)}</p>
-        {kept && kept.files > 0 && <p>{t("task:remove_kept", number(kept.files), kept.folder)}</p>}
+        {kept && kept.files > 0 && <><Kept kept={kept} /><p>{t("task:remove_kept")}</p></>}
       </>
     );
     if (!(await question(t("connect:remove_title", name), body, t("do:remove"), true))) return;
@@ -389,7 +391,7 @@ function EditTask({ task }: { task: api.TaskView }) {
     go("");
     await refresh();
   };
-  const gone: Problem | null = live.tasks.some((each) => each.name === name) ? null : { reason: t("page:gone") };
+  const gone: Problem | null = live.tasks.some((each) => each.name === name) ? null : { reason: word("error", "not-found") };
   return (
     <>
       <TaskForm
@@ -408,7 +410,7 @@ function EditTask({ task }: { task: api.TaskView }) {
         submit={(form) => run(() => save(form))}
       />
       <section class="card narrow row">
-        <p>{t("task:remove_help")}</p>
+        <span />
         <Button class="grave-line" disabled={busy} onClick={() => run(remove)}>{t("do:remove")}</Button>
       </section>
     </>

@@ -1,11 +1,13 @@
-// All texts are in texts/LANGUAGE/strings beside the page, where DSM looks for them, too.
+// The texts, of which a browser loads those of one language. They are in `texts/LANGUAGE.ini` by section and key.
+
+import keys from "text-keys";
 
 const LANGUAGES: Record<string, string> = {
   enu: "en", ger: "de", fre: "fr", spn: "es", ita: "it", nld: "nl",
   jpn: "ja", krn: "ko", chs: "zh-CN", cht: "zh-TW",
 };
 
-const texts: Record<string, string> = {};
+let texts: string[] = [];
 let locale = "en";
 
 function languageOf(tags: readonly string[]): string {
@@ -23,32 +25,28 @@ export async function loadTexts(wanted: string | null): Promise<void> {
   document.documentElement.lang = tag;
   locale = navigator.languages.find((each) => languageOf([each]) === language) ?? tag;
   // What this script was asked for by tells its version; the texts are of the same.
-  const answer = await fetch(`texts/${language}/strings${new URL(import.meta.url).search}`);
-  let section = "";
-  for (const line of answer.ok ? (await answer.text()).split("\n") : []) {
-    const [, head, key, text] = /^\[(.+)\]|^(\w+)="(.*)"/.exec(line) ?? [];
-    if (head) section = head;
-    else if (key) texts[`${section}:${key}`] = text ?? "";
-  }
+  const answer = await fetch(`texts/${language}.txt${new URL(import.meta.url).search}`);
+  if (!answer.ok) throw new Error(String(answer.status));
+  texts = (await answer.text()).split("\n");
 }
 
-// A text that isn't there is told by its key, which is made of English words.
+const filled = (text: string, values: (string | number)[]) =>
+  text.replace(/\{(\d)\}/g, (_, at) => String(values[at] ?? ""));
+
+/** A text by its `section:key`, which is its number where this was built: see `texts.js`. */
 export function t(key: string, ...values: (string | number)[]): string {
-  const text = texts[key] ?? key.replace(/.*:/, "").replaceAll("_", " ");
-  return text.replace(/\{(\d)\}/g, (_, at) => String(values[at] ?? ""));
+  return filled(texts[Number(key)] ?? key, values);
 }
-
-const keyOf = (section: string, code: string) => `${section}:${code.replaceAll("-", "_")}`;
 
 /** The text for a word of the daemon's, if there is one. */
 export function known(section: string, code: string, ...values: (string | number)[]): string | undefined {
-  const key = keyOf(section, code);
-  return key in texts ? t(key, ...values) : undefined;
+  const text = texts[keys.indexOf(`${section}:${code.replaceAll("-", "_")}`)];
+  return text && filled(text, values);
 }
 
 /** The same, or what is given where there is none. */
-export function word(section: string, code: string, otherwise?: string): string {
-  return known(section, code) ?? otherwise ?? t(keyOf(section, code));
+export function word(section: string, code: string, otherwise = code): string {
+  return known(section, code) ?? otherwise;
 }
 
 export function number(value: number, digits = 0): string {

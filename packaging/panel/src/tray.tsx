@@ -2,12 +2,9 @@
 
 import { useEffect, useReducer } from "preact/hooks";
 import type * as api from "./api";
-import { isOnDsm } from "./call";
-import { Progress, State, Summary } from "./glance";
+import { Failed, Progress, State, Summary } from "./glance";
 import { live, needsLogin, onNews, tick } from "./live";
 import { Icon, onProblem, Told } from "./parts";
-import { start } from "./start";
-import { t } from "./texts";
 
 const CALM = ["idle", "paused", "suspended"];
 
@@ -20,7 +17,7 @@ function Task({ task: { name, state, message, code, progress } }: { task: api.Li
   );
 }
 
-function Tray() {
+export function Tray() {
   const [, again] = useReducer((count: number) => count + 1, 0);
   useEffect(() => {
     onNews(() => again(undefined));
@@ -36,13 +33,7 @@ function Tray() {
   return (
     <main class="tray">
       <h1 class="hidden">Mooring</h1>
-      {failure && !needsLogin() && (
-        <div class="banner bad" role="status">
-          {failure.kind === "offline"
-            ? <><strong>{t("page:not_running")}</strong><p>{t(isOnDsm() ? "page:not_running_remedy" : "page:not_running_service")}</p></>
-            : <Told problem={failure} />}
-        </div>
-      )}
+      {failure && !needsLogin() && <Failed problem={failure} />}
       {isIn && !failure && (
         <>
           <Summary status={status} />
@@ -54,5 +45,3 @@ function Tray() {
     </main>
   );
 }
-
-start(<Tray />, true);

@@ -1,11 +1,11 @@
-// Mooring's windows on the desktop of DSM 7: frames around its pages.
+// Mooring's windows on the desktop of DSM 7: frames around its page.
 // The desktop loads this into itself, so it only defines what is Mooring's.
 
 Ext.namespace("SYNO.SDS.Mooring");
 
 // The token and the language go behind the #, which no server gets to see or log. Without them the
 // page asks DSM for the token and the browser for the language.
-SYNO.SDS.Mooring.address = function (page) {
+SYNO.SDS.Mooring.address = function (view) {
   var told = function (key) {
     try {
       return encodeURIComponent(_S(key) || "");
@@ -13,18 +13,18 @@ SYNO.SDS.Mooring.address = function (page) {
       return "";
     }
   };
-  return "webman/3rdparty/mooring/" + page + "#SynoToken=" + told("SynoToken") + "&lang=" + told("lang");
+  return "webman/3rdparty/mooring/index.html?VERSION#" + view + "SynoToken=" + told("SynoToken") + "&lang=" + told("lang");
 };
 
-// A window with a page in it, of this size at first and no smaller than that.
-SYNO.SDS.Mooring.around = function (page, size, least) {
+// A window with the page in it, of this size at first and no smaller than that.
+SYNO.SDS.Mooring.around = function (view, size, least) {
   return {
     extend: "SYNO.SDS.AppWindow",
     constructor: function (config) {
       var frame = {
         tag: "iframe",
         title: "Mooring",
-        src: SYNO.SDS.Mooring.address(page),
+        src: SYNO.SDS.Mooring.address(view),
         style: "border:0;width:100%;height:100%",
       };
       var own = {
@@ -57,7 +57,7 @@ Ext.define("SYNO.SDS.Mooring.Application", {
   },
 });
 
-Ext.define("SYNO.SDS.Mooring.MainWindow", SYNO.SDS.Mooring.around("index.html?VERSION", [920, 640], [360, 320]));
+Ext.define("SYNO.SDS.Mooring.MainWindow", SYNO.SDS.Mooring.around("", [920, 640], [360, 320]));
 
 Ext.define("SYNO.SDS.Mooring.Tray", {
   extend: "SYNO.SDS.AppInstance",
@@ -67,4 +67,4 @@ Ext.define("SYNO.SDS.Mooring.Tray", {
   },
 });
 
-Ext.define("SYNO.SDS.Mooring.TrayWindow", SYNO.SDS.Mooring.around("tray.html?VERSION", [360, 420], [280, 200]));
+Ext.define("SYNO.SDS.Mooring.TrayWindow", SYNO.SDS.Mooring.around("small&", [360, 420], [280, 200]));

@@ -6,13 +6,12 @@ use std::path::Path;
 
 /// What a path without a name stands for.
 const FIRST: &str = "index.html";
-/// Texts in one language, which have no ending.
-const TEXTS: &str = "strings";
 /// Types by the ending. What has another isn't for browsers.
-const TYPES: [(&str, &str); 5] = [
+const TYPES: [(&str, &str); 6] = [
     ("html", "text/html; charset=utf-8"),
     ("js", "text/javascript; charset=utf-8"),
     ("css", "text/css; charset=utf-8"),
+    ("txt", "text/plain; charset=utf-8"),
     ("png", "image/png"),
     ("svg", "image/svg+xml"),
 ];
@@ -27,10 +26,8 @@ pub fn read(folder: &Path, path: &str) -> Option<(&'static str, Vec<u8>)> {
         return None;
     }
     let name = path.rsplit('/').next()?;
-    let kind = match name.rsplit_once('.') {
-        Some((_, ending)) => TYPES.iter().find(|(each, _)| *each == ending)?.1,
-        None => (name == TEXTS).then_some("text/plain; charset=utf-8")?,
-    };
+    let ending = name.rsplit_once('.')?.1;
+    let kind = TYPES.iter().find(|(each, _)| *each == ending)?.1;
     let folder = fs::canonicalize(folder).ok()?;
     let file = folder.join(path);
     // A link may lead anywhere.
@@ -58,9 +55,8 @@ mod tests {
     fn only_files_of_the_panel_are_read() {
         let here = std::env::temp_dir().join(format!("files-{}", std::process::id()));
         let folder = here.join("ui");
-        fs::create_dir_all(folder.join("texts/enu")).unwrap();
-        for name in
-            ["index.html", "page.js", "config", "api.cgi", ".html", "texts/enu/strings", "a.JS"]
+        fs::create_dir_all(folder.join("texts")).unwrap();
+        for name in ["index.html", "page.js", "config", "api.cgi", ".html", "texts/enu.txt", "a.JS"]
         {
             fs::write(folder.join(name), name).unwrap();
         }
@@ -72,7 +68,7 @@ mod tests {
         assert_eq!(found("/"), Some(("text/html; charset=utf-8", 10)));
         assert_eq!(found("/index.html"), found("/"));
         assert_eq!(found("/page.js"), Some(("text/javascript; charset=utf-8", 7)));
-        assert_eq!(found("/texts/enu/strings"), Some(("text/plain; charset=utf-8", 17)));
+        assert_eq!(found("/texts/enu.txt"), Some(("text/plain; charset=utf-8", 13)));
         for path in [
             "",
             "index.html",
@@ -92,7 +88,7 @@ mod tests {
             "/api.cgi",
             "/.html",
             "/a.JS",
-            "/texts\\\\enu\\\\strings",
+            "/texts\\\\enu.txt",
             "/missing.html",
         ] {
             assert_eq!(found(path), None, "{path}");
