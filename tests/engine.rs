@@ -709,6 +709,42 @@ fn a_file_that_is_being_written_is_sent_when_it_is_closed() {
     });
 }
 
+/// Programs keep files open for hours, and what they write to one that was replaced or removed goes
+/// with it.
+#[test]
+fn a_file_that_is_being_written_is_neither_replaced_nor_removed() {
+    for recycle_days in [0, 30] {
+        each_kind(|mut bench| {
+            bench.task.recycle_days = recycle_days;
+            for name in ["changed", "removed"] {
+                bench.write(name, b"first");
+            }
+            bench.sync(&EVERYTHING).unwrap();
+            let open =
+                |name| fs::File::options().append(true).open(bench.local.join(name)).unwrap();
+            let mut writers = ["changed", "removed"].map(open);
+            bench.memory.put("changed", b"there");
+            bench.memory.delete("removed");
+            bench.memory.take_calls();
+            for _ in 0..2 {
+                let report = bench.sync(&EVERYTHING).unwrap();
+                assert_eq!((report.errors, report.downloaded), (2, 0), "{report:?}");
+                assert!(report.problems.iter().all(|problem| problem.kind == "in-use"));
+            }
+            assert!(!bench.memory.take_calls().iter().any(|call| call.starts_with("read")));
+            for writer in &mut writers {
+                writer.write_all(b", second").unwrap();
+            }
+            drop(writers);
+            assert_eq!(bench.sync(&EVERYTHING).unwrap().errors, 0);
+            assert_eq!(bench.tree(), bench.memory.tree());
+            let written = b"first, second".to_vec();
+            let kept = bench.tree().into_values().filter(|bytes| bytes.as_ref() == Some(&written));
+            assert_eq!(kept.count(), 2);
+        });
+    }
+}
+
 #[test]
 fn an_empty_folder_survives_a_service_that_forgets_it() {
     let bench = Bench::new(&FORGETFUL, Direction::Both);

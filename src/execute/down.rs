@@ -38,6 +38,10 @@ pub(super) fn remove(context: &Context<'_>, down: &Down, job: &Job) -> Result<Do
 
 /// Fetches a file over the one it was planned against, or to where there is none.
 pub(super) fn download(context: &Context<'_>, down: &Down, job: &Job) -> Result<Done> {
+    if job.local.is_some() {
+        // Else it would be fetched in every cycle for as long as it is open.
+        down.disk.at_rest("replacing", &job.path)?;
+    }
     let (arrival, fetched) = fetch(context, down, job)?;
     land(context, arrival, fetched, job.local.as_ref(), &job.path)
 }

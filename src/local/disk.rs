@@ -250,11 +250,31 @@ impl Disk {
         let file = LocalFile { file, folder, disk, expected: *expected, path };
         file.unchanged()?;
         if file.file.is_being_written() {
-            let what = format!("reading {}", file.path);
-            return Err(Error::new(Kind::InUse, what, "a program is still writing to it"));
+            return Err(in_use("reading", &file.path));
         }
         Ok(file)
     }
+
+    /// Sees to it that no program has a file open to write to it, as far as that can be known: what
+    /// it writes would go with a file that is replaced or removed.
+    ///
+    /// # Errors
+    /// `InUse` when one has.
+    pub fn at_rest(&self, operation: &str, path: &str) -> Result<()> {
+        let (folder, name) = split_path(path);
+        match self.open_folder(folder).and_then(|folder| folder.open_file(name)) {
+            Ok(file) if file.is_being_written() => Err(in_use(operation, path)),
+            // A program has it to itself, and the kernel has just asked for it.
+            Err(nix::Error::EAGAIN) => Err(in_use(operation, path)),
+            // What can't be read may well be replaced.
+            _ => Ok(()),
+        }
+    }
+}
+
+fn in_use(operation: &str, path: &str) -> Error {
+    let what = format!("{operation} {path}");
+    Error::new(Kind::InUse, what, "a program is still writing to it")
 }
 
 /// A local file, open to be read, with the state it must keep meanwhile.

@@ -24,10 +24,12 @@ impl DiskWriter {
     /// the root on.
     ///
     /// # Errors
-    /// `Changed` when it isn't as `expected`, `DiskFull` when there is no room for the folders that
-    /// it is to be in, `Denied` when they are on another file system.
+    /// `Changed` when it isn't as `expected`, `InUse` while a program has it open to write to it,
+    /// `DiskFull` when there is no room for the folders that it is to be in, `Denied` when they are
+    /// on another file system.
     pub fn recycle_file(&self, path: &str, expected: &LocalPrint, day: Day) -> Result<String> {
         let failed = |errno| disk_error("removing", path, errno);
+        self.disk.at_rest("removing", path)?;
         self.expect(path, ItemKind::File, Some(expected))?;
         let (from, name) = self.parent(path).map_err(failed)?;
         let (area, folder) = self.folder_for(split_path(path).0, day).map_err(failed)?;

@@ -178,12 +178,13 @@ impl DiskWriter {
     /// Removes a file for good.
     ///
     /// # Errors
-    /// `Changed` when it isn't as `expected`.
+    /// `Changed` when it isn't as `expected`, `InUse` while a program has it open to write to it.
     pub fn remove_file(&self, path: &str, expected: &LocalPrint) -> Result<()> {
         let failed = |errno| disk_error("removing", path, errno);
         let (folder, name) = self.parent(path).map_err(failed)?;
-        // RACE: a write between these two calls is lost with the file it went to, which its
-        // writer's side of the task had removed.
+        self.disk.at_rest("removing", path)?;
+        // RACE: what a program writes that opens it within these calls is lost with it: a few
+        // microseconds. Where the kernel can't tell who has it open, so is what one writes by and by.
         self.expect(path, ItemKind::File, Some(expected))?;
         folder.remove_file(OsStr::new(name)).map_err(failed)
     }
@@ -286,7 +287,8 @@ impl Arrival {
     /// one that the next write is sure to change.
     ///
     /// # Errors
-    /// `Changed` or `Exists` when something else is there; the arrival then stays for later.
+    /// `Changed` or `Exists` when something else is there, `InUse` while a program has it open to
+    /// write to it; the arrival then stays for later.
     pub fn land(
         &self,
         path: &str,
@@ -307,8 +309,10 @@ impl Arrival {
         match expected {
             None => place(&*work, &self.name, &*target, name).map_err(failed)?,
             Some(expected) => {
-                // RACE: a write that begins between these two calls goes to the replaced file and
-                // is lost with it; the window is a few microseconds.
+                disk.at_rest("replacing", path)?;
+                // RACE: what a program writes that opens the file within these calls is lost with
+                // it: a few microseconds. Where the kernel can't tell who has it open, so is what
+                // one writes by and by.
                 self.writer.expect(path, ItemKind::File, Some(expected))?;
                 work.rename(&self.name, &*target, name).map_err(failed)?;
             }
