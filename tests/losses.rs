@@ -13,8 +13,8 @@ use nix::Error as Errno;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
 const KINDS: [&Descriptor; 2] = [&STORE, &DRIVE];
 
@@ -640,4 +640,37 @@ fn a_folder_put_into_a_new_one_of_its_own_name_is_found() {
             }
         }
     }
+}
+
+/// A folder that is kept in two clouds.
+#[test]
+fn two_tasks_with_one_folder_leave_each_others_work_alone() {
+    let one = Bench::new(&STORE, Direction::Both);
+    let mut two = Bench::new(&STORE, Direction::Both);
+    (two.task.id, two.task.local, two.task.recycle_days) = (2, one.local.clone(), 0);
+    let two = Arc::new(Mutex::new(two));
+    one.memory.put("large", &vec![7; 300_000]);
+    let other = two.clone();
+    at_call(&one, "read large", move || {
+        let two = other.lock().unwrap();
+        two.memory.put("small", b"small");
+        assert_eq!(two.sync(&EVERYTHING).unwrap().downloaded, 1);
+    });
+    let report = one.sync(&EVERYTHING).unwrap();
+    assert_eq!((report.downloaded, report.errors), (1, 0), "{report:?}");
+    let two = two.lock().unwrap();
+    let sync = |bench: &Bench| bench.sync(&EVERYTHING).unwrap();
+    sync(&two);
+    sync(&one);
+    assert_eq!(two.memory.tree(), one.memory.tree());
+
+    one.memory.delete("large");
+    assert_eq!(sync(&one).deleted_local, 1);
+    assert_eq!(sync(&two).deleted_remote, 1);
+    let kept = || fs::read_dir(one.local.join(".mooring/1/removed")).unwrap().count();
+    assert_eq!(kept(), 1);
+    two.memory.delete("small");
+    assert_eq!(sync(&two).deleted_local, 1);
+    assert_eq!(kept(), 1);
+    assert!(!one.local.join(".mooring/2").exists());
 }

@@ -113,7 +113,7 @@ impl World {
 
     /// What the status tells: files and bytes.
     fn told(&mut self) -> (u64, u64) {
-        let recycled = Overview::of(self.engine().trees()).unwrap().recycled;
+        let recycled = Overview::of(self.engine().trees(), 1).unwrap().recycled;
         (recycled.files, recycled.bytes)
     }
 
@@ -124,7 +124,7 @@ impl World {
 
 /// The folders that a real task keeps removed files in, one for each day.
 fn days(bench: &Bench) -> Vec<PathBuf> {
-    let area = bench.local.join(".mooring/removed");
+    let area = bench.local.join(".mooring/1/removed");
     let mut days: Vec<_> = fs::read_dir(area).unwrap().map(|day| day.unwrap().path()).collect();
     days.sort();
     days

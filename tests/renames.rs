@@ -152,7 +152,7 @@ fn removed_files_are_told_a_page_at_a_time_and_taken_back() {
         .unwrap()
     };
     assert_eq!(look("", None), json!({ "items": [], "next": null }));
-    let area = ".mooring/removed";
+    let area = ".mooring/1/removed";
     home.write(&format!("{area}/a person's/x"), "not ours");
     home.write(&format!("{area}/2026-11-22/old"), "older");
     for number in 0..1_001 {

@@ -51,7 +51,7 @@ fn trees(bench: &Bench) -> Trees {
 
 /// As after a restart, with nothing in memory.
 fn overview(bench: &Bench) -> Overview {
-    Overview::of(&trees(bench)).unwrap()
+    Overview::of(&trees(bench), bench.task.id).unwrap()
 }
 
 fn items(bench: &Bench) -> Vec<ItemLine> {

@@ -604,7 +604,7 @@ fn task_status(book: &Book, base: &Path, task: &Task) -> Result<TaskStatus> {
     let word = if book.is_paused(task)? { "paused" } else { "stopped" };
     let mut status = TaskStatus::of(task, word);
     // One damaged state mustn't hide how the other tasks are.
-    if let Err(error) = with_trees(base, task, |trees| status.read(trees)) {
+    if let Err(error) = with_trees(base, task, |trees| status.read(trees, task.id)) {
         status.tell(Some((&error).into()));
     }
     if status.message.is_none()
@@ -620,7 +620,7 @@ fn task_status(book: &Book, base: &Path, task: &Task) -> Result<TaskStatus> {
 /// # Errors
 /// `State` when it is damaged or open, or a disk error.
 pub fn overview(base: &Path, task: &Task) -> Result<Option<Overview>> {
-    with_trees(base, task, Overview::of)
+    with_trees(base, task, |trees| Overview::of(trees, task.id))
 }
 
 /// The items of a task that nobody has open, as [`ItemsPage::of`]; none when it was never synced.

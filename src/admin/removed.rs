@@ -6,7 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::local::{Disk, DiskWriter, Found};
 use crate::model::ItemKind;
 use crate::remote::is_path;
-use crate::rules::{Day, RECYCLE_FOLDER, WORK_FOLDER};
+use crate::rules::Day;
 use crate::settings::{Book, Task};
 use std::collections::BTreeMap;
 
@@ -16,12 +16,14 @@ const MOST: usize = 1000;
 /// A page of what is in a folder of the recycle area, by name: of the area itself, the days, the
 /// newest first.
 pub(super) fn list(book: &Book, task: &str, path: &str, after: &str) -> Result<RemovedFiles> {
-    let disk = disk(book, &book.task(task)?)?;
+    let task = book.task(task)?;
+    let disk = disk(book, &task)?;
+    let area = DiskWriter::for_task(disk.clone(), task.id).recycle_area()?;
     if path.is_empty() {
-        return days(&disk);
+        return days(&disk, &area);
     }
     place(path)?;
-    let folder = format!("{WORK_FOLDER}/{RECYCLE_FOLDER}/{path}");
+    let folder = format!("{area}/{path}");
     let mut found = BTreeMap::new();
     let mut more = false;
     // Its day may be over.
@@ -49,11 +51,10 @@ pub(super) fn list(book: &Book, task: &str, path: &str, after: &str) -> Result<R
     Ok(RemovedFiles { items: items.collect(), next })
 }
 
-fn days(disk: &Disk) -> Result<RemovedFiles> {
-    let area = format!("{WORK_FOLDER}/{RECYCLE_FOLDER}");
+fn days(disk: &Disk, area: &str) -> Result<RemovedFiles> {
     let mut days = Vec::new();
-    if disk.stat(&area)?.is_some() {
-        disk.list(&area, &mut |entry| {
+    if disk.stat(area)?.is_some() {
+        disk.list(area, &mut |entry| {
             let day = entry.name.to_str().and_then(Day::parse);
             days.extend(day.filter(|_| matches!(entry.found, Found::Folder(_))));
             Ok(())
@@ -68,7 +69,7 @@ fn days(disk: &Disk) -> Result<RemovedFiles> {
 pub(super) fn restore(book: &Book, task: &str, path: &str) -> Result<Restored> {
     let task = book.task(task)?;
     let (day, to) = place(path)?;
-    let bytes = DiskWriter::for_command(disk(book, &task)?).restore_recycled(day, to)?;
+    let bytes = DiskWriter::for_task(disk(book, &task)?, task.id).restore_recycled(day, to)?;
     with_trees(&book.base()?, &task, |trees| {
         let Some(mut recycled) = trees.snapshot()?.recycled()? else { return Ok(()) };
         recycled.take(day, bytes);

@@ -10,7 +10,7 @@ use crate::hash::HashKind;
 use crate::logs::{self, Level};
 use crate::model::{ConflictPolicy, Direction, ItemKind, Nanos, Side, from_hex, to_hex};
 use crate::remote::{Descriptor, Field, FieldKind, Listing, Moves, Needed, Provider, Suggestion};
-use crate::rules::{Filter, RECYCLE_FOLDER, Schedule, WORK_FOLDER};
+use crate::rules::{Filter, Schedule, recycle_area};
 use crate::settings::{Begun, Book, Connection, Globals, Secret, Task};
 use crate::store::{Event, Hold, Key, Problem, Recycled, Skip, Snapshot, Trees};
 use serde::{Deserialize, Serialize};
@@ -975,8 +975,8 @@ pub struct RecycledView {
 }
 
 impl RecycledView {
-    fn of(recycled: Recycled) -> Self {
-        let folder = format!("{WORK_FOLDER}/{RECYCLE_FOLDER}");
+    fn of(recycled: Recycled, task: u64) -> Self {
+        let folder = recycle_area(task);
         RecycledView { files: recycled.files(), bytes: recycled.bytes(), folder }
     }
 }
@@ -997,13 +997,13 @@ pub struct Overview {
 }
 
 impl Overview {
-    /// What this state tells.
-    pub fn of(trees: &Trees) -> Result<Self> {
+    /// What this state tells of the task with this id.
+    pub fn of(trees: &Trees, task: u64) -> Result<Self> {
         let snapshot = trees.snapshot()?;
         let counts = Counts::of(&snapshot)?;
         let holds: Vec<_> = snapshot.holds()?.into_iter().map(HoldLine::of).collect();
         let up_to_date = counts.pending == 0 && holds.is_empty() && has_looked(&snapshot)?;
-        let recycled = RecycledView::of(snapshot.recycled()?.unwrap_or_default());
+        let recycled = RecycledView::of(snapshot.recycled()?.unwrap_or_default(), task);
         Ok(Overview { up_to_date, counts, holds, recycled })
     }
 
@@ -1035,9 +1035,9 @@ impl TaskStatus {
         (self.message, self.code) = (text, code.flatten());
     }
 
-    /// Takes in what its state tells.
-    pub fn read(&mut self, trees: &Trees) -> Result<()> {
-        let overview = Overview::of(trees)?;
+    /// Takes in what the state of the task with this id tells.
+    pub fn read(&mut self, trees: &Trees, task: u64) -> Result<()> {
+        let overview = Overview::of(trees, task)?;
         self.tell(overview.message());
         self.overview = Some(overview);
         Ok(())

@@ -679,7 +679,7 @@ impl TaskRun {
     pub fn overview(&mut self) -> Option<Overview> {
         let opened = self.running.as_ref().and_then(|running| running.opened.as_ref());
         let read = match opened {
-            Some((_, trees)) if !trees.is_resting() => Overview::of(trees).ok(),
+            Some((_, trees)) if !trees.is_resting() => Overview::of(trees, self.place.task.id).ok(),
             _ if self.overview.is_none()
                 && self.running.is_none()
                 && !self.is_read

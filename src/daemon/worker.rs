@@ -119,7 +119,11 @@ impl Job {
                 tell(News::Opened(engine.progress(), engine.trees().clone()));
                 let result = self.work.run(&mut engine);
                 let trees = engine.trees();
-                let overview = if trees.is_resting() { None } else { Overview::of(trees).ok() };
+                let overview = if trees.is_resting() {
+                    None
+                } else {
+                    Overview::of(trees, self.place.task.id).ok()
+                };
                 let ear = engine.ear();
                 if matches!(&result, Ok(Done::Cycle(report)) if !report.did_something()) {
                     engine.rest();

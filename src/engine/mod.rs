@@ -243,7 +243,7 @@ impl Engine {
         let up = || Up { disk: disk.clone(), remote: remote.clone() };
         let down = || Down {
             disk: disk.clone(),
-            writer: DiskWriter::new(disk.clone()),
+            writer: DiskWriter::for_task(disk.clone(), task.id),
             remote: Source::new(remote.clone()),
         };
         let ways = match task.direction {

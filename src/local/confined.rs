@@ -279,7 +279,7 @@ mod tests {
         ] {
             home.put(path, owner, mode);
         }
-        let writer = DiskWriter::new(home.disk(false));
+        let writer = DiskWriter::for_task(home.disk(false), 1);
         let kind = |result: Result<()>| result.err().map(|error| error.kind());
         let land = |path: &str| {
             let mut arrival = writer.arrive("arrival").unwrap();
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(kind(recycled), Some(Kind::Denied));
         let only = fs::metadata(home.0.join("roots/a.txt")).unwrap();
         assert_eq!(only.nlink(), 1, "it is kept, too");
-        assert!(home.0.join(".mooring/removed/2026-11-23/sticky/hers.txt").exists());
+        assert!(home.0.join(".mooring/1/removed/2026-11-23/sticky/hers.txt").exists());
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Where files go that a task removes from the disk: kept for a while, so that a person can take
 //! them back.
 //!
-//! `.mooring/removed/2026-11-23/` has what was removed on that day (UTC), each file under the path
-//! that it had in the task. A file goes there by a rename, so it takes no room and no time, and
-//! keeps all that it is; nobody who couldn't see it before can see it there.
+//! `.mooring/1/removed/2026-11-23/` has what the task with the id 1 removed on that day (UTC), each
+//! file under the path that it had in the task. A file goes there by a rename, so it takes no room
+//! and no time, and keeps all that it is; nobody who couldn't see it before can see it there.
 
 use super::disk::{Found, disk_error};
 use super::volume::Folder;
@@ -32,6 +32,9 @@ impl DiskWriter {
         self.disk.at_rest("removing", path)?;
         self.expect(path, ItemKind::File, Some(expected))?;
         let (from, name) = self.parent(path).map_err(failed)?;
+        if self.disk.stat(&self.area())?.is_none() {
+            self.recycle_area()?;
+        }
         let (area, folder) = self.folder_for(split_path(path).0, day).map_err(failed)?;
         let naming = self.work.naming.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = free_name(&*area, name).map_err(failed)?;
@@ -58,7 +61,7 @@ impl DiskWriter {
     /// `NotFound` when it isn't kept, `Exists` when the path is taken, or one of the disk.
     pub fn restore_recycled(&self, day: Day, path: &str) -> Result<u64> {
         let what = || format!("taking back {path}");
-        let area = format!("{WORK_FOLDER}/{RECYCLE_FOLDER}");
+        let area = self.recycle_area()?;
         let kept = format!("{area}/{day}/{path}");
         let Some(Found::File(print)) = self.disk.stat(&kept)? else {
             return Err(Error::new(Kind::NotFound, what(), "it isn't kept any more"));
@@ -83,13 +86,12 @@ impl DiskWriter {
     /// # Errors
     /// That of `go_on`, or of the disk; what is left can be removed later.
     pub fn drop_recycled(&self, day: Day, go_on: &dyn Fn() -> Result<()>) -> Result<()> {
-        let area = format!("{WORK_FOLDER}/{RECYCLE_FOLDER}");
-        let path = format!("{area}/{day}");
+        let path = format!("{}/{day}", self.recycle_area()?);
         let failed = |errno| disk_error("removing", &path, errno);
         if self.disk.stat(&path)?.is_some() {
             self.remove_tree(&path, go_on)?;
         }
-        let work = match self.disk.open_folder(WORK_FOLDER) {
+        let work = match self.disk.open_folder(&self.work.path) {
             Ok(work) => work,
             Err(Errno::ENOENT) => return Ok(()),
             Err(errno) => return Err(failed(errno)),
@@ -107,7 +109,7 @@ impl DiskWriter {
     /// # Errors
     /// That of `go_on`, or of the disk.
     pub fn count_recycled(&self, go_on: &dyn Fn() -> Result<()>) -> Result<Vec<RecycledDay>> {
-        let area = format!("{WORK_FOLDER}/{RECYCLE_FOLDER}");
+        let area = self.recycle_area()?;
         let mut days = Vec::new();
         if self.disk.stat(&area)?.is_none() {
             return Ok(days);
@@ -123,6 +125,52 @@ impl DiskWriter {
         })?;
         days.sort_by_key(|kept| kept.day);
         Ok(days)
+    }
+
+    /// Where the task's removed files are kept, from the root on. What an earlier version kept there
+    /// for all tasks of this folder together is this one's from now on.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn recycle_area(&self) -> Result<String> {
+        let area = self.area();
+        let old = format!("{WORK_FOLDER}/{RECYCLE_FOLDER}");
+        let mut days = Vec::new();
+        if self.disk.stat(&old)?.is_some() {
+            self.disk.list(&old, &mut |entry| {
+                let name = entry.name.to_str();
+                days.extend(name.filter(|name| Day::parse(name).is_some()).map(str::to_owned));
+                Ok(())
+            })?;
+        }
+        if days.is_empty() {
+            return Ok(area);
+        }
+        let failed = |errno| disk_error("taking over", &old, errno);
+        let (from, to) = (self.disk.open_folder(&old), self.make_private(&area));
+        let (from, to) = (from.map_err(failed)?, to.map_err(failed)?);
+        for day in days {
+            if to.look(OsStr::new(&day)) == Err(Errno::ENOENT) {
+                from.rename(&day, &*to, &day).map_err(failed)?;
+            }
+        }
+        to.sync().and_then(|()| from.sync()).map_err(failed)?;
+        // A person may have put something there.
+        let _ = self.parent(&old).and_then(|(work, name)| work.remove_folder(name));
+        Ok(area)
+    }
+
+    fn area(&self) -> String {
+        format!("{}/{RECYCLE_FOLDER}", self.work.path)
+    }
+
+    /// Opens a folder of ours, which is made if it isn't there.
+    fn make_private(&self, path: &str) -> nix::Result<Arc<dyn Folder>> {
+        let mut at = self.disk.open_folder("")?;
+        for part in path.split('/') {
+            at = enter(&*at, part, true)?;
+        }
+        Ok(at)
     }
 
     fn count_tree(
@@ -151,11 +199,8 @@ impl DiskWriter {
     /// and its path.
     fn folder_for(&self, folder: &str, day: Day) -> nix::Result<(Arc<dyn Folder>, String)> {
         self.work.untidy.store(true, Relaxed);
-        let mut path = format!("{WORK_FOLDER}/{RECYCLE_FOLDER}/{day}");
-        let mut at = self.disk.open_folder("")?;
-        for part in path.split('/') {
-            at = enter(&*at, part, true)?;
-        }
+        let mut path = format!("{}/{day}", self.area());
+        let mut at = self.make_private(&path)?;
         for part in folder.split('/').filter(|part| !part.is_empty()) {
             let (next, name) = enter_marked(&*at, part)?;
             path = format!("{path}/{name}");
@@ -293,7 +338,7 @@ mod tests {
         fn new(name: &str) -> (Root, DiskWriter) {
             let path = std::env::temp_dir().join(format!("mooring-{name}-{}", std::process::id()));
             fs::create_dir_all(&path).unwrap();
-            let writer = DiskWriter::new(Disk::new(&path));
+            let writer = DiskWriter::for_task(Disk::new(&path), 1);
             (Root(path), writer)
         }
 
@@ -321,7 +366,7 @@ mod tests {
         writer.recycle_file(path, &print(writer, path), day()).unwrap()
     }
 
-    const AREA: &str = ".mooring/removed/2026-11-23";
+    const AREA: &str = ".mooring/1/removed/2026-11-23";
 
     #[test]
     fn a_taken_name_gets_a_mark() {
@@ -398,8 +443,8 @@ mod tests {
         root.write("c", "1");
         recycle(&writer, "a/b");
         recycle(&writer, "c");
-        root.write(".mooring/removed/2026-01-01/deep/er/d", "22");
-        root.write(".mooring/removed/a person's/e", "333");
+        root.write(".mooring/1/removed/2026-01-01/deep/er/d", "22");
+        root.write(".mooring/1/removed/a person's/e", "333");
         let told = |writer: &DiskWriter| {
             let days = writer.count_recycled(&go_on).unwrap().into_iter();
             days.map(|kept| (kept.day.to_string(), kept.files, kept.bytes)).collect::<Vec<_>>()
@@ -411,11 +456,31 @@ mod tests {
         let stop = || Err(Error::cancelled());
         assert_eq!(writer.drop_recycled(day(), &stop).unwrap_err().kind(), Kind::Cancelled);
         writer.drop_recycled(day(), &go_on).unwrap();
-        assert_eq!(root.read(".mooring/removed/a person's/e"), "333");
-        fs::remove_dir_all(root.0.join(".mooring/removed/a person's")).unwrap();
+        assert_eq!(root.read(".mooring/1/removed/a person's/e"), "333");
+        fs::remove_dir_all(root.0.join(".mooring/1/removed/a person's")).unwrap();
         writer.drop_recycled(day(), &go_on).unwrap();
         writer.tidy(&|_| false).unwrap();
         assert!(!exists(&root.0.join(".mooring")));
+    }
+
+    #[test]
+    fn what_an_earlier_version_kept_is_taken_over() {
+        let (root, writer) = Root::new("recycle-earlier");
+        let old = ".mooring/removed";
+        for (path, text) in [("2026-11-22/a/b", "older"), ("2026-11-23/c", "c"), ("mine/d", "d")] {
+            root.write(&format!("{old}/{path}"), text);
+        }
+        root.write(".mooring/0123456789abcdef", "on its way in");
+        root.write("e", "e");
+        recycle(&writer, "e");
+        assert_eq!(root.read(&format!("{AREA}/c")) + &root.read(&format!("{AREA}/e")), "ce");
+        let other = DiskWriter::for_task(writer.disk.clone(), 2);
+        assert!(other.count_recycled(&|| Ok(())).unwrap().is_empty());
+        let day = Day::parse("2026-11-22").unwrap();
+        assert_eq!(writer.restore_recycled(day, "a/b").unwrap(), 5);
+        writer.tidy(&|_| true).unwrap();
+        assert!(!exists(&root.0.join(".mooring/0123456789abcdef")));
+        assert_eq!(root.read(&format!("{old}/mine/d")), "d");
     }
 
     fn exists(path: &Path) -> bool {

@@ -7,7 +7,7 @@ use super::disk::{Disk, DiskEntry, Found, LocalFile, disk_error, granularity};
 use super::volume::{Folder, OpenFile};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ItemKind, LocalPrint, Nanos, split_path};
-use crate::rules::{COMMAND_FOLDER, RECYCLE_FOLDER, WORK_FOLDER, dies_with_folder};
+use crate::rules::{COMMAND_FOLDER, RECYCLE_FOLDER, WORK_FOLDER, dies_with_folder, work_folder};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -25,7 +25,7 @@ pub struct DiskWriter {
 #[derive(Debug)]
 pub(super) struct WorkFolder {
     /// Where it is.
-    path: String,
+    pub path: String,
     /// Something may be in it that nobody needs. As long as nothing is, the disk isn't asked.
     pub untidy: AtomicBool,
     /// Held by who gives a file a name in the recycle area.
@@ -42,13 +42,13 @@ pub struct Arrival {
 }
 
 impl DiskWriter {
-    /// For a task whose direction lets it write locally.
-    pub fn new(disk: Disk) -> Self {
-        DiskWriter::working_in(disk, WORK_FOLDER.into())
+    /// For the task of this id, whose direction lets it write locally. What it has in its work
+    /// folder is nothing to another that has the same local folder.
+    pub fn for_task(disk: Disk, id: u64) -> Self {
+        DiskWriter::working_in(disk, work_folder(id))
     }
 
-    /// For a command that a person gave. What it has in its work folder is nothing to a task that
-    /// has the same local folder.
+    /// For a command that a person gave. What it has in its work folder is nothing to a task.
     pub fn for_command(disk: Disk) -> Self {
         DiskWriter::working_in(disk, format!("{WORK_FOLDER}/{COMMAND_FOLDER}"))
     }
@@ -111,6 +111,24 @@ impl DiskWriter {
     /// Tells whether nothing is left in it but removed files.
     fn tidy_work_folder(&self, needed: &dyn Fn(&str) -> bool) -> Result<bool> {
         let path = &self.work.path;
+        // Earlier versions had the files of all tasks there.
+        self.tidy_files(WORK_FOLDER, &|_| false)?;
+        let tidy = self.tidy_files(path, needed)?;
+        let mut left = path.as_str();
+        while !left.is_empty() {
+            let removed = self.parent(left).and_then(|(parent, name)| parent.remove_folder(name));
+            match removed {
+                Ok(()) | Err(nix::Error::ENOENT) => left = split_path(left).0,
+                Err(nix::Error::ENOTEMPTY | nix::Error::EEXIST) => break,
+                Err(errno) => return Err(disk_error("tidying", path, errno)),
+            }
+        }
+        Ok(tidy)
+    }
+
+    /// Removes the files of a folder that aren't needed. Tells whether nothing is left in it but
+    /// removed files.
+    fn tidy_files(&self, path: &str, needed: &dyn Fn(&str) -> bool) -> Result<bool> {
         let failed = |errno| disk_error("tidying", path, errno);
         let folder = match self.disk.open_folder(path) {
             Ok(folder) => folder,
@@ -126,15 +144,6 @@ impl DiskWriter {
             tidy &= !keep || entry.name == RECYCLE_FOLDER;
             Ok(())
         })?;
-        let mut left = path.as_str();
-        while !left.is_empty() {
-            let (parent, name) = self.parent(left).map_err(failed)?;
-            match parent.remove_folder(name) {
-                Ok(()) | Err(nix::Error::ENOENT) => left = split_path(left).0,
-                Err(nix::Error::ENOTEMPTY | nix::Error::EEXIST) => break,
-                Err(errno) => return Err(failed(errno)),
-            }
-        }
         Ok(tidy)
     }
 
@@ -456,7 +465,7 @@ mod tests {
     fn root(name: &str) -> (Root, DiskWriter) {
         let path = std::env::temp_dir().join(format!("mooring-{name}-{}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
-        let writer = DiskWriter::new(Disk::new(&path));
+        let writer = DiskWriter::for_task(Disk::new(&path), 1);
         (Root(path), writer)
     }
 
@@ -467,7 +476,7 @@ mod tests {
         let mut arrival = writer.arrive("arrival").unwrap();
         arrival.write_all(b"a person's by now").unwrap();
         drop(arrival);
-        let (work, placed) = (root.0.join(WORK_FOLDER), root.0.join("file"));
+        let (work, placed) = (root.0.join(work_folder(1)), root.0.join("file"));
         fs::hard_link(work.join("arrival"), &placed).unwrap();
         let mut arrival = writer.arrive("arrival").unwrap();
         arrival.restart().unwrap();

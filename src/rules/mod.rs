@@ -17,7 +17,7 @@ pub use conflict::{conflict_name, marked};
 pub use filter::{Filter, MB, is_closed};
 pub use names::{
     COMMAND_FOLDER, MAX_PATH, NameCheck, RECYCLE_FOLDER, SkipReason, WORK_FOLDER, dies_with_folder,
-    folded, reserved,
+    folded, recycle_area, reserved, work_folder,
 };
 pub use namesake::{is_namesake, namesake};
 pub use owner::{Access, Account, Mode, list_lets};

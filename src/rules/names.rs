@@ -8,13 +8,23 @@ use std::fmt;
 use std::sync::Arc;
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Our own folder in a local root: files on their way in, and those that were removed. Never
-/// synced, gone when it is empty.
+/// Our own folder in a local root, with one for each task in it: files on their way in, and those
+/// that were removed. Never synced, gone when it is empty.
 pub const WORK_FOLDER: &str = ".mooring";
-/// The folder in it where removed files are kept for a while, by day.
+/// The folder in a task's where removed files are kept for a while, by day.
 pub const RECYCLE_FOLDER: &str = "removed";
 /// The folder in it for what commands write.
 pub const COMMAND_FOLDER: &str = "commands";
+
+/// The folder of the task with this id in [`WORK_FOLDER`]: others may have the same local root.
+pub fn work_folder(id: u64) -> String {
+    format!("{WORK_FOLDER}/{id}")
+}
+
+/// Where the task with this id keeps removed files.
+pub fn recycle_area(id: u64) -> String {
+    format!("{}/{RECYCLE_FOLDER}", work_folder(id))
+}
 
 /// Longest path of an item in characters, from the task's root on.
 pub const MAX_PATH: usize = 2048;

@@ -175,7 +175,7 @@ await step("what was removed in the cloud is kept here, and put back", async () 
   await label("Days to keep removed files").fill("0");
   await click("Save");
   const dialog = page.getByRole("dialog");
-  await dialog.getByText("Removed files kept: 2, 16 B, in .mooring/removed").waitFor();
+  await dialog.getByText("Removed files kept: 2, 16 B, in .mooring/1/removed").waitFor();
   await show("forget");
   await dialog.getByRole("button", { name: "Cancel" }).click();
   await place("Overview");

@@ -36,13 +36,19 @@ impl TempFolder {
     }
 }
 
-/// Whether this is the work folder of a task with this root, and nothing is in it but removed files
+/// Whether this is the work folder of tasks with this root, and nothing is in it but removed files
 /// that are kept.
 pub fn is_recycle_area(path: &Path, root: &Path) -> bool {
-    let names = || fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name());
+    let inside = |folder: &Path| {
+        let entries = fs::read_dir(folder).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+    };
+    let holds = |folder: &Path, each: &dyn Fn(&PathBuf) -> bool| {
+        let inside = inside(folder);
+        !inside.is_empty() && inside.iter().all(each)
+    };
     path == root.join(".mooring")
-        && names().all(|name| name == "removed")
-        && names().next().is_some()
+        && holds(path, &|task| holds(task, &|kept| kept.ends_with("removed")))
 }
 
 impl Drop for TempFolder {

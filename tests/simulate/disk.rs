@@ -361,6 +361,8 @@ impl SimDisk {
     pub fn work_folder(&self) -> Option<Vec<String>> {
         let inner = self.0.lock();
         let names = inner.names.get(inner.names[&ROOT].get(WORK_FOLDER)?)?;
+        let of_task = names.get(TASK_FOLDER).and_then(|folder| inner.names.get(folder));
+        let names = of_task.unwrap_or(names);
         let others = names.keys().filter(|name| *name != RECYCLE_FOLDER);
         let others: Vec<String> = others.cloned().collect();
         (names.is_empty() || !others.is_empty()).then_some(others)
@@ -371,7 +373,7 @@ impl SimDisk {
     pub fn recycled(&self) -> Tree {
         let inner = self.0.lock();
         let mut tree = Tree::new();
-        if let Some(area) = inner.find(&format!("{WORK_FOLDER}/{RECYCLE_FOLDER}")) {
+        if let Some(area) = inner.find(&format!("{WORK_FOLDER}/{TASK_FOLDER}/{RECYCLE_FOLDER}")) {
             inner.tell(area, "", &mut tree);
         }
         tree
@@ -422,7 +424,9 @@ impl SimDisk {
 
 /// Mooring's own folder in a local root.
 const WORK_FOLDER: &str = ".mooring";
-/// The folder in it of removed files.
+/// The folder in it of the task with the id 1.
+const TASK_FOLDER: &str = "1";
+/// The folder in that of removed files.
 const RECYCLE_FOLDER: &str = "removed";
 /// Bytes of the whole disk.
 const TOTAL: u64 = 10_000;
