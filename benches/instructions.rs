@@ -6,7 +6,7 @@
 
 use mooring::clock::SystemClock;
 use mooring::content::Content;
-use mooring::engine::{Engine, LocalLook, Look, Parts, Workers};
+use mooring::engine::{Approval, Engine, LocalLook, Look, Parts, Workers};
 use mooring::error::{Error, Kind, Result};
 use mooring::http::Cancel;
 use mooring::local::Disk;
@@ -33,8 +33,13 @@ const CHANGING: usize = 100;
 const ROUNDS: usize = 3;
 
 /// A look at the service and at nothing else.
-const REMOTE: Look =
-    Look { local: LocalLook::Nothing, remote: true, approve: false, retry: false, verify: 0 };
+const REMOTE: Look = Look {
+    local: LocalLook::Nothing,
+    remote: true,
+    approve: Approval::NONE,
+    retry: false,
+    verify: 0,
+};
 
 fn main() {
     let records = records();

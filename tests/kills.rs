@@ -221,7 +221,8 @@ impl Story<'_> {
         for _ in 0..MOST_SYNCS {
             let line = ["sync", "docs", "--approve", "--json"];
             let output = self.pair.run(&line);
-            assert!(output.status.success(), "{output:?}");
+            // What nobody was told of yet is held until the next.
+            assert!(matches!(output.status.code(), Some(0 | 3)), "{output:?}");
             let report: Value = serde_json::from_slice(&output.stdout).unwrap();
             self.note(format!("synced: {report}"));
             let counts = ["uploaded", "downloaded", "moved", "conflicts"];

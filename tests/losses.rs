@@ -5,7 +5,7 @@ use crate::common::memory::{DRIVE, ETAGS, Fault, How, Memory, STORE};
 use crate::removed::clock::Time;
 use crate::removed::disk::{Format, SimDisk};
 use crate::removed::engine;
-use mooring::engine::{LocalLook, Look};
+use mooring::engine::{Approval, LocalLook, Look};
 use mooring::error::Kind;
 use mooring::model::Direction;
 use mooring::remote::Descriptor;
@@ -20,11 +20,16 @@ const KINDS: [&Descriptor; 2] = [&STORE, &DRIVE];
 
 fn folders(names: &[&str]) -> Look {
     let local = LocalLook::Folders(names.iter().map(|name| name.to_string()).collect());
-    Look { local, remote: false, approve: false, retry: false, verify: 0 }
+    Look { local, remote: false, approve: Approval::NONE, retry: false, verify: 0 }
 }
 
-const POLL: Look =
-    Look { local: LocalLook::Nothing, remote: true, approve: false, retry: false, verify: 0 };
+const POLL: Look = Look {
+    local: LocalLook::Nothing,
+    remote: true,
+    approve: Approval::NONE,
+    retry: false,
+    verify: 0,
+};
 
 /// Does `what` at the first call that begins with `call`.
 fn at_call(bench: &Bench, call: &'static str, what: impl FnOnce() + Send + 'static) {

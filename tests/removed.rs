@@ -1,7 +1,7 @@
 //! What a task removes from the disk can be had back: where it is kept, for how long, and what it
 //! gives way to.
 
-use crate::common::bench::{APPROVED, Bench, EVERYTHING, TempFolder, task};
+use crate::common::bench::{ANYTHING, APPROVED, Bench, EVERYTHING, TempFolder, task};
 use crate::common::memory::{DRIVE, Memory};
 use mooring::admin::view::Overview;
 use mooring::clock::Clock;
@@ -29,7 +29,7 @@ use clock::Time;
 use disk::{Bytes, Format, SimDisk};
 
 const POLL: Look =
-    Look { local: LocalLook::Nothing, remote: true, approve: true, retry: false, verify: 0 };
+    Look { local: LocalLook::Nothing, remote: true, approve: ANYTHING, retry: false, verify: 0 };
 const LOOK: Look = Look { verify: 0, ..APPROVED };
 
 /// A task with a simulated disk of 10,000 bytes and a simulated clock.

@@ -362,6 +362,35 @@ fn a_mass_removal_is_held_by_name_until_a_word() {
 }
 
 #[test]
+fn a_word_covers_no_more_than_was_shown() {
+    each_kind(|bench| {
+        for number in 0..100 {
+            bench.write(&format!("photos/{number}"), b"photo");
+        }
+        sync(&bench);
+        let gone = |numbers: std::ops::Range<u32>| {
+            numbers.for_each(|number| bench.memory.delete(&format!("photos/{number}")));
+        };
+        gone(0..60);
+        assert_eq!(sync(&bench).held, 60);
+        let shown = overview(&bench).sweeps();
+        gone(60..90);
+        let said = Look { approve: shown, ..EVERYTHING };
+        let report = bench.sync(&said).unwrap();
+        assert_eq!((report.held, report.deleted_local), (90, 0), "{report:?}");
+        // What comes up among the removals isn't covered either, nor is the other side.
+        let shown = overview(&bench).sweeps();
+        let report = bench.sync(&Look { approve: shown, ..EVERYTHING }).unwrap();
+        assert_eq!((report.held, report.deleted_local), (0, 90), "{report:?}");
+        (0..60).for_each(|number| bench.write(&format!("more/{number}"), b"photo"));
+        sync(&bench);
+        fs::remove_dir_all(bench.local.join("more")).unwrap();
+        let report = bench.sync(&Look { approve: shown, ..EVERYTHING }).unwrap();
+        assert_eq!((report.held, report.deleted_remote), (60, 0), "{report:?}");
+    });
+}
+
+#[test]
 fn what_was_approved_does_not_count_against_what_comes_next() {
     let bench = filled(&DRIVE, 30);
     bench.write("kept", b"kept");

@@ -22,7 +22,7 @@ pub use sight::Sight;
 
 use crate::caller::Caller;
 use crate::crypt;
-use crate::engine::{Engine, Setup};
+use crate::engine::{Approval, Engine, Setup};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http};
 use crate::remote::Settings as Values;
@@ -326,6 +326,10 @@ pub enum Request {
         task: String,
         /// Whether mass removals and overwrites that wait for a person's word go ahead.
         approve: bool,
+        /// How many of them the person was shown, if it isn't what the status tells now: more than
+        /// these wait again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shown: Option<Approval>,
     },
     /// Compares disk, state and service for some seconds: `findings`, and `verified` that says
     /// where to go on, if anything is left.
@@ -670,6 +674,7 @@ mod tests {
             r#"{"request":"task_status","name":"docs","after":"p1-61","limit":100}"#,
             r#"{"request":"task_status","name":"docs","limit":100}"#,
             r#"{"request":"sync","task":"docs","approve":true}"#,
+            r#"{"request":"sync","task":"docs","approve":true,"shown":{"local":{"removals":60,"overwrites":0},"remote":{"removals":0,"overwrites":9}}}"#,
             r#"{"request":"verify","task":"docs","quick":true}"#,
             r#"{"request":"verify","task":"docs","after":"a/b","quick":false}"#,
             r#"{"request":"connection_authorize","name":"cloud"}"#,

@@ -4,7 +4,7 @@
 use super::view::*;
 use super::*;
 use crate::daemon::status_types;
-use crate::engine::{Intent, Report, Trouble};
+use crate::engine::{Approval, Approved, Intent, Report, Trouble};
 use crate::logs::Level;
 use crate::model::{ConflictPolicy, Direction, ItemKind, Side};
 use crate::progress::ProgressView;
@@ -41,6 +41,8 @@ fn the_panel_types_are_those_of_the_program() {
         Schedule,
         ScheduleChange,
         Scope,
+        Approval,
+        Approved,
         ItemKind,
         Direction,
         ConflictPolicy,

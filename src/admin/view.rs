@@ -4,7 +4,7 @@
 
 use super::Sight;
 use crate::caller::Caller;
-use crate::engine::{Intent, Report, has_looked};
+use crate::engine::{Approval, Intent, Report, has_looked};
 use crate::error::{Error, Kind, Result};
 use crate::hash::HashKind;
 use crate::logs::{self, Level};
@@ -1005,6 +1005,11 @@ impl Overview {
         let up_to_date = counts.pending == 0 && holds.is_empty() && has_looked(&snapshot)?;
         let recycled = RecycledView::of(snapshot.recycled()?.unwrap_or_default(), task);
         Ok(Overview { up_to_date, counts, holds, recycled })
+    }
+
+    /// The mass removals and overwrites that wait for a person's word.
+    pub fn sweeps(&self) -> Approval {
+        Approval::of(self.holds.iter().map(|hold| (&*hold.code, hold.side, hold.items)))
     }
 
     /// The first of what holds it up, with what to do.

@@ -147,7 +147,7 @@ pub const TOPICS: &[Topic] = &[
         about: "sync once, with progress; also while a schedule suspends the connection",
         options: &[(
             "--approve",
-            "go ahead with mass removals and overwrites that wait for a person's word",
+            "go ahead with the mass removals and overwrites that status tells to wait for a person's word",
         )],
     },
     Topic {

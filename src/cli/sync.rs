@@ -4,7 +4,7 @@ use super::progress::{self, Line};
 use super::{End, print_json, show, signals, unprinted};
 use crate::admin;
 use crate::daemon::client::Client;
-use crate::engine::{LocalLook, Look, Report};
+use crate::engine::{Approval, LocalLook, Look, Report};
 use crate::error::Result;
 use crate::http::Cancel;
 use crate::settings::Book;
@@ -48,6 +48,8 @@ fn here(state: &Path, task: &str, approve: bool) -> Result<Report> {
     let cancel = Cancel::default();
     signals::cancel_on_signal(&cancel)?;
     let mut engine = admin::open_task(&book, task, cancel)?;
+    let holds = if approve { engine.trees().snapshot()?.holds()? } else { Vec::new() };
+    let approve = Approval::of(holds.iter().map(|hold| (&*hold.code, hold.side, hold.items)));
     let look = Look { local: LocalLook::All, remote: true, approve, retry: true, verify: u64::MAX };
     let progress = engine.progress();
     progress::during(move || progress.view(), || engine.cycle(&look))

@@ -1,8 +1,8 @@
 //! The daemon's socket: HTTP/1.1 with JSON, one request on each connection.
 //!
 //! - `POST /v1/request` with a [`Request`] answers with its document.
-//! - `POST /v1/tasks/NAME/sync` (`?approve=true`: mass removals and overwrites go
-//!   ahead) syncs once and answers with the report.
+//! - `POST /v1/tasks/NAME/sync` (`?approve=true`: the mass removals and overwrites
+//!   that the status tells go ahead) syncs once and answers with the report.
 //! - `GET /v1/status` tells how all tasks are. What holds one up is in its `holds`; which of its
 //!   items aren't in sync, and why, [`Request::TaskStatus`] tells a page at a time.
 //! - `GET /v1/log` tells the last log lines.
@@ -259,7 +259,7 @@ async fn route(request: http::Request<Incoming>) -> Result<Route> {
             let task = percent_encoding::percent_decode_str(task).decode_utf8();
             let task = task.map_err(wrong)?.into_owned();
             let approve = request.uri().query() == Some("approve=true");
-            Ok(Route::Ask(Request::Sync { task, approve }.into()))
+            Ok(Route::Ask(Request::Sync { task, approve, shown: None }.into()))
         }
         _ => {
             Err(Error::new(Kind::NotFound, format!("{} {path}", request.method()), "no such call")

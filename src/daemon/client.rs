@@ -68,7 +68,7 @@ impl Client {
         approve: bool,
         progress: &mut dyn FnMut(ProgressView),
     ) -> Result<Report> {
-        let request = Request::Sync { task: task.into(), approve };
+        let request = Request::Sync { task: task.into(), approve, shown: None };
         let body = serde_json::to_vec(&request).map_err(lost)?;
         let document = self.runtime.block_on(async {
             let answer = exchange(self.socket.clone(), "POST", "/v1/request", body);

@@ -23,7 +23,7 @@ use crate::admin::history::Wanted;
 use crate::admin::{self, Reach, Request, Sight};
 use crate::caller::Caller;
 use crate::crypt::{self, Encryption};
-use crate::engine::Scrutiny;
+use crate::engine::{Approval, Scrutiny};
 use crate::error::{Error, Kind, Result};
 use crate::local::WatchBudget;
 use crate::services;
@@ -384,8 +384,15 @@ impl Daemon {
                 self.rested = Some(Asked { caller, request, reply });
                 return self.perform_at_rest();
             }
-            Request::Sync { task, approve } => match self.task_to_sync(&task) {
-                Ok(task) => return task.sync(approve, reply, now),
+            Request::Sync { task, approve, shown } => match self.task_to_sync(&task) {
+                Ok(task) => {
+                    let approve = match (approve, shown) {
+                        (false, _) => Approval::NONE,
+                        (true, Some(shown)) => shown,
+                        (true, None) => task.told(),
+                    };
+                    return task.sync(approve, reply, now);
+                }
                 Err(error) => Err(error),
             },
             Request::Preview { task } => match self.task_to_work(&task) {

@@ -1,6 +1,6 @@
 //! When what is due. Pure: the time and chance are arguments.
 
-use crate::engine::{LocalLook, Look};
+use crate::engine::{Approval, LocalLook, Look};
 use std::time::{Duration, Instant};
 
 /// First pause after a failure; it doubles.
@@ -34,7 +34,8 @@ pub fn full_look() -> Look {
 
 /// A look at nothing.
 pub fn no_look() -> Look {
-    Look { local: LocalLook::Nothing, remote: false, approve: false, retry: false, verify: 0 }
+    let approve = Approval::NONE;
+    Look { local: LocalLook::Nothing, remote: false, approve, retry: false, verify: 0 }
 }
 
 /// What goes on with the consistency check.
@@ -57,7 +58,7 @@ pub fn merge(a: Look, b: Look) -> Look {
     Look {
         local,
         remote: a.remote || b.remote,
-        approve: a.approve || b.approve,
+        approve: a.approve.and(b.approve),
         retry: a.retry || b.retry,
         verify: a.verify.max(b.verify),
     }
@@ -464,7 +465,7 @@ mod tests {
         let folders = |names: &[&str]| Look {
             local: LocalLook::Folders(names.iter().map(ToString::to_string).collect()),
             remote: false,
-            approve: false,
+            approve: Approval::NONE,
             retry: false,
             verify: 0,
         };

@@ -12,7 +12,7 @@ use super::schedule::{
 use super::worker::{Done, Job, Left, News, Work, Workplace};
 use crate::admin;
 use crate::admin::view::{Message, Overview};
-use crate::engine::{Ear, Engine, LocalLook, Look, Report, Scrutiny};
+use crate::engine::{Approval, Ear, Engine, LocalLook, Look, Report, Scrutiny};
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::http::Cancel;
 use crate::local::{Changes, Limit, RootId, Watch, Writes};
@@ -250,8 +250,13 @@ impl TaskRun {
         }
     }
 
+    /// What it tells to wait for a person's word.
+    pub fn told(&mut self) -> Approval {
+        self.overview().map(|overview| overview.sweeps()).unwrap_or_default()
+    }
+
     /// Syncs once, because a person asks.
-    pub fn sync(&mut self, approve: bool, reply: Reply, now: Instant) {
+    pub fn sync(&mut self, approve: Approval, reply: Reply, now: Instant) {
         self.hold = None;
         self.backoff = Backoff::default();
         self.pace.stir(now);

@@ -27,6 +27,7 @@ mod verify;
 pub use crate::execute::{Turns, Workers};
 pub use lookout::Ear;
 pub use report::{Intent, Report, Trouble};
+pub use sweeps::{Approval, Approved};
 pub use verify::{Finding, Scrutiny, Verified};
 
 use full::Full;
@@ -118,8 +119,8 @@ pub struct Look {
     pub local: LocalLook,
     /// Whether to ask the service.
     pub remote: bool,
-    /// Whether mass removals and overwrites that wait for a person's word go ahead.
-    pub approve: bool,
+    /// The mass removals and overwrites that a person said yes to.
+    pub approve: Approval,
     /// Whether to try again what can't work until it changes, because a person asks.
     pub retry: bool,
     /// About how many bytes of files that look unchanged to read again, where the task has the
@@ -131,7 +132,11 @@ impl Look {
     /// Whether only the service is asked whether there is something new.
     fn is_poll(&self) -> bool {
         let Look { local, remote, approve, retry, verify } = self;
-        matches!(local, LocalLook::Nothing) && *remote && !approve && !retry && *verify == 0
+        matches!(local, LocalLook::Nothing)
+            && *remote
+            && *approve == Approval::NONE
+            && !retry
+            && *verify == 0
     }
 }
 
@@ -438,8 +443,9 @@ impl Engine {
 
     /// Makes passes until nothing more comes of them.
     pub(super) fn passes(&mut self, look: &Look, report: &mut Report) -> Result<()> {
-        if look.approve {
-            // What was approved doesn't count against what comes next.
+        let is_approved = look.approve != Approval::NONE;
+        if is_approved {
+            // What was done before isn't part of what was approved.
             self.recent.take();
         }
         for number in 0..MOST_PASSES {
@@ -455,6 +461,10 @@ impl Engine {
             if !progress {
                 break;
             }
+        }
+        if is_approved {
+            // What was approved doesn't count against what comes next.
+            self.recent.take();
         }
         self.hold_waiting(report)
     }

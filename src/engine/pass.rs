@@ -484,7 +484,7 @@ impl<'e> Pass<'e> {
 
     /// Counts a file that took the place of one that had been agreed on.
     fn count_overwrite(&self, key: &Key, record: &Record, side: Side) {
-        if record.synced.is_some() && record.is_on(side) && !self.look.approve {
+        if record.synced.is_some() && record.is_on(side) {
             let now = self.engine.clock.running();
             self.engine.recent.borrow_mut().overwrote(side, key, now);
         }

@@ -3,7 +3,7 @@
 use super::moves::{Way, moved_from};
 use super::planning::bytes_of;
 use super::report::clash;
-use super::{Engine, Intent, Report};
+use super::{Approval, Engine, Intent, Report};
 use crate::error::Result;
 use crate::observe::RenamedHere;
 use crate::plan::{Downward, Op, Step, Upward};
@@ -47,7 +47,7 @@ impl Engine {
         report: &mut Report,
     ) -> Result<()> {
         self.progress.phase("planning");
-        self.brake(self.load()?.census, false, report)?;
+        self.brake(self.load()?.census, Approval::NONE, report)?;
         let snapshot = self.trees.snapshot()?;
         for key in snapshot.dirty(None)? {
             let key = key?;

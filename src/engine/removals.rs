@@ -44,10 +44,7 @@ impl Pass<'_> {
             if removed > 0 {
                 engine.full.borrow_mut().has_room(side);
             }
-            if !self.look.approve {
-                let now = engine.clock.running();
-                engine.recent.borrow_mut().removed(side, removed, now);
-            }
+            engine.recent.borrow_mut().removed(side, removed, engine.clock.running());
         }
         self.stop_if_halted()?;
         let mut first = self.number == 0;

@@ -7,6 +7,7 @@ use crate::model::{ConflictPolicy, ItemKind, Side};
 use crate::plan::{Downward, Op, Upward};
 use crate::rules::{Brake, Sweep, Toll};
 use crate::store::{Hold, Key, Record, Snapshot};
+use serde::{Deserialize, Serialize};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -18,6 +19,73 @@ const SAMPLE: usize = 10;
 const BITS: u32 = 1 << 16;
 
 const SIDES: [Side; 2] = [Side::Local, Side::Remote];
+
+/// How many files of each side a person said yes to: what comes up beyond that waits for another
+/// word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Approval {
+    /// On the disk.
+    pub local: Approved,
+    /// On the service.
+    pub remote: Approved,
+}
+
+/// How many files of a side a person said yes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Approved {
+    /// To be removed.
+    pub removals: u64,
+    /// To be overwritten.
+    pub overwrites: u64,
+}
+
+impl Approval {
+    /// Of nothing.
+    pub const NONE: Approval = {
+        let none = Approved { removals: 0, overwrites: 0 };
+        Approval { local: none, remote: none }
+    };
+
+    /// Of what is held up so: the word for why, the side, and how many files.
+    pub fn of<'h>(holds: impl Iterator<Item = (&'h str, Option<Side>, u64)>) -> Approval {
+        let mut all = Approval::NONE;
+        for (code, side, files) in holds {
+            let of_side = match side {
+                Some(Side::Local) => &mut all.local,
+                Some(Side::Remote) => &mut all.remote,
+                None => continue,
+            };
+            match Sweep::ALL.into_iter().find(|sweep| sweep.word() == code) {
+                Some(Sweep::Removal) => of_side.removals = files,
+                Some(Sweep::Overwrite) => of_side.overwrites = files,
+                None => {}
+            }
+        }
+        all
+    }
+
+    /// Both in one.
+    pub fn and(self, other: Approval) -> Approval {
+        let both = |a: Approved, b: Approved| Approved {
+            removals: a.removals.max(b.removals),
+            overwrites: a.overwrites.max(b.overwrites),
+        };
+        Approval { local: both(self.local, other.local), remote: both(self.remote, other.remote) }
+    }
+
+    fn files(&self, side: Side, sweep: Sweep) -> u64 {
+        let of_side = match side {
+            Side::Local => self.local,
+            Side::Remote => self.remote,
+        };
+        match sweep {
+            Sweep::Removal => of_side.removals,
+            Sweep::Overwrite => of_side.overwrites,
+        }
+    }
+}
 
 /// Counts how many different files were met, in 8 KiB, whatever their number (linear counting).
 #[derive(Clone, Debug, Default)]
@@ -244,15 +312,12 @@ impl Engine {
     pub(super) fn brake(
         &self,
         mut census: Census,
-        approve: bool,
+        approve: Approval,
         report: &mut Report,
     ) -> Result<Brakes> {
         let snapshot = self.trees.snapshot()?;
         census.enter(&snapshot, 0)?;
         let mut brakes = Brakes::default();
-        if approve {
-            return Ok(brakes);
-        }
         let waiting = snapshot.holds()?;
         for side in SIDES {
             let known = snapshot.known_files(side)?;
@@ -269,6 +334,10 @@ impl Engine {
                     }
                     Sweep::Overwrite => Toll { sweep, files: different.count(), known, emptied: 0 },
                 };
+                let so_far = if sweep == Sweep::Removal { toll.files } else { files };
+                if so_far <= approve.files(side, sweep) {
+                    continue;
+                }
                 let now = Toll { files, ..toll };
                 let hold = self.sweep_hold(now, side, count.sample);
                 let is_on = waiting.iter().chain(&report.holds).any(|on| on.is_like(&hold));

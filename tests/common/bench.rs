@@ -1,7 +1,7 @@
 //! A task on a bench: a real local folder, a service in memory, and an engine between them.
 
 use super::memory::{Memory, MemoryService};
-use mooring::engine::{Engine, LocalLook, Look, Report, Setup};
+use mooring::engine::{Approval, Approved, Engine, LocalLook, Look, Report, Setup};
 use mooring::error::Result;
 use mooring::http::Cancel;
 use mooring::local::{Disk, Found};
@@ -66,10 +66,20 @@ pub struct Bench {
 }
 
 /// Looks at everything, and asks nobody.
-pub const EVERYTHING: Look =
-    Look { local: LocalLook::All, remote: true, approve: false, retry: false, verify: u64::MAX };
+pub const EVERYTHING: Look = Look {
+    local: LocalLook::All,
+    remote: true,
+    approve: Approval::NONE,
+    retry: false,
+    verify: u64::MAX,
+};
+/// A yes to whatever comes up.
+pub const ANYTHING: Approval = {
+    let all = Approved { removals: u64::MAX, overwrites: u64::MAX };
+    Approval { local: all, remote: all }
+};
 /// The same with every removal approved.
-pub const APPROVED: Look = Look { approve: true, ..EVERYTHING };
+pub const APPROVED: Look = Look { approve: ANYTHING, ..EVERYTHING };
 
 /// A task that keeps this folder with the root of a connection.
 pub fn task(local: &Path, direction: Direction) -> Task {

@@ -33,7 +33,7 @@ use super::ledger::{Ledger, tree_of};
 use super::script::{Act, Change, LeaveOut, Script, Step, Trouble, Wide};
 use super::service::{At, Changes, Point, Twin, twin_named};
 use super::storage::Storage;
-use mooring::engine::{Engine, LocalLook, Look, Parts, Report, Turns, Workers};
+use mooring::engine::{Approval, Approved, Engine, LocalLook, Look, Parts, Report, Turns, Workers};
 use mooring::error::{Error, Kind, Result};
 use mooring::http::Cancel;
 use mooring::local::Disk;
@@ -345,7 +345,7 @@ impl Player {
 
     fn cycle_of(&mut self, wide: Wide, meanwhile: &[(u32, Act)]) -> Played<()> {
         let polls = wide == Wide::Remote;
-        let approve = self.approves && self.dice.roll(2) == 0 && !polls;
+        let approve = approval(self.approves && self.dice.roll(2) == 0 && !polls);
         let verify = if polls { 0 } else { self.dice.roll(3) * 64 };
         let look = {
             let mut ledger = self.ledger();
@@ -467,7 +467,7 @@ impl Player {
     fn before(&self, look: &Look) -> Before {
         let ledger = self.ledger();
         let undisturbed = ledger.due.is_empty();
-        let brake = !self.approves && !look.approve && undisturbed;
+        let brake = !self.approves && look.approve == Approval::NONE && undisturbed;
         let filters = self.task.filter != Filter::default() && undisturbed;
         let troubled = undisturbed && (ledger.closed || ledger.failing.is_some());
         let trees = (brake || filters || troubled)
@@ -652,7 +652,7 @@ impl Player {
     /// Everything is in order and nobody does anything, until nothing more happens.
     fn calm(&mut self) -> Played<()> {
         self.ledger().put_in_order();
-        let mut everything = Look { approve: self.approves, retry: true, ..EVERYTHING };
+        let mut everything = Look { approve: approval(self.approves), retry: true, ..EVERYTHING };
         let mut rounds = 0;
         let mut sides = None;
         let report = loop {
@@ -669,11 +669,11 @@ impl Player {
             sides = now;
             if rests {
                 let waits = report.problems.iter().any(|told| told.kind.starts_with("mass-"));
-                if !waits || everything.approve {
+                if !waits || everything.approve != Approval::NONE {
                     break report;
                 }
                 // Whoever is asked says yes in the end.
-                everything.approve = true;
+                everything.approve = approval(true);
             }
             if rounds == MOST_ROUNDS {
                 return broken("P8", format!("no end after {rounds} cycles: {report:?}"));
@@ -870,7 +870,7 @@ impl Player {
         self.time.jump(self.dice.roll(7200) as i64 * 1_000_000_000 - 3600 * 1_000_000_000);
         self.twin.take_log();
         let before = self.storage.copy();
-        let everything = Look { approve: self.approves, ..EVERYTHING };
+        let everything = Look { approve: approval(self.approves), ..EVERYTHING };
         let report = self.cycle(&everything)?;
         let log = self.twin.take_log();
         let looks = ["list", "stat", "changes", "now", "test"];
@@ -918,9 +918,16 @@ fn p10_p11_doubt_removes_nothing(
     }
 }
 
+/// A yes to whatever comes up, or to nothing.
+fn approval(yes: bool) -> Approval {
+    let files = if yes { u64::MAX } else { 0 };
+    let all = Approved { removals: files, overwrites: files };
+    Approval { local: all, remote: all }
+}
+
 /// A look at both sides as a whole.
 const EVERYTHING: Look =
-    Look { local: LocalLook::All, remote: true, approve: false, retry: false, verify: 0 };
+    Look { local: LocalLook::All, remote: true, approve: Approval::NONE, retry: false, verify: 0 };
 
 /// What a daemon asks for while nothing happens.
 const POLL: Look = Look { local: LocalLook::Nothing, ..EVERYTHING };

@@ -1,5 +1,25 @@
 // Made of the program's own types: cargo test --lib panel_types, with PANEL_TYPES=write to write it.
 
+export type Approval = { 
+/**
+ * On the disk.
+ */
+local: Approved, 
+/**
+ * On the service.
+ */
+remote: Approved, };
+
+export type Approved = { 
+/**
+ * To be removed.
+ */
+removals: number, 
+/**
+ * To be overwritten.
+ */
+overwrites: number, };
+
 export type Authorization = { 
 /**
  * Name of the connection.
@@ -987,7 +1007,12 @@ task: string,
 /**
  * Whether mass removals and overwrites that wait for a person's word go ahead.
  */
-approve: boolean, } | { "request": "verify", 
+approve: boolean, 
+/**
+ * How many of them the person was shown, if it isn't what the status tells now: more than
+ * these wait again.
+ */
+shown?: Approval | null, } | { "request": "verify", 
 /**
  * The task.
  */

@@ -48,7 +48,10 @@ async function approve(name: string): Promise<void> {
   // What a person approves is what they saw.
   const now = sweepsOf(await readStatus());
   if (JSON.stringify(now) !== JSON.stringify(sweeps)) throw { reason: t("page:changed") } satisfies Problem;
-  await begin({ request: "sync", task: name, approve: true });
+  const files = (side: api.Side, code: string) =>
+    sweeps.find((hold) => hold.side === side && hold.code === code)?.items ?? 0;
+  const of = (side: api.Side) => ({ removals: files(side, "mass-removal"), overwrites: files(side, "mass-overwrite") });
+  await begin({ request: "sync", task: name, approve: true, shown: { local: of("local"), remote: of("remote") } });
 }
 
 function HoldCard({ task: { name, connection }, hold }: { task: api.LiveTask; hold: Held }) {
