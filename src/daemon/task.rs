@@ -12,7 +12,7 @@ use super::schedule::{
 use super::worker::{Done, Job, Left, News, Work, Workplace};
 use crate::admin;
 use crate::admin::view::{Message, Overview};
-use crate::engine::{Approval, Ear, Engine, LocalLook, Look, Report, Scrutiny};
+use crate::engine::{Approval, Ear, Engine, LocalLook, Look, Report, Scrutiny, linked_root};
 use crate::error::{Error, Kind, Reaction, Result};
 use crate::http::Cancel;
 use crate::local::{Changes, Limit, RootId, Watch, Writes};
@@ -25,8 +25,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::task::AbortHandle;
 
-/// Between two looks whether a lost root is back.
-const ROOT_CHECK: Duration = Duration::from_secs(60);
+/// Between two looks whether a lost local root is back, and before the first call to a service that
+/// may be well again; the pauses between these double.
+const FIRST_CHECK: Duration = Duration::from_secs(60);
+/// Longest pause between two such calls.
+const LONGEST_CHECK: Duration = Duration::from_secs(3600);
+/// The same where the service answered well, and the task was stopped again: trying it takes the disk.
+const LONGEST_TRIAL: Duration = Duration::from_secs(24 * 3600);
 
 /// A task that the daemon keeps in sync.
 pub struct TaskRun {
@@ -48,6 +53,10 @@ pub struct TaskRun {
     previews: Vec<Reply>,
     audits: VecDeque<(Scrutiny, Reply)>,
     hold: Option<Hold>,
+    /// The next pause before a call whether what stopped it has passed.
+    check_pause: Duration,
+    /// The local root that it was linked with, when that was asked last.
+    linked: Option<RootId>,
     backoff: Backoff,
     /// Why the last cycle failed.
     trouble: Option<Error>,
@@ -87,16 +96,21 @@ impl Drop for Sentry {
     }
 }
 
-/// Nothing is done until a person acts, or a lost root is back.
+/// Nothing is done until a person acts, or what stopped it has passed.
 struct Hold {
     reason: Error,
-    root: Option<LostRoot>,
+    check: Option<Check>,
 }
 
-struct LostRoot {
-    /// What was in its place.
-    seen: Option<RootId>,
-    check: Slot,
+/// How it is found out whether what stopped a task has passed by itself.
+#[derive(Clone, Copy)]
+enum Check {
+    /// By a look at the local root.
+    Root(Slot),
+    /// By a call to the service.
+    Service(Slot),
+    /// By that, as soon as there is a worker for it.
+    Due,
 }
 
 impl TaskRun {
@@ -118,6 +132,8 @@ impl TaskRun {
             previews: Vec::new(),
             audits: VecDeque::new(),
             hold: None,
+            check_pause: FIRST_CHECK,
+            linked: None,
             backoff: Backoff::default(),
             trouble: None,
             next_full: next_full_look(now),
@@ -207,6 +223,7 @@ impl TaskRun {
     /// A person acted: whatever stopped or delayed it may be solved.
     pub fn resume(&mut self, now: Instant) {
         if self.hold.is_some() || self.trouble.is_some() {
+            self.check_pause = FIRST_CHECK;
             self.begin_anew(now);
         }
     }
@@ -217,20 +234,53 @@ impl TaskRun {
         self.want(Look { retry: true, ..full_look() }, now);
     }
 
-    /// Keeps it from working until a person acts.
+    /// Keeps it from working until a person acts, or what stopped it has passed.
     pub fn hold(&mut self, reason: Error, now: Instant) {
         tracing::warn!("task {} is on hold: {reason}", self.place.task.name);
-        let root = (reason.kind() == Kind::RootLost).then(|| LostRoot {
-            seen: self.place.disk().identity().ok(),
-            check: Slot::within(now, ROOT_CHECK),
-        });
+        let check = match reason.kind() {
+            Kind::RootLost if !self.is_root_there() => {
+                Some(Check::Root(Slot::within(now, FIRST_CHECK)))
+            }
+            // A server whose disk isn't mounted yet, a certificate that is renewed late, a clock that
+            // isn't set yet.
+            Kind::RootLost | Kind::Untrusted => Some(self.next_check(now, LONGEST_TRIAL)),
+            _ => None,
+        };
         for reply in self.syncs.drain(..) {
             // Who asked may have left.
             let _ = reply.send(Err(reason.clone()));
         }
-        self.hold = Some(Hold { reason, root });
+        self.hold = Some(Hold { reason, check });
         self.close();
         self.watch = None;
+    }
+
+    /// A call to the service after a pause, and later ones after up to `most`.
+    fn next_check(&mut self, now: Instant, most: Duration) -> Check {
+        let pause = self.check_pause;
+        self.check_pause = (pause * 2).min(most);
+        Check::Service(Slot::within(now, pause))
+    }
+
+    /// Whether the local root is the one that the task was linked with, as far as that is known.
+    fn is_root_there(&self) -> bool {
+        let there = self.place.disk().identity().ok();
+        if self.linked.is_some() { there == self.linked } else { there.is_some() }
+    }
+
+    fn check(&self) -> Option<Check> {
+        self.hold.as_ref()?.check
+    }
+
+    fn set_check(&mut self, check: Check) {
+        if let Some(hold) = &mut self.hold {
+            hold.check = Some(check);
+        }
+    }
+
+    /// Whether the service is to be asked if what stopped the task has passed.
+    fn is_check_due(&self) -> bool {
+        !self.paused && self.rest.is_none() && matches!(self.check(), Some(Check::Due))
     }
 
     /// Closes the state, or stops the work and closes it then.
@@ -291,13 +341,16 @@ impl TaskRun {
 
     /// What it has to do that may wait a little.
     pub fn slots(&self) -> impl Iterator<Item = Slot> {
-        let root = self.hold.as_ref().and_then(|hold| Some(hold.root.as_ref()?.check));
+        let check = match self.check() {
+            Some(Check::Root(slot) | Check::Service(slot)) => Some(slot),
+            Some(Check::Due) | None => None,
+        };
         let patrol = self.patrol.map(|patrol| patrol.slot);
         let full = Some(self.next_full);
         let slots = if self.paused || self.rest.is_some() {
             [None; 5]
         } else if self.hold.is_some() {
-            [root, full.filter(|_| self.is_denied()), None, None, None]
+            [check, full.filter(|_| self.waits_a_day()), None, None, None]
         } else {
             [self.poll(), full, self.backoff.slot(), patrol, self.listening.slot()]
         };
@@ -318,16 +371,17 @@ impl TaskRun {
         if self.paused || self.rest.is_some() {
             return;
         }
-        if let Some(Hold { root: Some(root), .. }) = &mut self.hold
-            && window.takes(root.check)
-        {
-            root.check = Slot::within(now, ROOT_CHECK);
-            let there = self.place.disk().identity().ok();
-            if there.is_some() && there != root.seen {
-                self.begin_anew(now);
+        match self.check() {
+            Some(Check::Root(slot)) if window.takes(slot) => {
+                self.set_check(Check::Root(Slot::within(now, FIRST_CHECK)));
+                if self.is_root_there() {
+                    self.begin_anew(now);
+                }
             }
+            Some(Check::Service(slot)) if window.takes(slot) => self.set_check(Check::Due),
+            _ => {}
         }
-        if self.is_denied() && window.takes(self.next_full) {
+        if self.waits_a_day() && window.takes(self.next_full) {
             self.next_full = next_full_look(now);
             self.begin_anew(now);
         }
@@ -404,16 +458,18 @@ impl TaskRun {
         self.want(Look { remote: true, ..no_look() }, now);
     }
 
-    /// Whether it is on hold because its owner may not have its folder, as far as was known then.
-    fn is_denied(&self) -> bool {
-        self.hold.as_ref().is_some_and(|hold| hold.reason.kind() == Kind::Denied)
+    /// Whether it is on hold because its owner may not have its folder, or the service didn't accept
+    /// the credentials, as far as was known then.
+    fn waits_a_day(&self) -> bool {
+        let kind = self.hold.as_ref().map(|hold| hold.reason.kind());
+        matches!(kind, Some(Kind::Denied | Kind::SignIn))
     }
 
     /// Since when it could work; `None` when it can't or needn't.
     pub fn ready_since(&self, now: Instant) -> Option<Instant> {
         if self.running.is_some() || self.is_shut {
             None
-        } else if !self.previews.is_empty() || !self.audits.is_empty() {
+        } else if !self.previews.is_empty() || !self.audits.is_empty() || self.is_check_due() {
             Some(now)
         } else {
             self.pending.as_ref().filter(|_| self.may_cycle()).map(|(_, since)| *since)
@@ -435,6 +491,11 @@ impl TaskRun {
 
     /// Begins to do what is to be done.
     pub fn start(&mut self, tell: impl Fn(News) + Send + 'static) -> Result<()> {
+        if self.is_check_due() {
+            let cancel = self.cancel.clone();
+            self.running = Some(Running { look: None, replies: Vec::new(), cancel, opened: None });
+            return self.place.clone().probe(self.cancel.clone(), tell);
+        }
         let (look, work, replies) = match self.pending.take() {
             Some((look, _)) if self.may_cycle() => {
                 let work = Work::Cycle(look.clone());
@@ -515,7 +576,18 @@ impl TaskRun {
             self.ear = ear.filter(|_| keep && result.is_ok());
             self.engine = Some(engine).filter(|_| keep);
         }
+        if let (Err(error), Some((_, trees))) = (&result, &opened)
+            && error.kind() == Kind::RootLost
+        {
+            let linked = trees.snapshot().and_then(|snapshot| linked_root(&snapshot));
+            self.linked = linked.unwrap_or_default();
+        }
         match (&result, look) {
+            (Ok(Done::Probed), _) if self.is_check_due() => self.begin_anew(now),
+            (Err(_), None) if self.is_check_due() => {
+                let next = self.next_check(now, LONGEST_CHECK);
+                self.set_check(next);
+            }
             (Ok(Done::Cycle(report)), Some(look)) => self.succeeded(report.clone(), &look, now),
             // What it had been told to look at may not have been: it begins anew.
             (Err(_), Some(_)) if was_stopped => self.want(full_look(), now),
@@ -534,6 +606,7 @@ impl TaskRun {
         let answer = result.and_then(|done| match done {
             Done::Cycle(report) => document(&report),
             Done::Preview(preview) => document(&preview),
+            Done::Probed => Ok(Value::Null),
             Done::Verified(findings, verified) => {
                 Ok(json!({ "findings": document(&findings)?, "verified": document(&verified)? }))
             }
@@ -559,6 +632,7 @@ impl TaskRun {
             );
         }
         self.backoff = Backoff::default();
+        self.check_pause = FIRST_CHECK;
         self.trouble = None;
         if look.remote {
             self.polled(&report, look, now);

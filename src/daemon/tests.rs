@@ -167,6 +167,11 @@ impl Stage {
         self.status()[0]["state"].as_str().unwrap().to_owned()
     }
 
+    /// How the task with this id is.
+    fn word(&self, id: u64) -> &'static str {
+        self.daemon.tasks[&id].word()
+    }
+
     fn turn(&self) -> Option<u64> {
         let turn = self.daemon.turn?;
         Some(turn.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs())
@@ -283,13 +288,17 @@ fn a_new_limit_or_polling_period_stops_nothing() {
     assert_eq!(sync.blocking_recv().unwrap().unwrap_err().kind(), Kind::Offline);
 }
 
-/// A service whose buckets are all empty, or answer with nonsense: its address, and which were
-/// listed.
-fn buckets() -> (String, Arc<Mutex<Vec<String>>>) {
+/// What a service answers while it is set: a status, and an error's code.
+type Trouble = Arc<Mutex<Option<(u16, &'static str)>>>;
+
+/// A service whose buckets are all empty, or answer with nonsense: its address, which were listed,
+/// and what is wrong with it.
+fn buckets() -> (String, Arc<Mutex<Vec<String>>>, Trouble) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let listed: Arc<Mutex<Vec<String>>> = Arc::default();
-    let seen = listed.clone();
+    let trouble = Trouble::default();
+    let (seen, wrong) = (listed.clone(), trouble.clone());
     thread::spawn(move || {
         for stream in listener.incoming() {
             let stream = stream.unwrap();
@@ -297,19 +306,21 @@ fn buckets() -> (String, Arc<Mutex<Vec<String>>>) {
             let line = lines.next().unwrap_or_default();
             while lines.next().is_some_and(|line| !line.is_empty()) {}
             let bucket = line.split(['/', '?']).nth(1).unwrap_or_default();
-            let body = match bucket.contains("nonsense") {
-                true => "nonsense",
-                false => "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
+            let listing = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
+            let (status, body) = match *wrong.lock().unwrap() {
+                Some((status, code)) => (status, format!("<Error><Code>{code}</Code></Error>")),
+                None if bucket.contains("nonsense") => (200, "nonsense".into()),
+                None => (200, listing.into()),
             };
             seen.lock().unwrap().push(bucket.to_owned());
             let length = body.len();
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n");
+            let head = format!("HTTP/1.1 {status} So\r\nContent-Length: {length}\r\n");
             let reply = format!("{head}Connection: close\r\n\r\n{body}");
             // The test may have ended.
             let _ = (&stream).write_all(reply.as_bytes());
         }
     });
-    (address, listed)
+    (address, listed, trouble)
 }
 
 /// Ten connections: their bucket, their polling period in seconds, and how often they are to be
@@ -329,7 +340,7 @@ const CONNECTIONS: [(&str, u64, Option<usize>); 10] = [
 
 #[test]
 fn ten_connections_wake_it_once_a_window_whatever_they_wait_for() {
-    let (address, listed) = buckets();
+    let (address, listed, _) = buckets();
     // Its own connection never runs.
     let mut stage = Stage::new("windows", "never");
     for (name, period, _) in CONNECTIONS {
@@ -366,6 +377,52 @@ fn ten_connections_wake_it_once_a_window_whatever_they_wait_for() {
             (&task["state"], &task["watch_limited"]),
             (&json!(state), &json!(name == "limited"))
         );
+    }
+}
+
+#[test]
+fn what_stopped_a_task_passes_and_nobody_has_to_act() {
+    let (address, listed, trouble) = buckets();
+    // Its own connection never runs.
+    let mut stage = Stage::new("passes", "never");
+    stage.adds_bucket("away", &address, 60);
+    let mut now = Instant::now();
+    stage.daemon.reload(now).unwrap();
+    let id = stage.daemon.book.task("away").unwrap().id;
+    let file = stage.folder.join(format!("state/tasks/{id}.redb"));
+    let state = || std::fs::read(&file).unwrap();
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    stage.goes_on(&mut now, minutes(5));
+    assert_eq!(stage.word(id), "idle");
+    *trouble.lock().unwrap() = Some((404, "NoSuchBucket"));
+    stage.goes_on(&mut now, minutes(5));
+    assert_eq!(stage.word(id), "held");
+    let before = state();
+    listed.lock().unwrap().clear();
+    stage.goes_on(&mut now, minutes(60));
+    // Seldom, and without the disk.
+    let calls = listed.lock().unwrap().len();
+    assert!((1..=6).contains(&calls), "{calls}");
+    assert!(stage.word(id) == "held" && state() == before);
+    *trouble.lock().unwrap() = None;
+    stage.goes_on(&mut now, minutes(60));
+    assert_eq!(stage.word(id), "idle");
+
+    *trouble.lock().unwrap() = Some((403, "InvalidAccessKeyId"));
+    stage.goes_on(&mut now, minutes(2));
+    assert_eq!(stage.word(id), "held");
+    *trouble.lock().unwrap() = None;
+    let held = now;
+    stage.goes_on(&mut now, minutes(1));
+    assert_eq!(stage.word(id), "idle");
+    assert!(now - held <= minutes(24 * 60));
+
+    // By the time that it is held, nothing is wrong any more.
+    for kind in [Kind::RootLost, Kind::Untrusted] {
+        let task = stage.daemon.tasks.get_mut(&id).unwrap();
+        task.hold(Error::new(kind, "the root", "it is away"), now);
+        stage.goes_on(&mut now, minutes(2));
+        assert_eq!(stage.word(id), "idle", "{kind:?}");
     }
 }
 

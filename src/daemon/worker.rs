@@ -2,7 +2,7 @@
 
 use crate::admin::Reach;
 use crate::admin::view::{Overview, Preview, PreviewTotal};
-use crate::engine::{Ear, Engine, Finding, Look, Report, Scrutiny, Setup, Verified};
+use crate::engine::{Ear, Engine, Finding, Look, Report, Scrutiny, Setup, Verified, open_remote};
 use crate::error::{Error, Kind, Result};
 use crate::http::Cancel;
 use crate::local::{Disk, Watch, WatchBudget};
@@ -95,14 +95,14 @@ pub enum Done {
     Preview(Preview),
     /// A bit of verifying.
     Verified(Vec<Finding>, Verified),
+    /// Nothing but a call to the service, which answered well.
+    Probed,
 }
 
 impl Job {
     /// Does the work in a thread of its own.
     pub fn start(self, tell: impl Fn(News) + Send + 'static) -> Result<()> {
-        let name = format!("task {}", self.place.task.id);
-        let spawned = threads::named(name).spawn(move || self.run(&tell));
-        spawned.map(drop).map_err(|error| Error::new(Kind::Busy, "starting a thread", error))
+        spawn(self.place.task.id, move || self.run(&tell))
     }
 
     fn run(self, tell: &dyn Fn(News)) {
@@ -135,7 +135,22 @@ impl Job {
     }
 }
 
+fn spawn(task: u64, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let spawned = threads::named(format!("task {task}")).spawn(work);
+    spawned.map(drop).map_err(|error| Error::new(Kind::Busy, "starting a thread", error))
+}
+
 impl Workplace {
+    /// Asks the service, in a thread of its own, whether the connection and the remote root are good.
+    /// Neither the state nor the disk is needed for it.
+    pub fn probe(self, cancel: Cancel, tell: impl Fn(News) + Send + 'static) -> Result<()> {
+        spawn(self.task.id, move || {
+            let opened = open_remote(&self.task, self.service, &self.values, 1, cancel);
+            let answer = opened.and_then(|(remote, _)| remote.test());
+            tell(News::Ended(None, answer.map(|()| Done::Probed)));
+        })
+    }
+
     /// The task's folder, whoever may have it.
     pub fn disk(&self) -> Disk {
         Disk::new(&self.task.local)

@@ -219,18 +219,12 @@ impl Engine {
 
     fn open_on(trees: Trees, setup: Setup<'_>) -> Result<Engine> {
         let Setup { task, disk, service, values, state, transfers, history, cancel } = setup;
-        let descriptor = service.descriptor();
-        let http = Http::new(&values.http_options(descriptor, transfers), cancel.clone())?;
-        let counters = http.counters().clone();
-        let mut values = values.clone();
-        // How it is encrypted is no business of the adapter's.
-        let settings = task.settings.iter().filter(|(key, _)| key != ENCRYPTION);
-        values.extend(settings.cloned());
+        let (remote, counters) = open_remote(task, service, values, transfers, cancel.clone())?;
         let parts = Parts {
-            remote: service.open(&values, http, &task.remote)?,
+            remote,
             trees,
             disk,
-            descriptor,
+            descriptor: service.descriptor(),
             counters,
             workers: Workers::Threads(transfers.clamp(1, 20)),
             clock: Arc::new(SystemClock::default()),
@@ -630,8 +624,7 @@ impl Engine {
     /// Proves that the local root is the one that the task was linked with, if it was.
     fn prove_local_root(&self, snapshot: &Snapshot) -> Result<RootId> {
         let id = self.disk().hold()?;
-        let known = snapshot.fact(LOCAL_ROOT)?;
-        match known.map(|known| decode::<RootId>(ROOT_FORMAT, &known)).transpose()? {
+        match linked_root(snapshot)? {
             Some(known) if known != id => {
                 let what = format!("local folder {}", self.task.local.display());
                 Err(Error::new(Kind::RootLost, what, "it isn't the one that was linked").remedy(
@@ -748,6 +741,23 @@ fn by_new_paths(folders: &[String], renamed: &[(String, String)]) -> Option<Vec<
     Some(all)
 }
 
+/// Opens the remote side of a task, sending nothing, with what counts what is sent by it.
+pub fn open_remote(
+    task: &Task,
+    service: &dyn Service,
+    values: &remote::Settings,
+    transfers: usize,
+    cancel: Cancel,
+) -> Result<(Arc<dyn Remote>, Arc<Counters>)> {
+    let http = Http::new(&values.http_options(service.descriptor(), transfers), cancel)?;
+    let counters = http.counters().clone();
+    let mut values = values.clone();
+    // How it is encrypted is no business of the adapter's.
+    let settings = task.settings.iter().filter(|(key, _)| key != ENCRYPTION);
+    values.extend(settings.cloned());
+    Ok((service.open(&values, http, &task.remote)?, counters))
+}
+
 /// Opens the state of the task with this id.
 pub fn open_trees(state: &Path, id: u64) -> Result<Trees> {
     // Where its volume isn't mounted, a new state would take the place of the one that is there.
@@ -768,6 +778,12 @@ pub fn open_trees(state: &Path, id: u64) -> Result<Trees> {
 /// Whether both sides have been looked at as a whole since the task's settings changed.
 pub fn has_looked(snapshot: &Snapshot) -> Result<bool> {
     Ok(snapshot.fact(LOOKED)?.is_some())
+}
+
+/// What makes the local root that the task was linked with the one it is; `None` when it wasn't yet.
+pub fn linked_root(snapshot: &Snapshot) -> Result<Option<RootId>> {
+    let known = snapshot.fact(LOCAL_ROOT)?;
+    known.map(|known| decode(ROOT_FORMAT, &known)).transpose()
 }
 
 fn trees_file(state: &Path, id: u64) -> PathBuf {
