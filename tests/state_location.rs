@@ -3,6 +3,7 @@
 use crate::common::bench::TempFolder;
 use crate::common::pair::{Pair, Peer, eventually};
 use crate::common::peers;
+use mooring::store::Trees;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +43,26 @@ fn a_moved_state_is_the_only_one_and_nothing_is_synced_again() {
     assert_eq!(states(&pair.state()), ["1.redb"]);
     assert!(!moved(volume.path()).exists());
     assert_eq!(pair.sync()["uploaded"], 0);
+}
+
+#[test]
+fn what_was_removed_before_a_move_is_removed_after_it() {
+    let pair = in_sync();
+    pair.write("b", "stays");
+    pair.sync();
+    let volume = TempFolder::new();
+    pair.remove("a/letter");
+    pair.done(&set(volume.path()));
+    assert_eq!(pair.sync()["downloaded"], 0);
+    assert_eq!(pair.remote("a/letter"), None);
+
+    // A backup that was put in its place isn't taken for it because it is moved.
+    let state = moved(volume.path()).join("tasks/1.redb");
+    let backup = state.with_extension("backup");
+    fs::copy(&state, &backup).unwrap();
+    fs::rename(&backup, &state).unwrap();
+    pair.done(&["settings", "state-location", "default"]);
+    assert!(Trees::open(&pair.state().join("tasks/1.redb")).unwrap().is_copy().unwrap());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::common::{Layout, Nas, busybox, fresh, md5, packages, run, signal};
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{DirEntryExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -374,9 +374,17 @@ fn upgrade(nas: &Nas) {
         let output = nas.script(words, &variables);
         assert!(output.status.success(), "{words}: {output:?} {}", nas.message());
     };
+    // A state that is copied is taken for a backup.
+    let files = || {
+        let entries = fs::read_dir(state(nas)).unwrap().map(Result::unwrap);
+        let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
+        files.map(|entry| (entry.file_name(), entry.ino())).collect::<BTreeMap<_, _>>()
+    };
+    let before = files();
     ["preupgrade", "preuninst", "postuninst"].into_iter().for_each(run);
     nas.unpack();
     ["preinst", "postinst", "postupgrade"].into_iter().for_each(run);
+    assert_eq!(files(), before);
     assert!(!nas.var.join("tmp/upgrade/state").exists());
 }
 

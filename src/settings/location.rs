@@ -178,11 +178,17 @@ fn copy(old: &Path, new: &Path) -> Result<()> {
     for file in from.iter().filter(|file| file.extension().is_some_and(|it| it == "redb")) {
         let Some(name) = file.file_name() else { continue };
         // One that was open when the power failed is repaired first, and one that is open is refused.
-        drop(Trees::open(file).map_err(|error| error.or_remedy("stop what uses it first"))?);
+        let trees =
+            Trees::open(file).map_err(|error| error.or_remedy("stop what uses it first"))?;
+        let is_copy = trees.is_copy()?;
+        drop(trees);
         let copied = tasks.join(name);
         fs::copy(file, &copied).and_then(|_| File::open(&copied)?.sync_all()).map_err(failed)?;
         // Not every file system can hold a state that is open.
-        drop(Trees::open_to_read(&copied)?);
+        let trees = Trees::open(&copied)?;
+        if !is_copy {
+            trees.take_its_place()?;
+        }
     }
     let folders = [Some(tasks.as_path()), Some(new), new.parent()];
     let sync = |folder: &Path| File::open(folder)?.sync_all();

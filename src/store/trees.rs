@@ -285,6 +285,14 @@ impl Trees {
         Ok(known.is_some_and(|known| number(&known) != self.opened.load(Relaxed)))
     }
 
+    /// Takes the file for the state itself from now on. Only who copied that, and does away with what
+    /// was copied, may say so.
+    pub fn take_its_place(&self) -> Result<()> {
+        let mut batch = self.batch()?;
+        batch.note_file();
+        batch.commit()
+    }
+
     /// Forgets everything but the history and these facts.
     pub fn begin_anew(&self, kept: &[&str]) -> Result<()> {
         self.write(|tx| {
@@ -983,8 +991,12 @@ impl Batch<'_> {
         if made { Ok(()) } else { self.make_tables() }
     }
 
-    fn make_tables(&mut self) -> Result<()> {
+    fn note_file(&mut self) {
         self.set_fact(FILE, Some(self.trees.opened.load(Relaxed).to_le_bytes().to_vec()));
+    }
+
+    fn make_tables(&mut self) -> Result<()> {
+        self.note_file();
         self.transact(Durability::Immediate, |tx| {
             tx.open_table(DEPARTED).map_err(state_error)?;
             tx.open_table(DEPARTED_IDS).map_err(state_error)?;
