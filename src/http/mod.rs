@@ -599,19 +599,25 @@ fn is_busy(status: u16) -> bool {
 
 fn busy(what: &str, reply: Reply) -> Error {
     let status = reply.status;
-    let wait = reply.header("retry-after").and_then(|value| match value.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => {
-            let until = parse_http_date(value)? - unix_seconds(SystemTime::now());
-            Some(Duration::from_secs(u64::try_from(until).unwrap_or(0)))
-        }
-    });
+    let wait = reply.header("retry-after").and_then(|value| pause(value, reply.header("date")));
     reply.drain();
     let error = Error::new(Kind::Busy, what, format!("the service is busy (status {status})"));
     match wait {
         Some(wait) => error.after(wait),
         None => error,
     }
+}
+
+/// How long a service asks to wait: for so many seconds, or until a time by its own clock, which the
+/// reply's date tells.
+fn pause(asked: &str, date: Option<&str>) -> Option<Duration> {
+    let seconds = asked.parse().ok().or_else(|| {
+        let now = date.and_then(parse_http_date);
+        let now = now.unwrap_or_else(|| unix_seconds(SystemTime::now()));
+        let until = parse_http_date(asked)?.saturating_sub(now);
+        Some(u64::try_from(until).unwrap_or(0))
+    });
+    seconds.map(Duration::from_secs)
 }
 
 /// The pause after the `attempt`-th failure: doubling up to 64 times the first, and of random
@@ -669,6 +675,17 @@ fn untrusted(what: &str, host: &str, cause: &rustls::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_to_wait_until_is_by_the_services_clock() {
+        let told = |asked, date| pause(asked, date).map(|pause| pause.as_secs());
+        let (now, then) = ("Mon, 01 Jan 2001 00:00:00 GMT", "Mon, 01 Jan 2001 00:20:00 GMT");
+        assert_eq!(told(then, Some(now)), Some(1200));
+        assert_eq!(told(now, Some(then)), Some(0));
+        // By ours it is over.
+        assert_eq!((told(then, None), told(then, Some("now"))), (Some(0), Some(0)));
+        assert_eq!((told("90", Some(now)), told("soon", Some(now))), (Some(90), None));
+    }
 
     #[test]
     fn ranges_are_asked_for_and_understood() {
