@@ -120,6 +120,8 @@ impl DiskWriter {
             match removed {
                 Ok(()) | Err(nix::Error::ENOENT) => left = split_path(left).0,
                 Err(nix::Error::ENOTEMPTY | nix::Error::EEXIST) => break,
+                // Said of a folder that isn't there, too.
+                Err(nix::Error::EROFS) => break,
                 Err(errno) => return Err(disk_error("tidying", path, errno)),
             }
         }
