@@ -41,7 +41,7 @@ pub(super) fn plan(context: &Context<'_>, down: &Down, job: &Job) -> Result<Opti
     let (Some(local), Some(planned)) = (&job.local, &job.remote) else { return Ok(None) };
     let Some(size) = planned.known_size() else { return Ok(None) };
     // What can't be told, or read, costs fetching the file as a whole.
-    let told = match down.remote.composition(job.place(), &planned.version, size) {
+    let told = match down.remote.composition(job.place(), planned) {
         Err(error) if error.kind().reaction().ends_cycle() => return Err(error),
         told => told.ok().flatten(),
     };

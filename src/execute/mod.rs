@@ -75,13 +75,8 @@ impl Source {
         self.0.read(place, version, bytes)
     }
 
-    fn composition(
-        &self,
-        place: Place<'_>,
-        version: &Version,
-        size: u64,
-    ) -> Result<Option<Composition>> {
-        self.0.composition(place, version, size)
+    fn composition(&self, place: Place<'_>, print: &RemotePrint) -> Result<Option<Composition>> {
+        self.0.composition(place, print)
     }
 
     fn has_content(

@@ -320,17 +320,11 @@ pub trait Remote: Send + Sync {
         None
     }
 
-    /// What the file of this version, which has `size` bytes, is made of; `None` where the service can't
-    /// tell, and for a file that is too small for it. It may be wrong: what comes of it is compared
-    /// with the service's hash of the whole file where there is one, and what is taken for one of the
-    /// blocks with its digest.
-    fn composition(
-        &self,
-        place: Place<'_>,
-        version: &Version,
-        size: u64,
-    ) -> Result<Option<Composition>> {
-        let _ = (place, version, size);
+    /// What the file of this state is made of; `None` where the service can't tell, and for a file that
+    /// is too small for it. It may be wrong: what comes of it is compared with the service's hash of the
+    /// whole file where there is one, and what is taken for one of the blocks with its digest.
+    fn composition(&self, place: Place<'_>, print: &RemotePrint) -> Result<Option<Composition>> {
+        let _ = (place, print);
         Ok(None)
     }
 

@@ -1200,13 +1200,9 @@ impl Remote for Store {
     }
 
     /// A name is whatever a client says: it is believed only where there is a hash of the whole file.
-    fn composition(
-        &self,
-        place: Place<'_>,
-        version: &Version,
-        size: u64,
-    ) -> Result<Option<Composition>> {
-        if size <= self.block_size {
+    fn composition(&self, place: Place<'_>, print: &RemotePrint) -> Result<Option<Composition>> {
+        let RemotePrint { size, version, .. } = print;
+        if *size <= self.block_size {
             return Ok(None);
         }
         let what = format!("looking at the blocks of {}", place.path);
@@ -1222,7 +1218,7 @@ impl Remote for Store {
             }
             is_ours &= name.is_some() || !is_committed;
         })?;
-        let (cutter, hash) = (self.cutter_of(size), BlockHash::Sha256(DIGEST));
+        let (cutter, hash) = (self.cutter_of(*size), BlockHash::Sha256(DIGEST));
         Ok(is_ours.then_some(Composition { entry, blocks, cutter, hash }))
     }
 

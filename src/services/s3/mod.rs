@@ -118,8 +118,8 @@ fn wrong(dialect: &Dialect, key: &str, cause: impl std::fmt::Display) -> Error {
 
 fn check_bucket(dialect: &Dialect, name: &str) -> Result<()> {
     if let Some(Bucket { min, max, extra }) = dialect.descriptor.bucket {
-        let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || extra.contains(c);
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let known = |c: char| plain(c) || extra.contains(c);
         let ends_plain = name.starts_with(plain) && name.ends_with(plain);
         if !(min..=max).contains(&name.len()) || !name.chars().all(known) || !ends_plain {
             let cause = format!(

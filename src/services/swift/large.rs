@@ -424,22 +424,21 @@ impl Store {
 
     // ---- comparing and copying
 
-    /// The segments of a file of this version and size, of which the service knows the MD5s.
+    /// The segments of a file of this state, of which the service knows the MD5s.
     pub fn composition_of(
         &self,
         what: &str,
         key: &str,
-        version: &Version,
-        size: u64,
+        print: &RemotePrint,
     ) -> Result<Option<Composition>> {
-        let item = self.file(what, key)?.filter(|item| item.version == *version);
+        let item = self.file(what, key)?.filter(|item| item.version == print.version);
         let Some(item) = item.filter(|item| item.large != Large::No) else { return Ok(None) };
         let block = |segment: &Segment| {
             let (digest, length) = segment.block()?;
             Some(Block { length, digest })
         };
         let blocks = self.segments(what, key, &item)?.iter().map(block).collect();
-        let cutter = self.cutter_of(&limits(&*self.info(what)?), size);
+        let cutter = self.cutter_of(&limits(&*self.info(what)?), print.size);
         let (entry, hash) = (item.entry(), BlockHash::Md5);
         let composed = |blocks| Composition { entry, blocks, cutter, hash };
         Ok(Option::map(blocks, composed))

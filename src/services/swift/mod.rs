@@ -534,17 +534,12 @@ impl Remote for Store {
         self.has_segments_of(&what, &self.key(place.path), version, content)
     }
 
-    fn composition(
-        &self,
-        place: Place<'_>,
-        version: &Version,
-        size: u64,
-    ) -> Result<Option<Composition>> {
-        if size <= self.segment_size {
+    fn composition(&self, place: Place<'_>, print: &RemotePrint) -> Result<Option<Composition>> {
+        if print.size <= self.segment_size {
             return Ok(None);
         }
         let what = format!("looking at the segments of {}", place.path);
-        self.composition_of(&what, &self.key(place.path), version, size)
+        self.composition_of(&what, &self.key(place.path), print)
     }
 
     fn remove(&self, items: &[Removal<'_>], done: &mut dyn FnMut(usize, Result<()>)) {
