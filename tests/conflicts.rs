@@ -1,9 +1,9 @@
 //! What becomes of contents that differ: conflicts by every policy, folders that are linked again,
 //! and files that a disk altered by itself.
 
-use crate::common::bench::{APPROVED, Bench, EVERYTHING};
+use crate::common::bench::{APPROVED, Bench, EVERYTHING, POLL};
 use crate::common::memory::{DRIVE, ETAGS, Fault, HASHING, How, IDS, PATHS, STORE, VERSIONED};
-use mooring::engine::{Approval, LocalLook, Look};
+use mooring::engine::Look;
 use mooring::error::Kind;
 use mooring::model::ConflictPolicy::{self, Both, Local, Newer, Remote};
 use mooring::model::Direction;
@@ -14,14 +14,6 @@ use std::sync::{Arc, Mutex};
 
 const KINDS: [&Descriptor; 6] = [&STORE, &DRIVE, &ETAGS, &IDS, &PATHS, &HASHING];
 const POLICIES: [ConflictPolicy; 4] = [Local, Remote, Newer, Both];
-/// A cycle that only asks the service.
-const POLL: Look = Look {
-    local: LocalLook::Nothing,
-    remote: true,
-    approve: Approval::NONE,
-    retry: false,
-    verify: 0,
-};
 /// Seconds since 1970 in 2001 and 2030: before and after what [`Memory::put`] writes.
 const EARLIER: u64 = 1_000_000_000;
 const LATER: u64 = 1_900_000_000;

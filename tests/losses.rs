@@ -1,10 +1,8 @@
 //! Ways in which something was lost, stuck or done twice once: each test is the story of one.
 
-use crate::common::bench::{APPROVED, Bench, EVERYTHING, TempFolder, task};
-use crate::common::memory::{DRIVE, ETAGS, Fault, How, Memory, STORE};
-use crate::removed::clock::Time;
-use crate::removed::disk::{Format, SimDisk};
-use crate::removed::engine;
+use crate::common::bench::{APPROVED, Bench, EVERYTHING, POLL};
+use crate::common::memory::{DRIVE, ETAGS, Fault, How, STORE};
+use crate::removed::World;
 use mooring::engine::{Approval, LocalLook, Look};
 use mooring::error::Kind;
 use mooring::model::Direction;
@@ -12,7 +10,6 @@ use mooring::remote::Descriptor;
 use nix::Error as Errno;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
@@ -22,14 +19,6 @@ fn folders(names: &[&str]) -> Look {
     let local = LocalLook::Folders(names.iter().map(|name| name.to_string()).collect());
     Look { local, remote: false, approve: Approval::NONE, retry: false, verify: 0 }
 }
-
-const POLL: Look = Look {
-    local: LocalLook::Nothing,
-    remote: true,
-    approve: Approval::NONE,
-    retry: false,
-    verify: 0,
-};
 
 /// Does `what` at the first call that begins with `call`.
 fn at_call(bench: &Bench, call: &'static str, what: impl FnOnce() + Send + 'static) {
@@ -287,24 +276,21 @@ fn one_unreadable_remote_folder_does_not_stop_the_rest() {
 
 #[test]
 fn a_folder_moved_out_of_one_that_cannot_be_read_stops_nothing() {
-    let time = Time::new();
-    let disk = SimDisk::new(time.clone(), Format { links: true, tick: 1, reuses_inodes: false });
-    let (memory, state) = (Memory::new(&DRIVE), TempFolder::new());
-    let task = task(Path::new("/volume/task"), Direction::Both);
-    let mut engine = engine(&task, &disk, &time, &memory, &state);
+    let mut world = World::with(&DRIVE);
+    let disk = world.disk.clone();
     assert!(disk.write("private/sub/a", &(*b"a").into()));
-    engine.cycle(&EVERYTHING).unwrap();
+    world.engine().cycle(&EVERYTHING).unwrap();
     assert!(disk.rename("private/sub", "sub") && disk.write("other", &(*b"other").into()));
     disk.set_hook(Some(Box::new(|call, name| match (call, name) {
         ("open folder", "private") => Err(Errno::EACCES),
         _ => Ok(()),
     })));
-    let report = engine.cycle(&EVERYTHING).unwrap();
+    let report = world.engine().cycle(&EVERYTHING).unwrap();
     assert_eq!((report.uploaded, report.deleted_remote), (2, 0), "{report:?}");
     assert_eq!((report.errors, report.problems[0].path.as_str()), (1, "private"));
     disk.set_hook(None);
-    engine.cycle(&EVERYTHING).unwrap();
-    let paths: Vec<_> = memory.tree().into_keys().collect();
+    world.engine().cycle(&EVERYTHING).unwrap();
+    let paths: Vec<_> = world.memory.tree().into_keys().collect();
     assert_eq!(paths, ["other", "private", "sub", "sub/a"]);
 }
 

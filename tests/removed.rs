@@ -1,7 +1,7 @@
 //! What a task removes from the disk can be had back: where it is kept, for how long, and what it
 //! gives way to.
 
-use crate::common::bench::{ANYTHING, APPROVED, Bench, EVERYTHING, TempFolder, task};
+use crate::common::bench::{APPROVED, Bench, EVERYTHING, TempFolder, task};
 use crate::common::memory::{DRIVE, Memory};
 use mooring::admin::view::Overview;
 use mooring::clock::Clock;
@@ -9,6 +9,7 @@ use mooring::engine::{Engine, LocalLook, Look, Parts, Report, Workers, open_tree
 use mooring::http::Cancel;
 use mooring::local::Disk;
 use mooring::model::Direction;
+use mooring::remote::Descriptor;
 use mooring::rules::Day;
 use mooring::settings::Task;
 use mooring::store::Recycled;
@@ -28,15 +29,14 @@ pub mod disk;
 use clock::Time;
 use disk::{Bytes, Format, SimDisk};
 
-const POLL: Look =
-    Look { local: LocalLook::Nothing, remote: true, approve: ANYTHING, retry: false, verify: 0 };
 const LOOK: Look = Look { verify: 0, ..APPROVED };
+const POLL: Look = Look { local: LocalLook::Nothing, ..LOOK };
 
 /// A task with a simulated disk of 10,000 bytes and a simulated clock.
-struct World {
-    disk: SimDisk,
-    time: Time,
-    memory: Arc<Memory>,
+pub struct World {
+    pub disk: SimDisk,
+    pub time: Time,
+    pub memory: Arc<Memory>,
     task: Task,
     state: TempFolder,
     engine: Option<Engine>,
@@ -67,15 +67,20 @@ pub fn engine(
 
 impl World {
     fn new() -> World {
+        World::with(&DRIVE)
+    }
+
+    /// With a service of this kind.
+    pub fn with(descriptor: &'static Descriptor) -> World {
         let time = Time::new();
         let format = Format { links: true, tick: 1, reuses_inodes: false };
         let disk = SimDisk::new(time.clone(), format);
         let task = task(Path::new("/volume/task"), Direction::Both);
-        let (memory, state) = (Memory::new(&DRIVE), TempFolder::new());
+        let (memory, state) = (Memory::new(descriptor), TempFolder::new());
         World { disk, time, memory, task, state, engine: None }
     }
 
-    fn engine(&mut self) -> &mut Engine {
+    pub fn engine(&mut self) -> &mut Engine {
         let World { disk, time, memory, task, state, .. } = self;
         self.engine.get_or_insert_with(|| engine(task, disk, time, memory, state))
     }

@@ -1,13 +1,11 @@
 //! What isn't in sync is told with one reason, since when and what to do, for as long as it is so:
 //! in the state, in the history, and to whoever asks. What would change too much at once waits.
 
-use crate::common::bench::{APPROVED, Bench, EVERYTHING, TempFolder, task};
-use crate::common::memory::{DRIVE, Fault, How, Memory, PATHS, STORE};
-use crate::removed::clock::Time;
-use crate::removed::disk::{Format, SimDisk};
-use crate::removed::engine;
+use crate::common::bench::{APPROVED, Bench, EVERYTHING, POLL, TempFolder};
+use crate::common::memory::{DRIVE, Fault, How, PATHS, STORE};
+use crate::removed::World;
 use mooring::admin::view::{ItemLine, ItemsPage, Overview};
-use mooring::engine::{LocalLook, Look, Report};
+use mooring::engine::{Look, Report};
 use mooring::error::Kind;
 use mooring::model::Direction;
 use mooring::remote::Descriptor;
@@ -16,11 +14,8 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-
-const POLL: Look = Look { local: LocalLook::Nothing, verify: 0, ..EVERYTHING };
 
 fn each_kind(test: impl Fn(Bench)) {
     for descriptor in [&STORE, &DRIVE, &PATHS] {
@@ -160,16 +155,13 @@ fn an_item_that_fails_is_told_once_until_it_is_solved() {
 
 #[test]
 fn what_fails_is_tried_ever_more_rarely() {
-    let time = Time::new();
-    let disk = SimDisk::new(time.clone(), Format { links: true, tick: 1, reuses_inodes: false });
-    let (memory, state) = (Memory::new(&STORE), TempFolder::new());
-    let task = task(Path::new("/volume/task"), Direction::Both);
-    let mut engine = engine(&task, &disk, &time, &memory, &state);
-    *memory.broken.lock().unwrap() = Some(("write bad".into(), Kind::Integrity));
+    let mut world = World::with(&STORE);
+    let disk = world.disk.clone();
+    *world.memory.broken.lock().unwrap() = Some(("write bad".into(), Kind::Integrity));
     let mut cycle = |look: &Look| {
-        assert_eq!(engine.cycle(look).unwrap().errors, 1);
-        time.rest(Duration::from_secs(60));
-        memory.take_calls().iter().filter(|call| *call == "write bad").count()
+        assert_eq!(world.engine().cycle(look).unwrap().errors, 1);
+        world.time.rest(Duration::from_secs(60));
+        world.memory.take_calls().iter().filter(|call| *call == "write bad").count()
     };
     assert!(disk.write("bad", &(*b"bad").into()));
     let mut tried = Vec::new();

@@ -7,7 +7,8 @@ const { page, show, step, close } = await open(new URL(base).origin);
 const click = (text) => page.getByRole("button", { name: text, exact: true }).click();
 const heading = (text) => page.getByRole("heading", { name: text }).waitFor();
 const list = (text) => page.getByRole("combobox", { name: text });
-const value = (key) => page.locator(`input[name=${key}]`).inputValue();
+const input = (name) => page.locator(`input[name=${name}]`);
+const value = (name) => input(name).inputValue();
 const picker = page.getByRole("dialog");
 /** Makes a bucket or container of this name in place. */
 const make = async (kind, name) => {
@@ -62,8 +63,8 @@ await step("what is missing is asked for before buckets are looked for", async (
 });
 
 await step("why no buckets are shown", async () => {
-  await page.locator("input[name=access-key]").fill(s3.access_key);
-  await page.locator("input[name=secret-key]").fill(s3.secret_key);
+  await input("access-key").fill(s3.access_key);
+  await input("secret-key").fill(s3.secret_key);
   await page.getByLabel("Address: another").fill("http://127.0.0.1:9/");
   await choose();
   await picker.getByRole("alert").getByText("127.0.0.1:9").waitFor();
@@ -119,9 +120,9 @@ await step("how files are stored there", async () => {
 
 await step("a container of Azure, and the wizard anew from its last page", async () => {
   await begin(/Azure Blob Storage/);
-  await page.locator("input[name=account]").fill(azure.account);
-  await page.locator("input[name=account-key]").fill(azure.key);
-  await page.locator("input[name=endpoint]").fill(azure.endpoint);
+  await input("account").fill(azure.account);
+  await input("account-key").fill(azure.key);
+  await input("endpoint").fill(azure.endpoint);
   await page.getByRole("button", { name: "Choose…: Container" }).click();
   await picker.getByRole("button", { name: azure.container, exact: true }).click();
   await picker.waitFor({ state: "hidden" });
@@ -134,9 +135,9 @@ await step("a container of Azure, and the wizard anew from its last page", async
 
 await step("a bucket of B2", async () => {
   await begin(/Backblaze B2/);
-  await page.locator("input[name=endpoint]").fill(b2.endpoint);
-  await page.locator("input[name=key-id]").fill(b2.id);
-  await page.locator("input[name=application-key]").fill(b2.key);
+  await input("endpoint").fill(b2.endpoint);
+  await input("key-id").fill(b2.id);
+  await input("application-key").fill(b2.key);
   await make("Bucket", b2.made);
   await click("Connect");
   await heading("Backblaze B2 is connected");
@@ -145,10 +146,10 @@ await step("a bucket of B2", async () => {
 await step("a bucket of Google, by a key that is tried out first", async () => {
   await begin(/Google Cloud Storage/);
   await page.locator("summary").click();
-  await page.locator("input[name=endpoint]").fill(gcs.endpoint);
+  await input("endpoint").fill(gcs.endpoint);
   const key = page.locator("textarea[name=service-account]");
   await key.fill(JSON.stringify({ ...JSON.parse(gcs.key), private_key_id: "0" }));
-  await page.locator("input[name=bucket]").fill(gcs.made);
+  await input("bucket").fill(gcs.made);
   await click("Connect");
   await page.getByRole("alert").getByText("The service doesn't let Mooring in").waitFor();
   await show("google-key-refused");
@@ -160,9 +161,9 @@ await step("a bucket of Google, by a key that is tried out first", async () => {
 
 await step("a container of Swift", async () => {
   await begin(/OpenStack Swift/);
-  await page.locator("input[name=endpoint]").fill(swift.endpoint);
-  await page.locator("input[name=user]").fill(swift.user);
-  await page.locator("input[name=key]").fill(swift.key);
+  await input("endpoint").fill(swift.endpoint);
+  await input("user").fill(swift.user);
+  await input("key").fill(swift.key);
   await make("Container", swift.made);
   await click("Connect");
   await heading("OpenStack Swift is connected");

@@ -73,6 +73,8 @@ pub const EVERYTHING: Look = Look {
     retry: false,
     verify: u64::MAX,
 };
+/// Only asks the service.
+pub const POLL: Look = Look { local: LocalLook::Nothing, verify: 0, ..EVERYTHING };
 /// A yes to whatever comes up.
 pub const ANYTHING: Approval = {
     let all = Approved { removals: u64::MAX, overwrites: u64::MAX };
