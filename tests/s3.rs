@@ -11,6 +11,7 @@ use mooring::http::HttpOptions;
 use mooring::model::{ItemKind, Version, to_hex};
 use mooring::remote::{Entry, Expect, Place, Removal, Resume};
 use mooring::services;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -143,6 +144,23 @@ fn the_permissions_that_the_help_names_suffice() {
     let descriptor = services::find("s3").unwrap().descriptor();
     let server = contract::Server::of(descriptor);
     contract::run_on(open_permitted(&all, "other", &bucket).remote, descriptor, &server);
+}
+
+#[test]
+fn an_upload_whose_parts_may_not_be_listed_begins_anew() {
+    let bucket = moto().new_bucket();
+    let on_bucket = ["s3:ListBucket", "s3:ListBucketMultipartUploads"];
+    let within = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"];
+    let opened = open_permitted(&[&on_bucket[..], &within[..]].concat(), "forgetful", &bucket);
+    let bytes = pattern(12 << 20, 9);
+    let content = Breaks::at(&bytes, 11 << 20);
+    let notes = Notes::default();
+    let write = || opened.remote.write("large", &content, TIME, Expect::Absent, &notes);
+    assert_eq!(write().unwrap_err().kind(), Kind::Cancelled);
+    content.broken.store(false, SeqCst);
+    write().unwrap();
+    assert!(opened.content("large") == bytes);
+    assert_eq!(unfinished(moto(), &bucket), "[]");
 }
 
 #[test]
@@ -781,10 +799,15 @@ fn an_upload_that_cannot_go_on_leaves_nothing_behind() {
         let notes = Notes::default();
         let write = opened.remote.write("large", &content, TIME, Expect::Absent, &notes);
         assert_eq!(write.unwrap_err().kind(), Kind::Changed, "{}", peer.name);
-        let left = peer.rclone(&["backend", "list-multipart-uploads", &format!("peer:{bucket}")]);
-        let left = String::from_utf8(left.stdout).unwrap();
-        assert!(left.contains(&bucket) && !left.contains("large"), "{}: {left}", peer.name);
+        assert_eq!(unfinished(peer, &bucket), "[]", "{}", peer.name);
     }
+}
+
+/// What rclone tells of a bucket's uploads in parts that were begun and neither finished nor dropped.
+fn unfinished(peer: &S3Peer, bucket: &str) -> String {
+    let told = peer.rclone(&["backend", "list-multipart-uploads", &format!("peer:{bucket}")]);
+    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+    told[bucket].to_string()
 }
 
 /// A proxy that leads every tunnel to one server, whatever host was asked for; tells the hosts.

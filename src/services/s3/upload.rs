@@ -318,7 +318,11 @@ impl Store {
             }
             // Not a note of ours if it asks for parts that can't be.
             Some(note) if note.least_part > 0 && size.div_ceil(note.least_part) <= limits.count => {
-                self.parts(what, &note)?.map(|parts| (note, parts))
+                let parts = self.parts(what, &note)?;
+                if parts.is_none() {
+                    let _ = self.drop_noted(what, &note);
+                }
+                parts.map(|parts| (note, parts))
             }
             _ => None,
         };
@@ -422,8 +426,11 @@ impl Store {
         loop {
             let query = [("uploadId", note.upload.as_str()), ("part-number-marker", &marker)];
             let reply = match self.send(what, &Ask::new("GET", &note.key).query(&query)) {
-                // It is finished, dropped or expired, or can't be asked for: begin anew.
-                Err(fault) if &*fault.code == "NoSuchUpload" || is_unsupported(&fault) => {
+                // It is finished, dropped or expired, or can't or may not be asked for: begin anew.
+                Err(fault)
+                    if matches!(&*fault.code, "NoSuchUpload" | "AccessDenied")
+                        || is_unsupported(&fault) =>
+                {
                     return Ok(None);
                 }
                 reply => reply?,
