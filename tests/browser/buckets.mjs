@@ -148,13 +148,17 @@ await step("a bucket of Google, by a key that is tried out first", async () => {
   await page.locator("summary").click();
   await input("endpoint").fill(gcs.endpoint);
   const key = page.locator("textarea[name=service-account]");
+  // Without a key a person signs in once all is entered.
+  assert.equal(await page.getByRole("button", { name: "Test", exact: true }).count(), 0);
   await key.fill(JSON.stringify({ ...JSON.parse(gcs.key), private_key_id: "0" }));
   await input("bucket").fill(gcs.made);
-  await click("Connect");
+  await click("Test");
   await page.getByRole("alert").getByText("The service doesn't let Mooring in").waitFor();
   await show("google-key-refused");
   await key.fill(gcs.key);
   await make("Bucket", gcs.made);
+  await click("Test");
+  await page.getByText("It works.").waitFor();
   await click("Connect");
   await heading("Google Cloud Storage is connected");
 });

@@ -344,11 +344,9 @@ function NewForm({ service, back }: NewFormProps) {
   const [canForce, setForce] = useState(false);
   const guide = known("guide", service.name);
   const name = freeName(service.label, "Cloud", live.connections.map((each) => each.name));
-  const check = async (entered: api.Entered) => {
-    // Where a person has yet to sign in, there is nothing to try out before.
-    const hasKey = entered.secrets.some(([key]) => key === service.sign_in_instead);
-    if (!service.sign_in || hasKey) await ask({ request: "connection_try", service: service.name, entered });
-  };
+  // Where a person has yet to sign in, there is nothing to try out before.
+  const hasKey = (entered: api.Entered) => !service.sign_in || entered.secrets.some(([key]) => key === service.sign_in_instead);
+  const [canTest, setCanTest] = useState(!service.sign_in);
   const submit = (isTried: boolean, isSaved: boolean) => {
     const at = form.current;
     if (!at || !isValid(at)) return;
@@ -356,7 +354,7 @@ function NewForm({ service, back }: NewFormProps) {
     setTested(false);
     run(async () => {
       setForce(true);
-      if (isTried) await check(entered);
+      if (isTried && hasKey(entered)) await ask({ request: "connection_try", service: service.name, entered });
       if (!isSaved) return setTested(true);
       setForce(false);
       const wanted = String(new FormData(at).get("(name)")).trim();
@@ -370,9 +368,10 @@ function NewForm({ service, back }: NewFormProps) {
       ref={form}
       class="card narrow"
       noValidate
-      onInput={() => {
+      onInput={(event) => {
         setTested(false);
         fail(null);
+        setCanTest(hasKey(enteredIn(event.currentTarget, service, {})));
       }}
       onSubmit={(event) => {
         event.preventDefault();
@@ -390,7 +389,7 @@ function NewForm({ service, back }: NewFormProps) {
       <div class="buttons">
         <Button icon="back" onClick={back} disabled={busy}>{t("do:back")}</Button>
         {problem && canForce && <Button onClick={() => submit(false, true)} disabled={busy}>{t("do:save_untested")}</Button>}
-        {!service.sign_in && <Button onClick={() => submit(true, false)} disabled={busy}>{t("do:test")}</Button>}
+        {canTest && <Button onClick={() => submit(true, false)} disabled={busy}>{t("do:test")}</Button>}
         <Button type="submit" class="main" disabled={busy}>{busy ? t("connect:trying") : t("do:connect_now")}</Button>
       </div>
     </form>
