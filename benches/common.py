@@ -203,7 +203,6 @@ class Mooring:
     def add_task(self, name, connection, local, remote, *more):
         self.run("task", "add", name, "--connection", connection, "--local", local, "--remote", remote, *more)
 
-
     @contextlib.contextmanager
     def daemon(self, around=lambda command: command):
         """A running daemon; `around` may give another command that becomes it."""
@@ -212,12 +211,14 @@ class Mooring:
             yield process
 
     def wait_until_idle(self, patience):
-        """Waits so many seconds at most until a daemon has brought all tasks in sync."""
-        end = time.monotonic() + patience
+        """Waits so many seconds at most until a daemon has brought all tasks in sync. Where they poll all the time, they
+        are hardly ever idle all at once: each has to be once."""
+        end, idle = time.monotonic() + patience, set()
         while time.monotonic() < end:
             time.sleep(1)
             tasks = self.run("status")["tasks"]
-            if all(task["state"] == "idle" and task.get("last") for task in tasks):
+            idle |= {task["name"] for task in tasks if task["state"] == "idle" and task.get("last")}
+            if len(idle) == len(tasks):
                 return
         states = ", ".join(f"{task['name']} {task['state']}: {task['message']}" for task in tasks)
         sys.exit(f"the tasks aren't in sync after {patience} seconds: {states}")
