@@ -110,8 +110,8 @@ impl Engine {
                     let waits_for_person = hold.side.is_some()
                         || Kind::of_word(&hold.code).is_some_and(Kind::waits_for_person);
                     let action = if waits_for_person { "held" } else { "failed" };
-                    let detail = format!("{}; {}", hold.reason, hold.remedy);
-                    batch.event(event(now, action, String::new(), detail))?;
+                    // What to do about it is told for as long as it is held, and isn't history.
+                    batch.event(event(now, action, String::new(), hold.reason.clone()))?;
                 }
             }
         }
