@@ -603,3 +603,24 @@ fn somebody_elses_file_is_not_taken_for_ours_after_a_lost_reply() {
     assert_eq!(opened.create("contested", b"ours").unwrap_err().kind(), Kind::Exists);
     assert_eq!(opened.content("contested"), b"them");
 }
+
+#[test]
+fn what_another_wrote_over_a_copy_is_not_taken_for_it() {
+    let (opened, proxy) = open_behind_proxy(azurite());
+    let version = opened.create("old", b"ours").unwrap().print.version;
+    let count = AtomicUsize::new(0);
+    // The look after the copy is the first at that name.
+    proxy.plan(move |request| {
+        let looks = request.method == "HEAD" && request.target.ends_with("/new");
+        if looks && count.fetch_add(1, SeqCst) == 0 {
+            let container = request.target.split('/').nth(2).unwrap();
+            let theirs = open_peer(container, "");
+            let copy = theirs.stat("new").unwrap().print.version;
+            theirs.write("new", b"them", Expect::Version(&copy)).unwrap();
+        }
+        Act::Pass
+    });
+    let moved = opened.remote.rename("old", "new", ItemKind::File, &version);
+    assert_eq!(moved.unwrap_err().kind(), Kind::Changed);
+    assert_eq!((opened.content("old"), opened.content("new")), (b"ours".into(), b"them".into()));
+}

@@ -504,6 +504,31 @@ fn what_another_wrote_right_after_us_is_not_taken_for_ours() {
 }
 
 #[test]
+fn what_another_wrote_over_a_copy_is_neither_taken_for_it_nor_removed() {
+    for peer in [swift(), moto(), rclone_s3()] {
+        let bucket = peer.new_bucket();
+        let theirs = open_peer(peer, &bucket, "");
+        let upstream = peer.endpoint.trim_start_matches("http://").to_owned();
+        let endpoint = stub(move |request, stream| {
+            if request.header("x-amz-copy-source").is_empty() {
+                return pass_on(&upstream, &request, stream);
+            }
+            let mut reply = Vec::new();
+            pass_on(&upstream, &request, &mut reply);
+            let copy = theirs.stat("new").unwrap().print.version;
+            theirs.write("new", b"them", Expect::Version(&copy)).unwrap();
+            stream.write_all(&reply).unwrap();
+        });
+        let opened = open_at(peer, &endpoint, &bucket, "");
+        let version = opened.create("old", b"ours").unwrap().print.version;
+        let moved = opened.remote.rename("old", "new", ItemKind::File, &version);
+        assert_eq!(moved.unwrap_err().kind(), Kind::Changed, "{}", peer.name);
+        assert_eq!(opened.content("new"), b"them", "{}", peer.name);
+        assert_eq!(opened.content("old"), b"ours", "{}", peer.name);
+    }
+}
+
+#[test]
 fn the_services_clock_counts() {
     for code in ["RequestTimeTooSkewed", "AccessDenied"] {
         let endpoint = stub(move |request, stream| {

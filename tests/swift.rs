@@ -841,3 +841,24 @@ fn a_server_that_ignores_conditions_is_found_out() {
     assert_eq!(opened.create("a", b"2").unwrap_err().kind(), Kind::Exists);
     assert_eq!(opened.requests(|| opened.create("a", b"2").unwrap()), 2, "a look, and once");
 }
+
+#[test]
+fn what_another_wrote_over_a_copy_is_not_taken_for_it() {
+    let (opened, proxy) = open_behind_proxy("");
+    let version = opened.create("old", b"ours").unwrap().print.version;
+    let copied = AtomicUsize::new(0);
+    proxy.plan(move |request| {
+        if !request.header("x-copy-from").is_empty() {
+            copied.store(1, SeqCst);
+        } else if request.method == "HEAD" && copied.swap(0, SeqCst) > 0 {
+            let container = request.target.split('/').nth(3).unwrap();
+            let theirs = open_peer(container, "");
+            let copy = theirs.stat("new").unwrap().print.version;
+            theirs.write("new", b"them", Expect::Version(&copy)).unwrap();
+        }
+        Act::Pass
+    });
+    let moved = opened.remote.rename("old", "new", ItemKind::File, &version);
+    assert_eq!(moved.unwrap_err().kind(), Kind::Changed);
+    assert_eq!((opened.content("old"), opened.content("new")), (b"ours".into(), b"them".into()));
+}

@@ -975,6 +975,7 @@ impl Store {
             .payload(Payload::Bytes(&[]));
         ask.headers.extend(self.extra.iter().cloned());
         let reply = self.send(what, &ask)?;
+        let id = reply.header("x-ms-copy-id").map(str::to_owned);
         let mut status = reply.header("x-ms-copy-status").unwrap_or_default().to_owned();
         reply.drain();
         let gone = || Error::new(Kind::Changed, what, "the copy is gone right after it was made");
@@ -987,6 +988,14 @@ impl Store {
                 Err(fault) if &*fault.code == "BlobNotFound" => return Err(gone()),
                 reply => reply?,
             };
+            // Another may have been faster than this look: what is written later has no such id.
+            if reply.header("x-ms-copy-id") != id.as_deref() {
+                return Err(Error::new(
+                    Kind::Changed,
+                    what,
+                    "the copy was changed right after it was made",
+                ));
+            }
             let size = reply.content_length();
             let size = size.ok_or_else(|| not_azure(what, "the reply tells no size"))?;
             let item = self.item(what, &reply, size)?;

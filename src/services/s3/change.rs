@@ -34,16 +34,28 @@ impl Store {
         ask.headers.extend(names.source_match.map(|name| (name, self.quoted(version))));
         ask.headers.extend(self.kept_as.iter().cloned());
         let reply = self.send(what, &ask)?;
-        self.document(what, reply, "CopyObject", &mut |_, _| Ok(()))?;
+        let mut told = Version::default();
+        self.document(what, reply, "CopyObject", &mut |path, text| {
+            if path == "ETag" {
+                told = self.version(&text);
+            }
+            Ok(())
+        })?;
         let gone = || Error::new(Kind::Changed, what, "the copy is gone right after it was made");
         let copied = self.head(what, to)?.ok_or_else(gone)?;
+        // Another may have been faster than this look.
+        let is_told = copied.print.version == told;
+        let is_of_time = copied.print.mtime.is_some() && copied.print.mtime == source.print.mtime;
         // Some services (Ceph 16, moto) ignore the condition on the source, and JD has none.
         let is_same = match (&source.hash, &copied.hash) {
             (Some(source), Some(copied)) => source == copied,
+            _ if !is_told && !is_of_time => false,
             _ => self.head(what, from)?.is_some_and(|now| now.print.same(&source.print)),
         };
         if copied.print.size != source.print.size || !is_same {
-            self.delete(what, to, Some(&copied.print.version))?;
+            if is_told {
+                self.remove_file(what, to, &told)?;
+            }
             return Err(Error::new(Kind::Changed, what, "it was changed in the meantime"));
         }
         Ok(copied)

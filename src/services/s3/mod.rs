@@ -653,7 +653,7 @@ impl Remote for Store {
         let (from, to) = (self.key(from), self.key(to));
         let copied = self.copy_key(&what, &from, &to, version)?;
         let removed = self.remove_file(&what, &from, version);
-        objects::moved(copied, removed, |copy| self.delete(&what, &to, Some(copy)))
+        objects::moved(copied, removed, |copy| self.remove_file(&what, &to, copy))
     }
 
     fn copy(&self, from: Place<'_>, to: Place<'_>, version: &Version) -> Result<Entry> {

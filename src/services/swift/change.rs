@@ -2,7 +2,7 @@
 
 use super::large::Segment;
 use super::request::{Ask, Bulk};
-use super::{Item, Store, not_swift, quoted};
+use super::{Item, Large, Store, not_swift, quoted};
 use crate::error::{Error, Kind, Result};
 use crate::http::Payload;
 use crate::http::sigv4::encode_path;
@@ -53,11 +53,25 @@ impl Store {
             let cause = format!("the service copies up to {most} bytes at once");
             return Err(Error::new(Kind::TooLarge, what, cause));
         }
-        let (source, target) = (self.target(from), self.target(to));
-        self.send(what, &Ask::copy(&source, &quoted(version), &target))?.drain();
+        let (place, target) = (self.target(from), self.target(to));
+        let reply = self.send(what, &Ask::copy(&place, &quoted(version), &target))?;
+        let told = reply.header("etag").map(Version::from_etag);
+        reply.drain();
         let gone = || Error::new(Kind::Changed, what, "the copy is gone right after it was made");
-        let copied = self.file(what, to)?.ok_or_else(gone)?;
-        Ok(copied.entry())
+        let copied = self.file(what, to)?.ok_or_else(gone)?.entry();
+        // Another may have been faster than this look; and a plain object has the version of its source.
+        let is_told = told.as_ref() == Some(&copied.print.version);
+        let is_same = match source.large {
+            Large::No => copied.print.version == *version,
+            _ => is_told,
+        };
+        if !is_same || copied.print.size != entry.print.size {
+            if is_told {
+                self.remove_file(what, to, &copied.print.version)?;
+            }
+            return Err(Error::new(Kind::Changed, what, "it was changed in the meantime"));
+        }
+        Ok(copied)
     }
 
     /// Removes a file if it is of this version.
