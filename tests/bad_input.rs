@@ -16,7 +16,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
 
 const HTML: &str = "<!DOCTYPE html><html><body>Please sign in</body></html>";
@@ -326,9 +326,11 @@ fn a_reply_that_is_lost_makes_no_duplicate_and_no_conflict() {
             let first = it.puts(up) && lost.fetch_add(1, SeqCst) == 0;
             hit(first, Act::Lose)
         });
-        // Every reply is lost: it is told, and still no conflict.
-        world.suffers(1, &["check the network and the address"], |it, up, _| {
-            hit(it.puts(up), Act::Lose)
+        // Every reply is lost from then on: it is told, and still no conflict.
+        let lost = AtomicBool::new(false);
+        world.suffers(1, &["check the network and the address"], move |it, up, _| {
+            lost.fetch_or(it.puts(up), SeqCst);
+            hit(lost.load(SeqCst) && it.names(up), Act::Lose)
         });
     }
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -529,6 +529,68 @@ fn what_another_wrote_over_a_copy_is_neither_taken_for_it_nor_removed() {
 }
 
 #[test]
+fn a_second_attempt_neither_overwrites_nor_removes_what_came_between() {
+    // It has no conditions.
+    let peer = rclone_s3();
+    let bucket = peer.new_bucket();
+    let theirs = open_peer(peer, &bucket, "");
+    let upstream = peer.endpoint.trim_start_matches("http://").to_owned();
+    let armed = Arc::new(AtomicBool::default());
+    let fails = armed.clone();
+    let endpoint = stub(move |request, stream| {
+        let line = request.head.lines().next().unwrap();
+        let is_last = match line.split(' ').next().unwrap() {
+            "PUT" => !line.contains("uploadId="),
+            "POST" => !line.contains("uploads="),
+            method => method == "DELETE",
+        };
+        if !is_last || !fails.swap(false, SeqCst) {
+            return pass_on(&upstream, &request, stream);
+        }
+        match theirs.stat("contested").map(|seen| seen.print.version) {
+            Some(seen) => theirs.write("contested", b"them", Expect::Version(&seen)).unwrap(),
+            None => theirs.create("contested", b"them").unwrap(),
+        };
+        answer(stream, "503 Slow Down", "", &error_xml("SlowDown", ""));
+    });
+    let opened = open_at(peer, &endpoint, &bucket, "");
+    let other = opened.create("other", b"other").unwrap().print.version;
+    let large = pattern(6 << 20, 1);
+    let remove = |removals: &[(&str, &Version)]| {
+        let item =
+            |(path, version)| Removal { place: Place::at(path), kind: ItemKind::File, version };
+        let items: Vec<_> = removals.iter().copied().map(item).collect();
+        let mut first = None;
+        opened.remote.remove(&items, &mut |index, result| {
+            first = first.take().or((index == 0).then_some(result));
+        });
+        first.unwrap()
+    };
+    for how in ["create", "write", "join", "copy", "remove", "batch"] {
+        if let Some(seen) = opened.stat("contested") {
+            opened.remove("contested", ItemKind::File, &seen.print.version).unwrap();
+        }
+        let absent = matches!(how, "create" | "copy");
+        let seen = (!absent).then(|| opened.create("contested", b"ours").unwrap().print.version);
+        armed.store(true, SeqCst);
+        let done = match (how, &seen) {
+            ("copy", _) => opened.remote.copy("other", "contested", &other).map(drop),
+            ("remove", Some(seen)) => remove(&[("contested", seen)]),
+            ("batch", Some(seen)) => remove(&[("contested", seen), ("missing", seen)]),
+            ("join", Some(seen)) => {
+                opened.write("contested", &large, Expect::Version(seen)).map(drop)
+            }
+            (_, Some(seen)) => opened.write("contested", b"over", Expect::Version(seen)).map(drop),
+            (_, None) => opened.create("contested", b"ours").map(drop),
+        };
+        let kind = if absent { Kind::Exists } else { Kind::Changed };
+        assert_eq!(done.map_err(|error| error.kind()), Err(kind), "{how}");
+        assert!(!armed.load(SeqCst), "{how}");
+        assert_eq!(opened.content("contested"), b"them", "{how}");
+    }
+}
+
+#[test]
 fn the_services_clock_counts() {
     for code in ["RequestTimeTooSkewed", "AccessDenied"] {
         let endpoint = stub(move |request, stream| {
@@ -695,6 +757,19 @@ fn a_write_whose_reply_was_lost_is_known_as_ours() {
         let joins = |request: &Request| {
             request.head.starts_with("POST") && request.head.contains("uploadId=")
         };
+        // And so is one that replaces something, and a removal.
+        let opened = open_at(peer, &lossy(peer, lose_first(contested)), &bucket, "");
+        let versions = ["before", "contested"].map(|name| opened.stat(name).unwrap().print.version);
+        opened.write("before", b"2", Expect::Version(&versions[0])).unwrap();
+        let over = opened.write("contested", b"over", Expect::Version(&versions[1])).unwrap();
+        assert_eq!(opened.stat("contested").unwrap().print, over.print, "{}", peer.name);
+        let removes = |request: &Request| {
+            request.head.starts_with("DELETE") || request.head.contains("?delete")
+        };
+        let opened = open_at(peer, &lossy(peer, lose_first(removes)), &bucket, "");
+        opened.remove("contested", ItemKind::File, &over.print.version).unwrap();
+        assert!(opened.stat("contested").is_none(), "{}", peer.name);
+
         let opened = open_at(peer, &lossy(peer, lose_first(joins)), &bucket, "");
         let bytes = pattern(6 << 20, 4);
         let entry = opened.create("large", &bytes).unwrap();

@@ -15,6 +15,7 @@ use mooring::remote::{Entry, Expect, Place, Removal, Resume as _};
 use mooring::services;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
 
@@ -39,11 +40,16 @@ fn open_peer(container: &str, root: &str) -> Opened {
 
 /// Opens a new container by way of a proxy, whose plan is made later.
 fn open_behind_proxy(root: &str) -> (Opened, Proxy) {
+    open_in(&swift_api().new_container(), root)
+}
+
+/// The same for one that is there.
+fn open_in(container: &str, root: &str) -> (Opened, Proxy) {
     let peer = swift_api();
     let (server, path) = peer.endpoint.trim_start_matches("http://").split_once('/').unwrap();
     let proxy = Proxy::start(server);
     let endpoint = format!("http://{}/{path}", proxy.address);
-    (open_at(peer, &endpoint, &peer.new_container(), root), proxy)
+    (open_at(peer, &endpoint, container, root), proxy)
 }
 
 /// Opens a server that lets everybody in and answers everything else so.
@@ -861,4 +867,61 @@ fn what_another_wrote_over_a_copy_is_not_taken_for_it() {
     let moved = opened.remote.rename("old", "new", ItemKind::File, &version);
     assert_eq!(moved.unwrap_err().kind(), Kind::Changed);
     assert_eq!((opened.content("old"), opened.content("new")), (b"ours".into(), b"them".into()));
+}
+
+#[test]
+fn a_second_attempt_neither_overwrites_nor_removes_what_came_between() {
+    let container = swift_api().new_container();
+    let (opened, proxy) = open_in(&container, "");
+    let theirs = Arc::new(open_peer(&container, ""));
+    let other = opened.create("other", b"other").unwrap().print.version;
+    let large = pattern(3 << 20, 1);
+    for how in ["create", "write", "join", "copy", "remove", "batch"] {
+        if let Some(seen) = opened.stat("contested") {
+            opened.remove("contested", ItemKind::File, &seen.print.version).unwrap();
+        }
+        let absent = matches!(how, "create" | "copy");
+        let seen = (!absent).then(|| opened.create("contested", b"ours").unwrap().print.version);
+        let (theirs, count) = (theirs.clone(), AtomicUsize::new(0));
+        // The first attempt fails, and they write before the second.
+        proxy.plan(move |request| {
+            let is_last = match request.method.as_str() {
+                "PUT" => !request.target.contains("_segments"),
+                method => matches!(method, "POST" | "DELETE"),
+            };
+            if !is_last || count.fetch_add(1, SeqCst) > 0 {
+                return Act::Pass;
+            }
+            match theirs.stat("contested").map(|seen| seen.print.version) {
+                Some(seen) => theirs.write("contested", b"them", Expect::Version(&seen)).unwrap(),
+                None => theirs.create("contested", b"them").unwrap(),
+            };
+            Act::Answer(reply("503 Service Unavailable", "", ""))
+        });
+        let remove = |removals: &[(&str, &Version)]| {
+            let item =
+                |(path, version)| Removal { place: Place::at(path), kind: ItemKind::File, version };
+            let items: Vec<_> = removals.iter().copied().map(item).collect();
+            let mut first = None;
+            opened.remote.remove(&items, &mut |index, result| {
+                first = first.take().or((index == 0).then_some(result));
+            });
+            first.unwrap()
+        };
+        let done = match (how, &seen) {
+            ("copy", _) => opened.remote.copy("other", "contested", &other).map(drop),
+            ("remove", Some(seen)) => remove(&[("contested", seen)]),
+            ("batch", Some(seen)) => remove(&[("contested", seen), ("other", &other)]),
+            ("join", Some(seen)) => {
+                opened.write("contested", &large, Expect::Version(seen)).map(drop)
+            }
+            (_, Some(seen)) => opened.write("contested", b"over", Expect::Version(seen)).map(drop),
+            (_, None) => opened.create("contested", b"ours").map(drop),
+        };
+        let kind = if absent { Kind::Exists } else { Kind::Changed };
+        assert!(proxy.heal() > 0, "{how}");
+        assert_eq!(done.map_err(|error| error.kind()), Err(kind), "{how}");
+        assert_eq!(opened.content("contested"), b"them", "{how}");
+    }
+    assert_eq!(opened.told().unwrap(), ["contested"]);
 }

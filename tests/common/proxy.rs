@@ -86,7 +86,8 @@ impl Request {
         self.method == "PUT" && self.names(name)
     }
 
-    fn names(&self, name: &str) -> bool {
+    /// Whether it is about the file of this name.
+    pub fn names(&self, name: &str) -> bool {
         self.target.split('?').next().is_some_and(|path| path.ends_with(&format!("/{name}")))
     }
 }

@@ -1,6 +1,6 @@
 //! Copying and removing.
 
-use super::super::fault::Fault;
+use super::super::fault::{Fault, Look};
 use super::request::{Ask, Told, is_unsupported};
 use super::xml::not_s3;
 use super::{MAX_KEYS, Store};
@@ -28,19 +28,24 @@ impl Store {
             return Err(Error::new(Kind::TooLarge, what, cause));
         }
         // RACE: what another program puts there before the copy arrives is overwritten.
-        check(what, Expect::Absent, self.head(what, to)?.as_ref())?;
+        let look = || check(what, Expect::Absent, self.head(what, to)?.as_ref());
+        look()?;
         let names = &self.dialect.names;
         let mut ask = Ask::new("PUT", to).header(names.source, self.source(from)).bytes(&[]);
         ask.headers.extend(names.source_match.map(|name| (name, self.quoted(version))));
         ask.headers.extend(self.kept_as.iter().cloned());
-        let reply = self.send(what, &ask)?;
-        let mut told = Version::default();
-        self.document(what, reply, "CopyObject", &mut |path, text| {
-            if path == "ETag" {
-                told = self.version(&text);
-            }
-            Ok(())
-        })?;
+        let (mut told, mut taken) = (Version::default(), None);
+        match self.send(what, &ask.again(Some(&look))) {
+            Ok(reply) => self.document(what, reply, "CopyObject", &mut |path, text| {
+                if path == "ETag" {
+                    told = self.version(&text);
+                }
+                Ok(())
+            })?,
+            // The reply to a first attempt may have been lost, so this may be ours.
+            Err(fault) if fault.again && fault.status == 412 => taken = Some(fault.error),
+            Err(fault) => return Err(fault.into()),
+        }
         let gone = || Error::new(Kind::Changed, what, "the copy is gone right after it was made");
         let copied = self.head(what, to)?.ok_or_else(gone)?;
         // Another may have been faster than this look.
@@ -56,7 +61,8 @@ impl Store {
             if is_told {
                 self.remove_file(what, to, &told)?;
             }
-            return Err(Error::new(Kind::Changed, what, "it was changed in the meantime"));
+            let changed = || Error::new(Kind::Changed, what, "it was changed in the meantime");
+            return Err(taken.unwrap_or_else(changed));
         }
         Ok(copied)
     }
@@ -72,8 +78,23 @@ impl Store {
 
     /// Removes a key; with a version, only that one where the service checks it.
     pub fn delete(&self, what: &str, key: &str, version: Option<&Version>) -> Result<()> {
-        let mut ask = Ask::new("DELETE", key);
-        let asked = version.filter(|_| self.dialect.if_match);
+        self.delete_if(what, key, version, self.dialect.if_match)
+    }
+
+    /// The same, where `asks` says whether the service is asked to check the version.
+    fn delete_if(
+        &self,
+        what: &str,
+        key: &str,
+        version: Option<&Version>,
+        asks: bool,
+    ) -> Result<()> {
+        let look = || match version.zip(self.head(what, key)?) {
+            Some((version, found)) => check(what, Expect::Version(version), Some(&found)),
+            None => Ok(()),
+        };
+        let mut ask = Ask::new("DELETE", key).again(version.map(|_| &look as Look<'_>));
+        let asked = version.filter(|_| asks);
         ask.headers.extend(asked.map(|version| ("if-match", self.quoted(version))));
         match (self.send(what, &ask), version) {
             (Ok(reply), _) => {
@@ -87,7 +108,11 @@ impl Store {
                     None => Ok(()),
                     found => {
                         check(what, Expect::Version(version), found.as_ref())?;
-                        self.delete(what, key, None)
+                        if asks {
+                            self.delete_if(what, key, Some(version), false)
+                        } else {
+                            Err(fault.into())
+                        }
                     }
                 }
             }
@@ -164,7 +189,7 @@ impl Store {
                     done(index, told.remove(key).unwrap_or_else(silent));
                 }
             }
-            Err(fault) if is_unsupported(&fault) => {
+            Err(fault) if is_unsupported(&fault) || fault.status == 412 => {
                 for (index, key, version, what) in asked {
                     done(index, self.remove_file(&what, key, version));
                 }
@@ -176,7 +201,9 @@ impl Store {
     fn delete_keys(&self, what: &str, xml: &str) -> Result<HashMap<String, Result<()>>, Fault> {
         let sum = BASE64.encode(Md5::digest(xml.as_bytes()));
         let ask = Ask::new("POST", "").query(&[("delete", "")]).bytes(xml.as_bytes());
-        let reply = self.send(what, &ask.header("content-md5", sum))?;
+        // After an attempt that failed, each is looked at by itself.
+        let look = || Err(Error::new(Kind::Changed, what, "some may have been changed meanwhile"));
+        let reply = self.send(what, &ask.header("content-md5", sum).again(Some(&look)))?;
         let mut told = HashMap::new();
         let (mut key, mut error) = (String::new(), Told::default());
         self.document(what, reply, "Delete", &mut |path, text| {

@@ -311,10 +311,7 @@ impl Store {
 
     /// Whether a write was refused because of its condition.
     fn is_refused(&self, fault: &Fault, expect: Expect<'_>) -> bool {
-        match expect {
-            Expect::Absent => fault.status == self.dialect.taken,
-            Expect::Version(_) => fault.status == 412,
-        }
+        fault.status == 412 || expect == Expect::Absent && fault.status == self.dialect.taken
     }
 
     /// Whether an ETag isn't the MD5 though it looks like one: what the service encrypts with keys

@@ -1,6 +1,6 @@
 //! Requests, and what replies that aren't a success mean.
 
-use super::super::fault::{self, Fault};
+use super::super::fault::{self, Fault, Look};
 use super::Store;
 use super::address::is_region;
 use super::dialect::Draft;
@@ -27,12 +27,14 @@ pub(super) struct Ask<'a> {
     pub headers: Vec<(&'static str, String)>,
     payload: Payload<'a>,
     sha256: String,
+    /// What is looked at before it is sent once more.
+    again: Option<Look<'a>>,
 }
 
 impl<'a> Ask<'a> {
     pub fn new(method: &'static str, key: &'a str) -> Self {
-        let sha256 = sha256_hex(b"");
-        Ask { method, key, query: &[], headers: Vec::new(), payload: Payload::None, sha256 }
+        let (headers, payload, sha256) = (Vec::new(), Payload::None, sha256_hex(b""));
+        Ask { method, key, query: &[], headers, payload, sha256, again: None }
     }
 
     pub fn query(mut self, query: &'a [(&'a str, &'a str)]) -> Self {
@@ -48,6 +50,12 @@ impl<'a> Ask<'a> {
     pub fn bytes(mut self, bytes: &'a [u8]) -> Self {
         self.payload = Payload::Bytes(bytes);
         self.sha256 = sha256_hex(bytes);
+        self
+    }
+
+    /// Has this looked at before it is sent once more; see [`fault::call`].
+    pub fn again(mut self, look: Option<Look<'a>>) -> Self {
+        self.again = look;
         self
     }
 
@@ -121,8 +129,9 @@ impl Store {
         let (path, query) = (encode_path(&spot.path), encode_query(ask.query));
         let mark = if query.is_empty() { "" } else { "?" };
         let url = format!("{}://{}{path}{mark}{query}", spot.scheme, spot.host);
-        // Sending any request here twice does no harm: it writes the same again, or has a condition
-        // whose failure is looked into, or leaves an upload without parts behind.
+        // Sending any request here twice does no harm: it writes the same again where nobody else wrote
+        // (`Ask::again`), or has a condition whose failure is looked into, or leaves an upload without
+        // parts behind.
         let mut call = Call::new(ask.method, url, true).payload(ask.payload);
         call.headers.clone_from(&ask.headers);
         call.headers.extend(signature);
@@ -134,11 +143,8 @@ impl Store {
     pub fn send(&self, what: &str, ask: &Ask<'_>) -> Result<Reply, Fault> {
         let (mut clock_set, mut region_set, mut first) = (false, false, None);
         loop {
-            let mut attempts = 0;
-            let reply = self.http.call(what, &mut || {
-                attempts += 1;
-                Ok(self.signed(ask))
-            })?;
+            let call = &mut || Ok(self.signed(ask));
+            let (reply, again) = fault::call(&self.http, what, ask.again, call)?;
             if (200..300).contains(&reply.status) {
                 self.knows_signature.store(true, Relaxed);
                 return Ok(reply);
@@ -158,7 +164,7 @@ impl Store {
                     continue;
                 }
             }
-            let fault = Fault { again: attempts > 1, ..fault };
+            let fault = Fault { again, ..fault };
             match first.take() {
                 // Neither is taken: what the service says of the newer one tells more.
                 Some(newer) if matches!(fault.status, 400 | 401 | 403) => {

@@ -1,6 +1,6 @@
 //! Writing files: in one request, or in parts that go on after a restart.
 
-use super::super::fault::Fault;
+use super::super::fault::{Fault, Look};
 use super::super::notes;
 use super::super::parts::{SMALL, lock, read_block, whole};
 use super::super::seconds;
@@ -182,19 +182,26 @@ impl Store {
     ) -> Result<Entry> {
         // What is tried once to find out whether conditions count is sent twice.
         let probing = body.length <= SMALL;
+        let look = || check(what, expect, self.head(what, key)?.as_ref());
         loop {
             let support = self.conditions.support(expect);
             if support != Support::Honoured {
                 // RACE: what another program writes from here until the PUT arrives is
                 // overwritten when the service doesn't check the condition.
-                check(what, expect, self.head(what, key)?.as_ref())?;
+                look()?;
             }
             if let (Support::Unknown, true, Expect::Version(_)) = (support, probing, expect) {
-                match self.put_once(what, key, body, mtime, Some(("if-match", WRONG_ETAG.into()))) {
+                let wrong = Some(("if-match", WRONG_ETAG.into()));
+                match self.put_once(what, key, body, mtime, wrong, Some(&look)) {
                     // Written although the condition was wrong; but what was there was expected.
                     Ok(entry) => {
                         self.conditions.ignored(expect);
                         return Ok(entry);
+                    }
+                    Err(fault) if fault.again && self.is_refused(&fault, expect) => {
+                        if let Some(entry) = self.find_ours(what, key, body, mtime, expect)? {
+                            return Ok(entry);
+                        }
                     }
                     Err(fault) if self.is_refused(&fault, expect) => {
                         self.conditions.honoured(expect)
@@ -206,21 +213,20 @@ impl Store {
             }
             let condition = (support != Support::Ignored).then(|| self.condition(expect));
             let conditional = condition.is_some();
-            match self.put_once(what, key, body, mtime, condition) {
+            let again = (support != Support::Honoured).then_some(&look as Look<'_>);
+            match self.put_once(what, key, body, mtime, condition, again) {
                 Ok(entry) => {
                     let learn = support == Support::Unknown && probing;
-                    let later = learn.then(|| self.learn_create(what, key, body, mtime)).flatten();
-                    return Ok(later.unwrap_or(entry));
+                    let later = learn.then(|| self.learn_create(what, key, body, mtime, &entry));
+                    return Ok(later.flatten().unwrap_or(entry));
                 }
-                Err(fault) if conditional && self.is_refused(&fault, expect) => {
-                    let found = self.head(what, key)?;
-                    // The reply to a first attempt may have been lost, so this may be ours.
-                    let sent = Version::new(to_hex(&body.md5));
-                    let ours = |it: &Entry| fault.again && is_ours(it, body.length, &sent, mtime);
-                    if let Some(entry) = found.clone().filter(ours) {
+                Err(fault) if fault.again && self.is_refused(&fault, expect) => {
+                    if let Some(entry) = self.find_ours(what, key, body, mtime, expect)? {
                         return Ok(entry);
                     }
-                    check(what, expect, found.as_ref())?;
+                }
+                Err(fault) if conditional && self.is_refused(&fault, expect) => {
+                    look()?;
                     // Refused although it holds (Ceph 16 does that with every If-Match).
                     self.conditions.ignored(expect);
                 }
@@ -232,18 +238,49 @@ impl Store {
         }
     }
 
+    /// What an earlier attempt wrote whose reply was lost; `None` where the next may be made.
+    ///
+    /// # Errors
+    /// `Exists` or `Changed` when something else is there than what is expected.
+    fn find_ours(
+        &self,
+        what: &str,
+        key: &str,
+        body: &Body<'_>,
+        mtime: Nanos,
+        expect: Expect<'_>,
+    ) -> Result<Option<Entry>> {
+        let (found, sent) = (self.head(what, key)?, Version::new(to_hex(&body.md5)));
+        if let Some(ours) = found.clone().filter(|it| is_ours(it, body.length, &sent, mtime)) {
+            return Ok(Some(ours));
+        }
+        check(what, expect, found.as_ref())?;
+        Ok(None)
+    }
+
     /// Repeats a write that has just been done: a service that checks `If-None-Match` refuses it.
     /// Otherwise tells the state after the second one.
-    fn learn_create(&self, what: &str, key: &str, body: &Body<'_>, mtime: Nanos) -> Option<Entry> {
+    fn learn_create(
+        &self,
+        what: &str,
+        key: &str,
+        body: &Body<'_>,
+        mtime: Nanos,
+        first: &Entry,
+    ) -> Option<Entry> {
         let absent = Expect::Absent;
+        let expect = Expect::Version(&first.print.version);
+        let look = || check(what, expect, self.head(what, key)?.as_ref());
         // RACE: a service that doesn't check lets this overwrite what another program wrote
         // since the first one, as any write there does.
-        match self.put_once(what, key, body, mtime, Some(self.condition(absent))) {
+        match self.put_once(what, key, body, mtime, Some(self.condition(absent)), Some(&look)) {
             Ok(entry) => {
                 self.conditions.ignored(absent);
                 return Some(entry);
             }
-            Err(fault) if self.is_refused(&fault, absent) => self.conditions.honoured(absent),
+            Err(fault) if !fault.again && self.is_refused(&fault, absent) => {
+                self.conditions.honoured(absent);
+            }
             Err(fault) if is_unsupported(&fault) => self.conditions.ignored(absent),
             // The next write asks again.
             Err(fault) => tracing::debug!(what, reason = fault.error.reason(), "nothing learnt"),
@@ -258,9 +295,11 @@ impl Store {
         body: &Body<'_>,
         mtime: Nanos,
         condition: Option<(&'static str, String)>,
+        again: Option<Look<'_>>,
     ) -> Result<Entry, Fault> {
         let mut ask = Ask::new("PUT", key)
             .body(body)
+            .again(again)
             .header(self.dialect.names.mtime, seconds::format(mtime));
         ask.headers.extend(self.kept_as.iter().cloned());
         if let Some(condition) = condition {
@@ -477,19 +516,22 @@ impl Store {
         content.unchanged()?;
         // The upload may have taken hours, and not every service checks conditions here.
         // RACE: there, what is written from here until the parts are joined is overwritten.
-        check(what, *expect, self.head(what, key)?.as_ref())?;
-        let conditional = self.conditions.support(*expect) != Support::Ignored;
+        let look = || check(what, *expect, self.head(what, key)?.as_ref());
+        look()?;
+        let support = self.conditions.support(*expect);
+        let conditional = support != Support::Ignored;
         let condition = conditional.then_some(*expect);
-        let joined = match self.join_parts(what, key, upload, &xml, condition) {
+        let again = (support != Support::Honoured).then_some(&look as Look<'_>);
+        let joined = match self.join_parts(what, key, upload, &xml, condition, again) {
             Err(fault)
                 if conditional
                     && (is_unsupported(&fault)
                         || self.is_refused(&fault, *expect) && !fault.again) =>
             {
                 // Refused although it holds? Then it is joined without.
-                check(what, *expect, self.head(what, key)?.as_ref())?;
+                look()?;
                 self.conditions.ignored(*expect);
-                self.join_parts(what, key, upload, &xml, None)
+                self.join_parts(what, key, upload, &xml, None, Some(&look))
             }
             joined => joined,
         };
@@ -633,9 +675,10 @@ impl Store {
         upload: &str,
         xml: &str,
         expect: Option<Expect<'_>>,
+        again: Option<Look<'_>>,
     ) -> Result<Version, Fault> {
         let query = [("uploadId", upload)];
-        let mut ask = Ask::new("POST", key).query(&query).bytes(xml.as_bytes());
+        let mut ask = Ask::new("POST", key).query(&query).bytes(xml.as_bytes()).again(again);
         ask.headers.extend(expect.map(|it| self.condition(it)));
         let reply = self.send(what, &ask)?;
         let mut version = Version::default();

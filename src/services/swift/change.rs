@@ -9,6 +9,7 @@ use crate::http::sigv4::encode_path;
 use crate::model::Version;
 use crate::remote::conditions::check;
 use crate::remote::{Entry, Expect};
+use crate::services::fault::Look;
 use percent_encoding::percent_decode_str;
 use std::collections::HashMap;
 
@@ -20,6 +21,7 @@ const MOST_LOOKS: usize = 100;
 struct Doomed<'a> {
     index: usize,
     key: &'a str,
+    version: &'a Version,
     what: String,
 }
 
@@ -37,7 +39,8 @@ impl Store {
         let entry = source.entry();
         check(what, Expect::Version(version), Some(&entry))?;
         // RACE: what another program puts there before the copy arrives is overwritten.
-        check(what, Expect::Absent, self.head(what, to)?.map(|item| item.entry()).as_ref())?;
+        let look = || self.check(what, to, Expect::Absent);
+        look()?;
         let info = self.info(what)?;
         let most = info.slo.as_ref().map_or(0, |slo| slo.max_manifest_segments);
         let segments = self.segments(what, from, &source)?;
@@ -54,9 +57,17 @@ impl Store {
             return Err(Error::new(Kind::TooLarge, what, cause));
         }
         let (place, target) = (self.target(from), self.target(to));
-        let reply = self.send(what, &Ask::copy(&place, &quoted(version), &target))?;
-        let told = reply.header("etag").map(Version::from_etag);
-        reply.drain();
+        let ask = Ask::copy(&place, &quoted(version), &target).again(Some(&look));
+        let (mut told, mut taken) = (None, None);
+        match self.send(what, &ask) {
+            Ok(reply) => {
+                told = reply.header("etag").map(Version::from_etag);
+                reply.drain();
+            }
+            // The reply to a first attempt may have been lost, so this may be ours.
+            Err(fault) if fault.again && fault.status == 412 => taken = Some(fault.error),
+            Err(fault) => return Err(fault.into()),
+        }
         let gone = || Error::new(Kind::Changed, what, "the copy is gone right after it was made");
         let copied = self.file(what, to)?.ok_or_else(gone)?.entry();
         // Another may have been faster than this look; and a plain object has the version of its source.
@@ -69,18 +80,42 @@ impl Store {
             if is_told {
                 self.remove_file(what, to, &copied.print.version)?;
             }
-            return Err(Error::new(Kind::Changed, what, "it was changed in the meantime"));
+            let changed = || Error::new(Kind::Changed, what, "it was changed in the meantime");
+            return Err(taken.unwrap_or_else(changed));
         }
         Ok(copied)
     }
 
     /// Removes a file if it is of this version.
     pub fn remove_file(&self, what: &str, key: &str, version: &Version) -> Result<()> {
-        let Some(segments) = self.look_before(what, key, version)? else { return Ok(()) };
+        match self.look_before(what, key, version)? {
+            Some(segments) => self.remove_looked_at(what, key, version, segments),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes a file that was just found to be of this version and to have these segments.
+    fn remove_looked_at(
+        &self,
+        what: &str,
+        key: &str,
+        version: &Version,
+        segments: Vec<Segment>,
+    ) -> Result<()> {
+        let look = || self.of_version(what, key, version).map(drop);
         // RACE: what is written between the look and this is lost; there is no condition here.
-        self.delete(what, &self.target(key))?;
+        self.delete(what, &self.target(key), Some(&look))?;
         self.remove_replaced(what, key, segments);
         Ok(())
+    }
+
+    /// The file if it is of this version; `None` when it is gone.
+    fn of_version(&self, what: &str, key: &str, version: &Version) -> Result<Option<Item>> {
+        let found = self.file(what, key)?;
+        if let Some(item) = &found {
+            check(what, Expect::Version(version), Some(&item.entry()))?;
+        }
+        Ok(found)
     }
 
     /// The segments of a file of this version; `None` when it is gone.
@@ -90,13 +125,10 @@ impl Store {
         key: &str,
         version: &Version,
     ) -> Result<Option<Vec<Segment>>> {
-        let found = self.file(what, key)?;
-        if found.is_none() {
-            return Ok(None);
+        match self.of_version(what, key, version)? {
+            None => Ok(None),
+            found => self.segments_of(what, key, found.as_ref()).map(Some),
         }
-        let entry = found.as_ref().map(Item::entry);
-        check(what, Expect::Version(version), entry.as_ref())?;
-        self.segments_of(what, key, found.as_ref()).map(Some)
     }
 
     /// Removes files, those without segments by few requests.
@@ -112,11 +144,10 @@ impl Store {
                 match self.look_before(&what, key, version) {
                     Ok(None) => done(index, Ok(())),
                     Ok(Some(segments)) if segments.is_empty() => {
-                        doomed.push(Doomed { index, key, what });
+                        doomed.push(Doomed { index, key, version, what });
                     }
                     Ok(Some(segments)) => {
-                        let removed = self.delete(&what, &self.target(key));
-                        done(index, removed.map(|()| self.remove_replaced(&what, key, segments)));
+                        done(index, self.remove_looked_at(&what, key, version, segments));
                     }
                     Err(error) => done(index, Err(error)),
                 }
@@ -124,8 +155,23 @@ impl Store {
             // RACE: what is written between the looks and this is lost; there is no condition here.
             let targets: Vec<_> = doomed.iter().map(|it| self.target(it.key)).collect();
             let whats: Vec<_> = doomed.iter().map(|it| it.what.as_str()).collect();
-            let results = self.delete_all(&whats, &targets);
-            doomed.iter().zip(results).for_each(|(it, result)| done(it.index, result));
+            let changed = |what: &&str| {
+                Err(Error::new(Kind::Changed, *what, "it may have been changed meanwhile"))
+            };
+            let look = || whats.first().map_or(Ok(()), changed);
+            let results = self.delete_all(&whats, &targets, Some(&look));
+            for (Doomed { index, key, version, what }, result) in doomed.iter().zip(results) {
+                done(
+                    *index,
+                    match result {
+                        // After an attempt that failed, each is looked at by itself.
+                        Err(error) if error.kind() == Kind::Changed => {
+                            self.remove_file(what, key, version)
+                        }
+                        result => result,
+                    },
+                );
+            }
         }
     }
 
@@ -137,11 +183,13 @@ impl Store {
             return Err(Error::new(Kind::Exists, what, "the folder isn't empty"));
         }
         if !found.is_empty() {
-            self.delete(what, &self.target(key))?;
+            self.delete(what, &self.target(key), None)?;
         }
         let bare = key.trim_end_matches('/');
         match self.head(what, bare)? {
-            Some(item) if item.is_folder && item.size == 0 => self.delete(what, &self.target(bare)),
+            Some(item) if item.is_folder && item.size == 0 => {
+                self.delete(what, &self.target(bare), None)
+            }
             _ => Ok(()),
         }
     }
@@ -150,14 +198,20 @@ impl Store {
     pub fn remove_all(&self, what: &str, targets: &[String]) -> Result<()> {
         let whats = vec![what; targets.len().min(MOST_LOOKS)];
         for batch in targets.chunks(MOST_LOOKS) {
-            self.delete_all(&whats[..batch.len()], batch).into_iter().collect::<Result<()>>()?;
+            let results = self.delete_all(&whats[..batch.len()], batch, None);
+            results.into_iter().collect::<Result<()>>()?;
         }
         Ok(())
     }
 
     /// Removes objects, as many in one request as the service can; tells what came of each. Those
     /// that are gone are removed.
-    fn delete_all(&self, whats: &[&str], targets: &[String]) -> Vec<Result<()>> {
+    fn delete_all(
+        &self,
+        whats: &[&str],
+        targets: &[String],
+        again: Option<Look<'_>>,
+    ) -> Vec<Result<()>> {
         let most = match (targets, whats) {
             ([_, _, ..], [what, ..]) => match self.info(what) {
                 Ok(info) => info.bulk_delete.as_ref().map_or(1, |it| it.max_deletes_per_request),
@@ -167,15 +221,20 @@ impl Store {
         };
         if most < 2 {
             let each = whats.iter().zip(targets);
-            return each.map(|(what, target)| self.delete(what, target)).collect();
+            return each.map(|(what, target)| self.delete(what, target, again)).collect();
         }
         let batches = whats.chunks(most).zip(targets.chunks(most));
-        batches.flat_map(|(whats, targets)| self.delete_batch(whats, targets)).collect()
+        batches.flat_map(|(whats, targets)| self.delete_batch(whats, targets, again)).collect()
     }
 
-    fn delete_batch(&self, whats: &[&str], targets: &[String]) -> Vec<Result<()>> {
+    fn delete_batch(
+        &self,
+        whats: &[&str],
+        targets: &[String],
+        again: Option<Look<'_>>,
+    ) -> Vec<Result<()>> {
         let what = format!("{} and others", whats.first().copied().unwrap_or_default());
-        let told = match self.bulk_delete(&what, targets) {
+        let told = match self.bulk_delete(&what, targets, again) {
             Ok(told) => told,
             Err(error) => return targets.iter().map(|_| Err(error.clone())).collect(),
         };
@@ -187,13 +246,19 @@ impl Store {
     }
 
     /// The statuses of what wasn't removed.
-    fn bulk_delete(&self, what: &str, targets: &[String]) -> Result<HashMap<String, u16>> {
+    fn bulk_delete(
+        &self,
+        what: &str,
+        targets: &[String],
+        again: Option<Look<'_>>,
+    ) -> Result<HashMap<String, u16>> {
         let lines: String = targets.iter().map(|it| encode_path(it) + "\n").collect();
         let ask = Ask::new("POST", "")
             .query(&[("bulk-delete", "")])
             .header("content-type", "text/plain")
             .header("accept", "application/json")
-            .payload(Payload::Bytes(lines.as_bytes()));
+            .payload(Payload::Bytes(lines.as_bytes()))
+            .again(again);
         let Bulk { status, errors } = self.send(what, &ask)?.json(what)?;
         let code = |text: &str| text.split(' ').next().and_then(|code| code.parse::<u16>().ok());
         let mut told = HashMap::new();
@@ -211,8 +276,8 @@ impl Store {
         }
     }
 
-    fn delete(&self, what: &str, target: &str) -> Result<()> {
-        match self.send(what, &Ask::new("DELETE", target)) {
+    fn delete(&self, what: &str, target: &str, again: Option<Look<'_>>) -> Result<()> {
+        match self.send(what, &Ask::new("DELETE", target).again(again)) {
             Ok(reply) => reply.drain(),
             Err(fault) if fault.error.kind() == Kind::NotFound => {}
             Err(fault) => return Err(fault.into()),

@@ -16,7 +16,7 @@ use crate::model::{Nanos, RemotePrint, Version, from_hex, to_hex};
 use crate::random::random;
 use crate::remote::conditions::{Support, check};
 use crate::remote::{Composition, Entry, Expect, Resume};
-use crate::services::fault::Fault;
+use crate::services::fault::{Fault, Look};
 use crate::services::notes;
 use crate::services::parts::{Body, read_block, read_part};
 use base64::Engine as _;
@@ -219,15 +219,18 @@ impl Store {
             manifest.push(json!({ "path": path, "etag": etag, "size_bytes": size_bytes }));
         }
         let version = Version::new(to_hex(&sum.finalize()));
-        if self.conditions.support(expect) != Support::Honoured {
+        let look = || self.check(what, key, expect);
+        let is_checked = self.conditions.support(expect) == Support::Honoured;
+        let again = (!is_checked).then_some(&look as Look<'_>);
+        if !is_checked {
             // RACE: what another program writes between this look and the manifest is overwritten.
-            let found = self.head(what, key)?;
-            check(what, expect, found.as_ref().map(Item::entry).as_ref())?;
+            look()?;
         }
         let entry =
             Entry::file(RemotePrint::file(*size, version, Some(*mtime)), Some(Hash::Md5(md5)));
         let is_new = expect == Expect::Absent;
-        match self.put_manifest(what, key, &json!(manifest).to_string(), &entry, is_new) {
+        let manifest = json!(manifest).to_string();
+        match self.put_manifest(what, key, &manifest, &entry, is_new, again) {
             Ok(()) => Ok(entry),
             Err(fault) if fault.status == 412 => {
                 self.refused(what, key, fault, &entry.print, expect)
@@ -245,6 +248,7 @@ impl Store {
         manifest: &str,
         entry: &Entry,
         is_new: bool,
+        again: Option<Look<'_>>,
     ) -> Result<(), Fault> {
         let target = self.target(key);
         let version = &entry.print.version;
@@ -252,7 +256,8 @@ impl Store {
             .query(&[("multipart-manifest", "put")])
             .header("etag", version.as_str())
             .payload(Payload::Bytes(manifest.as_bytes()))
-            .patience(JOIN_PATIENCE);
+            .patience(JOIN_PATIENCE)
+            .again(again);
         let mtime = entry.print.mtime.map(seconds::format);
         ask.headers.extend(mtime.map(|mtime| ("x-object-meta-mtime", mtime)));
         if let Some(Hash::Md5(sum)) = entry.hash {
@@ -491,8 +496,11 @@ impl Store {
             manifest.push(json!({ "path": path, "etag": hash, "size_bytes": bytes }));
             Ok::<_, Fault>(())
         });
-        let joined = copied
-            .and_then(|()| self.put_manifest(what, to, &json!(manifest).to_string(), source, true));
+        let look = || self.check(what, to, Expect::Absent);
+        let joined = copied.and_then(|()| {
+            let manifest = json!(manifest).to_string();
+            self.put_manifest(what, to, &manifest, source, true, Some(&look))
+        });
         joined.inspect_err(|_| {
             let names = manifest.iter().filter_map(|it| it["path"].as_str().map(str::to_owned));
             let _ = self.remove_unused(what, to, names);

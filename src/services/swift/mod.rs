@@ -296,6 +296,11 @@ impl Store {
         Ok(self.head(what, key)?.filter(|item| !item.is_folder))
     }
 
+    /// Whether what is there is what is expected.
+    fn check(&self, what: &str, key: &str, expect: Expect<'_>) -> Result<()> {
+        check(what, expect, self.head(what, key)?.as_ref().map(Item::entry).as_ref())
+    }
+
     /// A container that isn't there is told with what to do.
     fn of_container(&self, fault: Fault, container: &str) -> Fault {
         if fault.error.kind() != Kind::NotFound || container.is_empty() {

@@ -5,7 +5,7 @@ use super::auth::Session;
 use crate::error::{Error, Kind, Result};
 use crate::http::sigv4::{encode_path, encode_query};
 use crate::http::{Call, Payload, Reply};
-use crate::services::fault::{self, Fault};
+use crate::services::fault::{self, Fault, Look};
 use crate::services::parts::lock;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -23,12 +23,14 @@ pub(super) struct Ask<'a> {
     pub headers: Vec<(&'static str, String)>,
     payload: Payload<'a>,
     patience: Option<Duration>,
+    /// What is looked at before it is sent once more.
+    again: Option<Look<'a>>,
 }
 
 impl<'a> Ask<'a> {
     pub fn new(method: &'static str, target: &'a str) -> Self {
         let (headers, payload) = (Vec::new(), Payload::None);
-        Ask { method, target, query: &[], headers, payload, patience: None }
+        Ask { method, target, query: &[], headers, payload, patience: None, again: None }
     }
 
     /// One that makes `target` of another object, if that is of this version.
@@ -59,12 +61,18 @@ impl<'a> Ask<'a> {
         self
     }
 
+    /// Has this looked at before it is sent once more; see [`fault::call`].
+    pub fn again(mut self, look: Option<Look<'a>>) -> Self {
+        self.again = look;
+        self
+    }
+
     fn call(&self, session: &Session) -> Call<'a> {
         let (path, query) = (encode_path(self.target), encode_query(self.query));
         let mark = if query.is_empty() { "" } else { "?" };
         let url = format!("{}{path}{mark}{query}", session.storage);
-        // Sending any request here twice does no harm: it writes or removes the same again, or has
-        // a condition whose failure is looked into.
+        // Sending any request here twice does no harm: it writes or removes the same again where nobody
+        // else wrote (`Ask::again`), or has a condition whose failure is looked into.
         let mut call = Call::new(self.method, url, true).payload(self.payload);
         call.patience = self.patience;
         call.headers.clone_from(&self.headers);
@@ -155,22 +163,21 @@ impl Store {
 
     /// Sends a request, once more with a new token when the first isn't taken.
     pub fn send(&self, what: &str, ask: &Ask<'_>) -> Result<Reply, Fault> {
-        let (mut renewed, mut attempts) = (false, 0);
+        let (mut renewed, mut again) = (false, false);
         loop {
             let session = self.session(what)?;
-            let reply = self.http.call(what, &mut || {
-                attempts += 1;
-                Ok(ask.call(&session))
-            })?;
+            let call = &mut || Ok(ask.call(&session));
+            let (reply, is_again) = fault::call(&self.http, what, ask.again, call)?;
+            again |= is_again;
             match reply.status {
                 200..300 => return Ok(reply),
+                // What isn't let in isn't carried out.
                 401 if !renewed => {
                     reply.drain();
                     self.end(&session);
-                    // What isn't let in isn't carried out.
-                    (renewed, attempts) = (true, attempts - 1);
+                    renewed = true;
                 }
-                _ => return Err(Fault { again: attempts > 1, ..self.fault(what, reply) }),
+                _ => return Err(Fault { again, ..self.fault(what, reply) }),
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::hash::Hash;
 use crate::model::{Nanos, RemotePrint, Version, to_hex};
 use crate::remote::conditions::{Support, check};
 use crate::remote::{Entry, Expect};
-use crate::services::fault::Fault;
+use crate::services::fault::{Fault, Look};
 use crate::services::parts::{Body, SMALL};
 
 /// From this size on the service is asked whether the condition holds before the body is sent.
@@ -57,14 +57,19 @@ impl Store {
     ) -> Result<Entry> {
         let support = self.conditions.support(expect);
         let condition = support != Support::Ignored;
+        let look = || self.check(what, key, expect);
+        let again = (support != Support::Honoured).then_some(&look as Look<'_>);
         // RACE: what another program writes between the look and this is overwritten where the
         // service doesn't check the condition.
-        match self.put_once(what, key, body, mtime, condition) {
+        match self.put_once(what, key, body, mtime, condition, again) {
             Ok(entry) if support == Support::Unknown && body.length <= SMALL => {
+                let look = || self.check(what, key, Expect::Version(&entry.print.version));
                 // What is tried once to find out whether the condition counts is sent twice.
-                match self.put_once(what, key, body, mtime, true) {
+                match self.put_once(what, key, body, mtime, true, Some(&look)) {
                     Ok(_) => self.conditions.ignored(expect),
-                    Err(fault) if fault.status == 412 => self.conditions.honoured(expect),
+                    Err(fault) if fault.status == 412 && !fault.again => {
+                        self.conditions.honoured(expect);
+                    }
                     // The next write asks again.
                     Err(fault) => {
                         tracing::debug!(what, reason = fault.error.reason(), "nothing learnt");
@@ -73,7 +78,7 @@ impl Store {
                 Ok(entry)
             }
             Ok(entry) => Ok(entry),
-            Err(fault) if condition && fault.status == 412 => {
+            Err(fault) if (condition || fault.again) && fault.status == 412 => {
                 let sent = Version::new(to_hex(&body.md5));
                 let ours = RemotePrint::file(body.length, sent, Some(mtime));
                 self.refused(what, key, fault, &ours, expect)
@@ -112,10 +117,12 @@ impl Store {
         body: &Body<'_>,
         mtime: Nanos,
         condition: bool,
+        again: Option<Look<'_>>,
     ) -> Result<Entry, Fault> {
         let target = self.target(key);
         let mut ask = Ask::new("PUT", &target)
             .body(body)
+            .again(again)
             .header("x-object-meta-mtime", seconds::format(mtime));
         // Otherwise the service goes by the name.
         if body.length == 0 {
