@@ -591,6 +591,48 @@ fn a_second_attempt_neither_overwrites_nor_removes_what_came_between() {
 }
 
 #[test]
+fn an_empty_page_is_not_the_end() {
+    let asked = Arc::new(Mutex::new(String::new()));
+    let batch = asked.clone();
+    let endpoint = stub(move |request, stream| {
+        let line = request.head.lines().next().unwrap();
+        let more =
+            "<IsTruncated>true</IsTruncated><NextContinuationToken>more</NextContinuationToken>";
+        let item = "<Contents><Key>sub/a</Key><Size>1</Size><ETag>e</ETag></Contents>";
+        let body = match line.split(' ').next().unwrap() {
+            "HEAD" => return answer(stream, "200 OK", "ETag: e\r\n", ""),
+            "POST" => {
+                *batch.lock().unwrap() = String::from_utf8(request.body).unwrap();
+                let told =
+                    ["a", "b", "c"].map(|key| format!("<Deleted><Key>{key}</Key></Deleted>"));
+                format!("<DeleteResult>{}</DeleteResult>", told.join(""))
+            }
+            _ if line.contains("prefix=sub") && line.contains("continuation-token=more") => {
+                EMPTY.replace("<IsT", &format!("{item}<IsT"))
+            }
+            _ => format!("<ListBucketResult>{more}</ListBucketResult>"),
+        };
+        answer(stream, "200 OK", "", &body);
+    });
+    let opened = open_stub(&endpoint);
+    assert!(opened.remote.stat("sub", ItemKind::Folder).unwrap().is_some());
+    let removed = opened.remove("sub", ItemKind::Folder, &Version::default());
+    assert_eq!(removed.unwrap_err().kind(), Kind::Exists);
+    let version = Version::new("e");
+    let removals = ["a", "b", "c"].map(|path| Removal {
+        place: Place::at(path),
+        kind: ItemKind::File,
+        version: &version,
+    });
+    opened.remote.remove(&removals, &mut |_, result| result.unwrap());
+    let asked = asked.lock().unwrap();
+    assert!(
+        ["a", "b", "c"].iter().all(|key| asked.contains(&format!("<Key>{key}</Key>"))),
+        "{asked}"
+    );
+}
+
+#[test]
 fn the_services_clock_counts() {
     for code in ["RequestTimeTooSkewed", "AccessDenied"] {
         let endpoint = stub(move |request, stream| {

@@ -134,11 +134,11 @@ impl Store {
     /// Removes the marker of a folder if nothing else is in it. One that holds something is no
     /// marker.
     pub fn remove_folder(&self, what: &str, key: &str) -> Result<()> {
-        let page = self.page(what, key, "", "", 2)?;
-        if page.items.iter().any(|item| item.key != key || item.size > 0) {
+        let found = self.first(what, key, 2)?;
+        if found.iter().any(|item| item.key != key || item.size > 0) {
             return Err(Error::new(Kind::Exists, what, "the folder isn't empty"));
         }
-        if page.items.is_empty() { Ok(()) } else { self.delete(what, key, None) }
+        if found.is_empty() { Ok(()) } else { self.delete(what, key, None) }
     }
 
     /// Removes files in one request after a look at all of them. `batch` is in order.
@@ -251,8 +251,9 @@ impl Store {
                 continue;
             }
             let page = self.page(what, prefix, key, "", MAX_KEYS)?;
-            let end = page.items.last().filter(|_| page.truncated == Some(true));
-            let end = end.map(|item| item.key.clone());
+            // An empty page that isn't the last tells of no key after the one that was looked at.
+            let last = page.items.last().map_or(key, |item| &item.key);
+            let end = (page.truncated == Some(true)).then(|| last.clone());
             let (before, mut items) = (found.len(), page.items.into_iter().peekable());
             while let Some((_, key, _)) = batch.get(found.len()) {
                 if end.as_ref().is_some_and(|end| key > end) {

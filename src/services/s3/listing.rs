@@ -50,6 +50,23 @@ impl Store {
         self.listed(what, prefix, after, token, most, &[])
     }
 
+    /// The first keys that start with `prefix`, at least so many if there are. A page may be empty though it
+    /// isn't the last.
+    pub fn first(&self, what: &str, prefix: &str, least: usize) -> Result<Vec<Item>> {
+        let (mut found, mut token) = (Vec::new(), String::new());
+        loop {
+            let page = self.page(what, prefix, "", &token, least)?;
+            found.extend(page.items);
+            if found.len() >= least || page.truncated != Some(true) {
+                return Ok(found);
+            }
+            if page.token == token {
+                return Err(not_s3(what, "the listing doesn't end"));
+            }
+            token = page.token;
+        }
+    }
+
     /// One page of the keys right below `prefix`, and of the folders there without what is in them.
     pub fn level(&self, what: &str, prefix: &str, token: &str) -> Result<Page> {
         self.listed(what, prefix, "", token, MAX_KEYS, &[("delimiter", "/")])

@@ -528,11 +528,11 @@ impl Remote for Store {
         if kind == ItemKind::File {
             return self.head(&what, &self.key(path));
         }
-        let page = match self.page(&what, &self.folder_key(path), "", "", 1) {
+        let within = match self.first(&what, &self.folder_key(path), 1) {
             Err(error) if path.is_empty() && error.kind() == Kind::NotFound => return Ok(None),
-            page => page?,
+            within => within?,
         };
-        let found = path.is_empty() || !page.items.is_empty();
+        let found = path.is_empty() || !within.is_empty();
         Ok(found.then(|| Item::default().entry(ItemKind::Folder, false)))
     }
 
