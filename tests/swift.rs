@@ -925,3 +925,34 @@ fn a_second_attempt_neither_overwrites_nor_removes_what_came_between() {
     }
     assert_eq!(opened.told().unwrap(), ["contested"]);
 }
+
+#[test]
+fn a_batch_of_which_not_all_is_told_is_not_all_removed() {
+    for (errors, not_found) in [
+        // It gave up after one, and one of another name.
+        (r#"[["/c/a", "409 Conflict"]]"#, 0),
+        (r#"[["c/a", "409 Conflict"]]"#, 2),
+    ] {
+        let opened = open_stub(move |request| match (request.method.as_str(), &*request.target) {
+            ("GET", "/info") => {
+                reply("200 OK", "", r#"{"bulk_delete": {"max_deletes_per_request": 9}}"#)
+            }
+            ("POST", _) => {
+                let told = format!(
+                    r#"{{"Response Status": "400 Bad Request", "Number Deleted": 0, "Number Not Found": {not_found}, "Errors": {errors}}}"#
+                );
+                reply("200 OK", "X-Trans-Id: t\r\n", &told)
+            }
+            _ => reply("200 OK", "X-Trans-Id: t\r\nEtag: e\r\nContent-Length: 0\r\n", ""),
+        });
+        let version = Version::new("e");
+        let removals = ["a", "b", "d"].map(|path| Removal {
+            place: Place::at(path),
+            kind: ItemKind::File,
+            version: &version,
+        });
+        let mut failed = 0;
+        opened.remote.remove(&removals, &mut |_, result| failed += usize::from(result.is_err()));
+        assert_eq!(failed, 3, "{errors}");
+    }
+}

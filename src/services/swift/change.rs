@@ -259,7 +259,7 @@ impl Store {
             .header("accept", "application/json")
             .payload(Payload::Bytes(lines.as_bytes()))
             .again(again);
-        let Bulk { status, errors } = self.send(what, &ask)?.json(what)?;
+        let Bulk { status, deleted, not_found, errors } = self.send(what, &ask)?.json(what)?;
         let code = |text: &str| text.split(' ').next().and_then(|code| code.parse::<u16>().ok());
         let mut told = HashMap::new();
         for (name, status) in errors {
@@ -267,10 +267,12 @@ impl Store {
             let status = code(&status).ok_or_else(|| not_swift(what, "it tells no status"))?;
             told.insert(name, status);
         }
+        let count = told.len().saturating_add(deleted).saturating_add(not_found);
+        let is_all = count == targets.len() && told.keys().all(|it| targets.contains(it));
         match code(&status) {
-            Some(200) => Ok(told),
             // Told one by one; what isn't was removed.
-            Some(400) if !told.is_empty() => Ok(told),
+            Some(200) | Some(400) if is_all => Ok(told),
+            Some(200) => Err(not_swift(what, "the reply doesn't tell what came of each")),
             Some(status) => Err(self.explain(what, status, true, "").error),
             None => Err(not_swift(what, "the reply tells no status")),
         }

@@ -259,6 +259,10 @@ impl Store {
 pub(super) struct Bulk {
     #[serde(rename = "Response Status")]
     pub status: String,
+    #[serde(rename = "Number Deleted", default)]
+    pub deleted: usize,
+    #[serde(rename = "Number Not Found", default)]
+    pub not_found: usize,
     /// Names, percent-encoded, with the status of each.
     #[serde(rename = "Errors", default)]
     pub errors: Vec<(String, String)>,
