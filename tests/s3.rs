@@ -438,12 +438,16 @@ fn only_a_bucket_that_says_so_keeps_versions() {
     let (enabled, ok) = (versioning("<Status>Enabled</Status>"), "200 OK");
     let days = "<NoncurrentDays>30</NoncurrentDays>";
     let ends = format!("<NoncurrentVersionExpiration>{days}</NoncurrentVersionExpiration>");
+    let newer =
+        "<Action><Delete/></Action><Condition><NumNewerVersions>3</NumNewerVersions></Condition>";
     let none = |code| ("404 Not Found", error_xml(code, ""));
     for (of_versions, of_rules, kept) in [
         ((ok, enabled.clone()), none("NoSuchLifecycleConfiguration"), true),
         ((ok, enabled.clone()), none("NoSuchLifecycle"), true),
         ((ok, enabled.clone()), (ok, rules("<Expiration><Days>9</Days></Expiration>")), true),
         ((ok, enabled.clone()), (ok, rules(&ends)), false),
+        // As Google says it.
+        ((ok, enabled.clone()), (ok, rules(newer)), false),
         ((ok, enabled.clone()), ("403 Forbidden", error_xml("AccessDenied", "")), false),
         ((ok, enabled.clone()), ("501 Not Implemented", error_xml("NotImplemented", "")), false),
         ((ok, versioning("<Status>Suspended</Status>")), none("unasked"), false),

@@ -381,7 +381,9 @@ impl Store {
             // OSS says so in a shorter way.
             Err(fault) if fault.code.starts_with("NoSuchLifecycle") => {}
             rules => self.document(what, rules?, "LifecycleConfiguration", &mut |path, _| {
-                ends |= path.starts_with("Rule/NoncurrentVersionExpiration");
+                // The second is how Google has it.
+                ends |=
+                    path.starts_with("Rule/NoncurrentVersionExpiration") || path == "Rule/Action";
                 Ok(())
             })?,
         }
