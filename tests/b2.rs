@@ -367,6 +367,13 @@ fn what_somebody_else_writes_in_between_is_on_top_again() {
     assert_eq!(removed.unwrap_err().kind(), Kind::Changed);
     assert_eq!(opened.content("removed"), b"theirs");
 
+    let file = opened.create("hidden", b"ours").unwrap();
+    opened.race("POST /b2api/v4/b2_hide_file", "hidden", b"theirs");
+    opened.fault(json!({ "match": "POST /b2api/v4/b2_hide_file", "lose_reply": true }));
+    let removed = opened.remove("hidden", ItemKind::File, &file.print.version);
+    assert_eq!(removed.unwrap_err().kind(), Kind::Changed);
+    assert_eq!(opened.content("hidden"), b"theirs");
+
     let file = opened.create("copied", b"ours").unwrap();
     opened.race("POST /b2api/v4/b2_copy_file", "to", b"theirs");
     let copied = opened.remote.copy("copied", "to", &file.print.version);

@@ -1198,6 +1198,18 @@ impl Store {
         );
         match hidden {
             Ok(row) => Ok(row.file_id),
+            // The reply to an earlier attempt may have been lost, so the marker may be ours.
+            Err(fault) if fault.again && &*fault.code == "already_hidden" => {
+                let mut marker = None;
+                self.versions(what, name, "", &mut |row| {
+                    let is_finished = !row.is_unfinished();
+                    if row.is_marker() {
+                        marker = row.file_id;
+                    }
+                    is_finished
+                })?;
+                Ok(marker)
+            }
             Err(fault) if is_absence(&fault) || &*fault.code == "already_hidden" => Ok(None),
             Err(fault) => Err(fault.into()),
         }
