@@ -744,6 +744,32 @@ fn a_short_page_is_not_the_end() {
 }
 
 #[test]
+fn segments_on_short_pages_are_all_found() {
+    let [first, second] = ["c4ca4238a0b923820dcc509a6f75849b", "c81e728d9d4c2f636f067f89cc14862c"];
+    let opened = open_stub(move |request| {
+        let row = |name: &str, hash: &str| {
+            format!("[{{\"name\":\"large/{name}\",\"hash\":\"{hash}\",\"bytes\":1}}]")
+        };
+        let fields =
+            "X-Object-Manifest: c_segments/large/\r\nEtag: 302cbafc0dfbc97f30d576a6f394dad3\r\n";
+        match (request.method.as_str(), request.target.split_once("marker=large%2F")) {
+            ("HEAD", _) => reply("200 OK", fields, "12"),
+            (_, None) => reply("200 OK", "", &row("1", first)),
+            (_, Some((_, marker))) if marker.starts_with('1') => {
+                reply("200 OK", "", &row("2", second))
+            }
+            _ => reply("200 OK", "", "[]"),
+        }
+    });
+    let version = opened.stat("large").unwrap().print.version;
+    let same = |bytes: &[u8]| {
+        let content = Bytes::with(bytes, Flaw::None);
+        opened.remote.has_content(Place::at("large"), &version, &content).unwrap()
+    };
+    assert_eq!((same(b"12"), same(b"13")), (Some(true), Some(false)));
+}
+
+#[test]
 fn objects_that_no_path_can_name_are_told_to_nobody() {
     let names = ["../a", "./a", "/", "//", "/a", "a/./b", "a//", "a//b", "b%2", "d/.."];
     let rows = names.map(|name| format!("{{\"name\":\"{name}\",\"hash\":\"h\",\"bytes\":1}}"));

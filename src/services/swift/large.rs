@@ -30,6 +30,9 @@ use std::time::{Duration, SystemTime};
 
 /// Bytes of the name of a segment that come after the folder of its upload.
 const NUMBER: usize = "/00000001".len();
+/// Enough segments of a file to be listed: as many as the service tells at once where it isn't set
+/// otherwise, which is more than a file has.
+const MOST_LISTED: usize = 10_000;
 /// The service looks at every segment before it takes a manifest.
 const JOIN_PATIENCE: Duration = Duration::from_secs(600);
 
@@ -329,14 +332,9 @@ impl Store {
         }
     }
 
-    /// The objects of a container whose names begin so, as far as the service tells them at once,
-    /// which is more than a file has segments.
+    /// The objects of a container whose names begin so, or at least [`MOST_LISTED`] of them. Some services
+    /// tell short pages, so only an empty one is the end.
     fn listed_segments(&self, what: &str, container: &str, prefix: &str) -> Result<Vec<Segment>> {
-        let rows = match self.page(what, container, prefix, "", None, true) {
-            // No segment has been sent yet.
-            Err(error) if error.kind() == Kind::NotFound => return Ok(Vec::new()),
-            rows => rows?,
-        };
         let segment = |row: Row| Segment {
             name: format!("/{container}/{}", row.key),
             bytes: row.size,
@@ -344,7 +342,18 @@ impl Store {
             range: None,
             sub_slo: row.is_static,
         };
-        Ok(rows.into_iter().map(segment).collect())
+        let (mut segments, mut after) = (Vec::new(), String::new());
+        while segments.len() < MOST_LISTED {
+            let rows = match self.page(what, container, prefix, &after, None, true) {
+                // No segment has been sent yet.
+                Err(error) if error.kind() == Kind::NotFound => break,
+                rows => rows?,
+            };
+            let Some(last) = rows.last() else { break };
+            after.clone_from(&last.key);
+            segments.extend(rows.into_iter().map(segment));
+        }
+        Ok(segments)
     }
 
     /// The segments that an upload has sent, by their names.
