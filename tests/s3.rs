@@ -637,6 +637,36 @@ fn an_empty_page_is_not_the_end() {
 }
 
 #[test]
+fn a_copy_and_a_join_of_parts_may_say_nothing_for_long() {
+    let peer = moto();
+    let bucket = peer.new_bucket();
+    let idle = Duration::from_secs(2);
+    let upstream = peer.endpoint.trim_start_matches("http://").to_owned();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let slow = asked.clone();
+    let endpoint = stub(move |request, stream| {
+        let joins = request.head.starts_with("POST") && request.head.contains("uploadId=");
+        if joins || !request.header("x-amz-copy-source").is_empty() {
+            slow.fetch_add(1, SeqCst);
+            std::thread::sleep(idle + Duration::from_secs(1));
+        }
+        pass_on(&upstream, &request, stream);
+    });
+    let settings = [
+        ("endpoint", endpoint.as_str()),
+        ("region", &peer.region),
+        ("bucket", &bucket),
+        ("access-key", &peer.access_key),
+        ("secret-key", &peer.secret_key),
+        ("part-size", "5"),
+    ];
+    let opened = open(&settings, "", idle);
+    let large = opened.create("large", &pattern(6 << 20, 1)).unwrap();
+    opened.remote.copy("large", "copy", &large.print.version).unwrap();
+    assert_eq!(asked.load(SeqCst), 2, "each is asked for once");
+}
+
+#[test]
 fn the_services_clock_counts() {
     for code in ["RequestTimeTooSkewed", "AccessDenied"] {
         let endpoint = stub(move |request, stream| {

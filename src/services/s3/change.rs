@@ -35,7 +35,7 @@ impl Store {
         ask.headers.extend(names.source_match.map(|name| (name, self.quoted(version))));
         ask.headers.extend(self.kept_as.iter().cloned());
         let (mut told, mut taken) = (Version::default(), None);
-        match self.send(what, &ask.again(Some(&look))) {
+        match self.send(what, &ask.patient().again(Some(&look))) {
             Ok(reply) => self.document(what, reply, "CopyObject", &mut |path, text| {
                 if path == "ETag" {
                     told = self.version(&text);

@@ -18,6 +18,9 @@ use std::time::Duration;
 /// Services refuse a clock that is 15 minutes off; some say only that access is denied.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
+/// A service may say nothing until a copy is made, or parts are joined.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// A request before it is signed.
 pub(super) struct Ask<'a> {
     method: &'static str,
@@ -27,6 +30,7 @@ pub(super) struct Ask<'a> {
     pub headers: Vec<(&'static str, String)>,
     payload: Payload<'a>,
     sha256: String,
+    patience: Option<Duration>,
     /// What is looked at before it is sent once more.
     again: Option<Look<'a>>,
 }
@@ -34,7 +38,7 @@ pub(super) struct Ask<'a> {
 impl<'a> Ask<'a> {
     pub fn new(method: &'static str, key: &'a str) -> Self {
         let (headers, payload, sha256) = (Vec::new(), Payload::None, sha256_hex(b""));
-        Ask { method, key, query: &[], headers, payload, sha256, again: None }
+        Ask { method, key, query: &[], headers, payload, sha256, patience: None, again: None }
     }
 
     pub fn query(mut self, query: &'a [(&'a str, &'a str)]) -> Self {
@@ -50,6 +54,12 @@ impl<'a> Ask<'a> {
     pub fn bytes(mut self, bytes: &'a [u8]) -> Self {
         self.payload = Payload::Bytes(bytes);
         self.sha256 = sha256_hex(bytes);
+        self
+    }
+
+    /// Lets the service take its time before it answers.
+    pub fn patient(mut self) -> Self {
+        self.patience = Some(PATIENCE);
         self
     }
 
@@ -133,6 +143,7 @@ impl Store {
         // (`Ask::again`), or has a condition whose failure is looked into, or leaves an upload without
         // parts behind.
         let mut call = Call::new(ask.method, url, true).payload(ask.payload);
+        call.patience = ask.patience;
         call.headers.clone_from(&ask.headers);
         call.headers.extend(signature);
         call

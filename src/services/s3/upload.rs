@@ -635,7 +635,8 @@ impl Store {
             .query(&query)
             .header(names.source, self.source(&note.key))
             .header(names.source_range, format!("bytes={}-{}", same.start, same.end - 1))
-            .bytes(&[]);
+            .bytes(&[])
+            .patient();
         ask.headers.extend(names.source_match.map(|name| (name, self.quoted(version))));
         let (mut etag, mut foreign) = (Version::default(), false);
         let copied = self.send(what, &ask).and_then(|reply| {
@@ -678,7 +679,8 @@ impl Store {
         again: Option<Look<'_>>,
     ) -> Result<Version, Fault> {
         let query = [("uploadId", upload)];
-        let mut ask = Ask::new("POST", key).query(&query).bytes(xml.as_bytes()).again(again);
+        let ask = Ask::new("POST", key).query(&query).bytes(xml.as_bytes());
+        let mut ask = ask.patient().again(again);
         ask.headers.extend(expect.map(|it| self.condition(it)));
         let reply = self.send(what, &ask)?;
         let mut version = Version::default();
