@@ -2,7 +2,7 @@
 
 use super::cloud_sync::CloudSyncRemote;
 use super::names::stored_bytes;
-use super::{EncryptedRemote, Encryption, KEY_FILE};
+use super::{EncryptedRemote, Encryption, KEY_FILE, TRIAL};
 use crate::error::Result;
 use crate::http::Http;
 use crate::remote::{
@@ -49,7 +49,8 @@ impl Encrypted {
                 ..*plain
             },
             Encryption::Contents => {
-                let names = [plain.names.names, &[KEY_FILE]].concat();
+                // Nobody would be told of a file of this name: it would seem removed.
+                let names = [plain.names.names, &[KEY_FILE, TRIAL]].concat();
                 let names = NameRule { names: names.leak(), ..plain.names };
                 Descriptor { names, ..*plain }
             }
