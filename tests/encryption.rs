@@ -230,6 +230,47 @@ fn another_nas_goes_on_with_the_password_or_the_exported_key() {
     }
 }
 
+/// A document replaces what is here, but for what the files in the cloud open with.
+#[test]
+fn an_imported_document_takes_no_key_away() {
+    let pair = Pair::new(Peer::Dav(peers::wsgidav()), ON);
+    let key = pair.key();
+    let other = pair.another();
+    other.set_secret("encryption-key", "the key of other files");
+    let [file, password] = ["all.json", "its-password"].map(|it| pair.state().with_file_name(it));
+    fs::write(&password, "a password for the file").unwrap();
+    let [file, password] = [&file, &password].map(|it| it.to_str().unwrap());
+    let export = |from: &Pair, more: &[&str]| {
+        let _ = fs::remove_file(file);
+        from.done(&[&["settings", "export", "-o", file], more].concat());
+    };
+    let import = |more: &[&str]| {
+        let told = pair.done(&[&["settings", "import", file, "--json"], more].concat());
+        let told: Value = serde_json::from_str(&told).unwrap();
+        let line = told.as_array().unwrap().iter().find(|line| line["name"] == "cloud").unwrap();
+        (line["fate"].as_str().unwrap().to_owned(), line["detail"].as_str().unwrap().to_owned())
+    };
+    let sealed = ["--password-file", password];
+    export(&other, &sealed);
+    for apply in [&sealed[..], &["--password-file", password, "--apply"]] {
+        let (fate, detail) = import(apply);
+        assert!(fate == "refuse" && detail.contains("task docs is encrypted with it"), "{detail}");
+    }
+    assert_eq!(pair.key(), key);
+
+    // Behind another address, it stays what they open with. It isn't sent there.
+    export(&pair, &[]);
+    let text = fs::read_to_string(file).unwrap();
+    fs::write(file, text.replace("127.0.0.1", "localhost")).unwrap();
+    let (fate, detail) = import(&["--apply"]);
+    assert_eq!((fate.as_str(), detail.as_str()), ("replace", "url"));
+    assert_eq!(pair.key(), key);
+    let shown: Value =
+        serde_json::from_str(&pair.done(&["connection", "show", "cloud", "--json"])).unwrap();
+    assert_eq!(shown["settings"]["password"], Value::Null);
+    assert_eq!(shown["settings"]["encryption-password"], "(sealed)");
+}
+
 #[test]
 fn a_wrong_password_or_key_is_found_before_anything_moves() {
     for peer in peers() {

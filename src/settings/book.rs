@@ -111,7 +111,7 @@ impl Book {
     pub fn change_connection(&self, name: &str, entered: Entered) -> Result<Connection> {
         let _turn = self.turn();
         let connection = self.connection(name)?;
-        self.keep_encryption(&connection, &entered)?;
+        self.keep_encryption(&connection, entered.secrets.iter().map(|(key, it)| (key, it)))?;
         self.enter(services::find(&connection.service)?, connection, entered, &[])
     }
 

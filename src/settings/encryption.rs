@@ -1,7 +1,7 @@
 //! The key that the tasks of a connection are encrypted with.
 
 use super::file::{CONNECTIONS, Change};
-use super::{Book, Connection, Entered, Secret, Task};
+use super::{Book, Connection, Secret, Task};
 use crate::crypt::{self, Encryption};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Cancel, Http};
@@ -51,9 +51,12 @@ impl Book {
 
     /// Refuses another key or password for a connection that has encrypted tasks: what is in their
     /// folders opens with the one that it was encrypted with.
-    pub(super) fn keep_encryption(&self, connection: &Connection, entered: &Entered) -> Result<()> {
-        let is_one = |key: &str| key == ENCRYPTION_KEY || key == ENCRYPTION_PASSWORD;
-        for (key, secret) in entered.secrets.iter().filter(|(key, _)| is_one(key)) {
+    pub(super) fn keep_encryption<'a>(
+        &self,
+        connection: &Connection,
+        entered: impl IntoIterator<Item = (&'a String, &'a Secret)>,
+    ) -> Result<()> {
+        for (key, secret) in entered.into_iter().filter(|(key, _)| is_of_encryption(key)) {
             let tasks = self.tasks_of(&connection.name)?;
             let encrypted = tasks.iter().find(|task| Encryption::of(&task.settings).is_some());
             let Some(task) = encrypted else { return Ok(()) };
@@ -70,6 +73,11 @@ impl Book {
         }
         Ok(())
     }
+}
+
+/// Whether a secret is for encrypting, and goes to no service.
+pub(super) fn is_of_encryption(key: &str) -> bool {
+    key == ENCRYPTION_KEY || key == ENCRYPTION_PASSWORD
 }
 
 /// Refuses to change what makes a task's remote folder what it is.

@@ -9,6 +9,7 @@
 //!
 //! Taking a document over adds and replaces, by name, and removes nothing.
 
+use super::encryption::is_of_encryption;
 use super::password;
 use super::{
     Book, Connection, Entered, FilterChange, Globals, NewTask, Scope, Secret, Task, TaskChange,
@@ -247,9 +248,11 @@ impl Book {
                 .all_fields()
                 .any(|field| field.kind.is_address() && changed.iter().any(|key| key == field.key));
             // An empty one takes the one that is here back.
-            for key in known.secrets.iter().filter(|_| leads_elsewhere) {
+            let is_sent = |key: &&String| leads_elsewhere && !is_of_encryption(key);
+            for key in known.secrets.iter().filter(is_sent) {
                 secrets.entry(key.clone()).or_default();
             }
+            self.keep_encryption(known, &secrets)?;
         }
         let has = |key: &str| match secrets.get(key) {
             Some(secret) => !secret.is_empty(),
