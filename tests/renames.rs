@@ -106,10 +106,13 @@ fn nothing_outside_is_renamed() {
     let home = Home::new("outside");
     fs::write(home.folder.join("secret:1"), "outside").unwrap();
     home.write("a:b", "inside");
-    home.write(".mooring/removed/a:b", "kept");
+    // Another task may have its root further down.
+    let ours = [".mooring/removed/a:b", "inner/.mooring/2/removed/a:b", "inner/.mooring"];
+    ours[..2].iter().for_each(|path| home.write(path, "kept"));
     symlink("..", home.folder.join("nas/up")).unwrap();
     let absolute = home.folder.join("secret:1");
-    for path in ["", ".", "../secret:1", "a/../../secret:1", "/secret:1", ".mooring/removed/a:b"] {
+    let elsewhere = ["", ".", "../secret:1", "a/../../secret:1", "/secret:1"];
+    for path in elsewhere.into_iter().chain(ours) {
         home.refused(path, "taken", Kind::Usage);
     }
     home.refused(absolute.to_str().unwrap(), "taken", Kind::Usage);

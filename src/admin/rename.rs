@@ -17,7 +17,7 @@ pub(super) fn item(book: &Book, task: &str, path: &str, name: &str) -> Result<Re
     let what = format!("renaming {path}");
     let wrong = |cause: &str| Error::new(Kind::Usage, what.clone(), cause);
     let is_odd = |part: &str| matches!(part, "" | "." | "..");
-    if path.split('/').any(is_odd) || path.split('/').next() == Some(WORK_FOLDER) {
+    if path.split('/').any(|part| is_odd(part) || part == WORK_FOLDER) {
         return Err(wrong("it is no path of an item").remedy("give one that the status tells"));
     }
     let (folder, before) = split_path(path);
