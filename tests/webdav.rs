@@ -3,6 +3,7 @@
 
 mod nextcloud;
 
+use crate::common::bench::TempFolder;
 use crate::common::by_path::ByPath;
 use crate::common::contract::{self, Bytes, Flaw, Notes, Server};
 use crate::common::peers::{self, DavPeer};
@@ -41,6 +42,7 @@ fn nginx_passes() {
         server.creates_once = false;
         // It takes them and keeps quiet about them.
         server.refuses = &[".hidden", "..two dots"];
+        server.removes_folders = false;
     });
 }
 
@@ -213,6 +215,28 @@ fn a_name_that_the_server_hides_is_refused() {
     }
     assert_eq!(remote.stat(".hidden", ItemKind::File).unwrap(), None);
     assert!(remote.stat("file", ItemKind::File).unwrap().is_some());
+}
+
+/// What nginx hides in a folder would go with it.
+#[test]
+fn a_folder_stays_where_not_all_that_is_in_it_is_listed() {
+    let peer = peers::nginx();
+    let root = peer.new_folder();
+    let remote = open(&peer.url, &peer.user, &peer.password, &root);
+    remote.make_folder("folder").unwrap();
+    let here = TempFolder::new();
+    let file = here.path().join("file");
+    std::fs::write(&file, "somebody's").unwrap();
+    let hidden = format!("peer:{root}/folder/.hidden");
+    let put = peer.rclone(&["copyto", file.to_str().unwrap(), &hidden]);
+    assert!(put.status.success(), "{put:?}");
+    let stat = || remote.stat("folder/.hidden", ItemKind::File).unwrap();
+    assert!(stat().is_some() && list(remote, "folder").is_empty());
+    let (place, kind, version) = (Place::at("folder"), ItemKind::Folder, &Version::default());
+    let mut removed = Vec::new();
+    remote.remove(&[Removal { place, kind, version }], &mut |_, result| removed.push(result));
+    assert!(stat().is_some(), "what somebody put there is gone");
+    assert_eq!(removed.remove(0).unwrap_err().kind(), Kind::Denied);
 }
 
 #[test]

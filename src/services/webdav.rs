@@ -10,7 +10,7 @@ use crate::hash::{Hash, HashKind};
 use crate::http::{
     self, Call, Http, Payload, Reply, Shown, UserAuth, content_range, parse_http_date, read_error,
 };
-use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex, split_path};
+use crate::model::{ItemKind, Nanos, RemotePrint, Version, from_hex, join_path, split_path};
 use crate::remote::conditions::{Conditions, Support, check};
 use crate::remote::{
     Descriptor, Download, Entry, Expect, Field, FieldKind, Listing, Made, Moves, NameRule, Needed,
@@ -643,43 +643,43 @@ impl Dav {
         })
     }
 
-    /// Fails for a name that the server would keep but not list: it would seem removed. The first
-    /// such name is tried with a file of our own.
+    /// Fails for a name that the server would keep but not list: it would seem removed.
     fn check_listed(&self, what: &str, path: &str) -> Result<()> {
         let (parent, name) = split_path(path);
-        if !name.starts_with('.') {
+        if !name.starts_with('.') || self.lists_dots(what, parent)? {
             return Ok(());
         }
+        Err(Error::new(Kind::BadName, what, "the server hides names that start with a dot"))
+    }
+
+    /// Whether the server lists names that start with a dot. Once, that is tried with a file of our
+    /// own in this folder.
+    fn lists_dots(&self, what: &str, folder: &str) -> Result<bool> {
         let mut known = self.lists_dots.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.is_none() {
-            let probe = format!(".mooring-{}", std::process::id());
-            let at = if parent.is_empty() { probe.clone() } else { format!("{parent}/{probe}") };
-            let url = self.url(&at, ItemKind::File)?;
-            let send = |method, payload| {
-                self.send(what, &mut || Ok(Call::new(method, url.clone(), true).payload(payload)))
-            };
-            let put = send("PUT", Payload::Bytes(b""))?;
-            let made = is_success(put.status);
-            put.drain();
-            if !made {
-                // What is wrong here, the write itself will tell.
-                return Ok(());
-            }
-            let mut listed = false;
-            let looked = self.propfind(what, parent, ItemKind::Folder, "1", &mut |place, _| {
-                listed |= matches!(place, Member::Child(child) if child == probe);
-                Ok(())
-            });
-            send("DELETE", Payload::None)?.drain();
-            looked?;
-            *known = Some(listed);
+        if let Some(known) = known.or(self.owncloud.get().filter(|it| *it)) {
+            return Ok(known);
         }
-        match *known {
-            Some(false) => {
-                Err(Error::new(Kind::BadName, what, "the server hides names that start with a dot"))
-            }
-            _ => Ok(()),
+        let probe = format!(".mooring-{}", std::process::id());
+        let url = self.url(&join_path(folder, &probe), ItemKind::File)?;
+        let send = |method, payload| {
+            self.send(what, &mut || Ok(Call::new(method, url.clone(), true).payload(payload)))
+        };
+        let put = send("PUT", Payload::Bytes(b""))?;
+        let made = is_success(put.status);
+        put.drain();
+        if !made {
+            // What is wrong here, the change itself will tell.
+            return Ok(true);
         }
+        let mut listed = false;
+        let looked = self.propfind(what, folder, ItemKind::Folder, "1", &mut |place, _| {
+            listed |= matches!(place, Member::Child(child) if child == probe);
+            Ok(())
+        });
+        send("DELETE", Payload::None)?.drain();
+        looked?;
+        *known = Some(listed);
+        Ok(listed)
     }
 
     /// Fails where the item that the server finds by this path is called otherwise: it takes names
@@ -811,9 +811,18 @@ impl Dav {
                 if full {
                     return Err(Error::new(Kind::Exists, what, "it isn't empty"));
                 }
+                if !there {
+                    return Ok(());
+                }
+                if !self.lists_dots(&what, item.place.path)? {
+                    let cause =
+                        "the server hides names that start with a dot, and some may be in it";
+                    return Err(Error::new(Kind::Denied, what, cause)
+                        .remedy("look into the folder on the server, and remove it there"));
+                }
                 // RACE: what is put into the folder between this look and the DELETE goes with
                 // it: DELETE takes everything, and there is no condition that says "empty".
-                if there { self.delete(&what, item, None).map(drop) } else { Ok(()) }
+                self.delete(&what, item, None).map(drop)
             }
             ItemKind::File => {
                 let expect = Expect::Version(item.version);

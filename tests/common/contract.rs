@@ -31,6 +31,8 @@ pub struct Server {
     pub refuses: &'static [&'static str],
     /// Characters that no path it is to move something to may hold.
     pub misplaces: &'static str,
+    /// Whether it lists all that is in a folder, so that an empty one can be told.
+    pub removes_folders: bool,
     /// Bytes of a file that is sent in more than one part where parts exist.
     pub large: usize,
     /// Files in one folder that take more than one page to list.
@@ -46,6 +48,7 @@ impl Server {
             creates_once: true,
             refuses: &[],
             misplaces: "",
+            removes_folders: true,
             large: (17 << 20) + 1,
             many: 1200,
         }
@@ -593,6 +596,9 @@ pub fn remove_folders(on: &Ground<'_>) {
         let removal = Removal { place: Place::at(&path), kind: ItemKind::Folder, version: &none };
         on.remove(&[removal]).remove(0)
     };
+    if !on.server.removes_folders {
+        return fails("the removal of an empty folder", one("empty"), &[Kind::Denied]);
+    }
     must("the removal of an empty folder", one("empty"));
     must("the removal of a missing folder", one("empty"));
     let full = one("full");
