@@ -262,6 +262,27 @@ fn a_replaced_token_is_kept_before_its_access_is_used() {
 }
 
 #[test]
+fn a_token_that_could_not_be_kept_yet_outlives_all_but_another_sign_in() {
+    for (signs_in, sent, kept) in
+        [(false, &[REFRESH][..], "refresh-0"), (true, &[REFRESH, "another"], "refresh-1")]
+    {
+        let giver = Giver::start(|number, _| rotated(number));
+        let signed = signed(&giver);
+        signed.memory.failures.store(1, SeqCst);
+        assert_eq!(signed.bearer().unwrap_err().kind(), Kind::DiskFull);
+        if signs_in {
+            *signed.memory.token.lock().unwrap() = Some("another".into());
+        }
+        // Any setting of the connection may have changed.
+        signed.grant.forget();
+        signed.bearer().unwrap();
+        let forms = giver.forms();
+        assert_eq!(forms.iter().map(|form| &*form["refresh_token"]).collect::<Vec<_>>(), sent);
+        assert_eq!(signed.memory.token.lock().unwrap().as_deref(), Some(kept));
+    }
+}
+
+#[test]
 fn a_sign_in_during_a_refresh_wins() {
     for rotates in [false, true] {
         let giver = Giver::start(move |number, _| {

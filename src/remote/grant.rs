@@ -89,15 +89,17 @@ impl<K: Keeper> Refresher<K> {
         Refresher { keeper, turn: Mutex::default(), state: Mutex::default() }
     }
 
-    /// A person signed in anew, or changed the app: nothing from before counts. Never waits for a
-    /// refresh.
+    /// A person signed in anew, or changed the connection: nothing from before counts. Never waits
+    /// for a refresh.
     pub fn forget(&self) {
         let mut state = self.state();
-        *state = State { epoch: state.epoch + 1, ended: state.ended, ..State::default() };
+        // Its keeper knows whether it still is of any use.
+        let unkept = state.unkept.take();
+        *state = State { unkept, epoch: state.epoch + 1, ended: state.ended, ..State::default() };
     }
 
     /// Refreshes. `None` when what is kept was replaced meanwhile.
-    fn refresh(&self, http: &Http, epoch: u64) -> Result<Option<Access>> {
+    fn refresh(&self, http: &Http) -> Result<Option<Access>> {
         let unkept = self.state().unkept.take();
         let rotated = match unkept {
             Some(rotated) => rotated,
@@ -117,10 +119,7 @@ impl<K: Keeper> Refresher<K> {
             Ok(true) => Ok(Some(rotated.access)),
             Ok(false) => Ok(None),
             Err(error) => {
-                let mut state = self.state();
-                if state.epoch == epoch {
-                    state.unkept = Some(rotated);
-                }
+                self.state().unkept = Some(rotated);
                 Err(error)
             }
         }
@@ -153,7 +152,7 @@ impl<K: Keeper> Grant for Refresher<K> {
                 }
                 state.epoch
             };
-            let outcome = self.refresh(http, epoch);
+            let outcome = self.refresh(http);
             let mut state = self.state();
             if state.epoch != epoch {
                 continue;
