@@ -91,7 +91,7 @@ impl Progress {
     /// Tells how much is to be transferred in all.
     pub(crate) fn expect(&self, files: u64, bytes: u64) {
         self.files.store(self.files_done.load(Relaxed) + files, Relaxed);
-        self.bytes.store(self.bytes_done.load(Relaxed) + bytes, Relaxed);
+        self.bytes.store(self.bytes_done.load(Relaxed).saturating_add(bytes), Relaxed);
     }
 
     /// Counts a file that is done.

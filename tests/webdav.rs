@@ -332,6 +332,44 @@ fn what_isnt_a_listing_is_never_an_empty_one() {
     }
 }
 
+/// Sizes that no disk has keep no other file from coming.
+#[test]
+fn files_of_absurd_sizes_are_told() {
+    let item = |path: &str| {
+        let size = if path == "/small" { 5 } else { (1 << 63) + 5_u64 };
+        let kind = if path == "/" { "<collection/>" } else { "" };
+        format!(
+            "<response><href>{path}</href><propstat><prop><resourcetype>{kind}</resourcetype>\
+             <getetag>\"1\"</getetag><getcontentlength>{size}</getcontentlength></prop>\
+             <status>HTTP/1.1 200 OK</status></propstat></response>"
+        )
+    };
+    let told = move |paths: &[&str]| {
+        let items: String = paths.iter().map(|path| item(path)).collect();
+        respond("207 M", "", &format!(r#"<multistatus xmlns="DAV:">{items}</multistatus>"#))
+    };
+    let url = serve_with(move |request| match (&*request.method, &*request.target) {
+        ("PROPFIND", "/") => told(&["/", "/huge", "/huge-too", "/small"]),
+        ("PROPFIND", path) => told(&[path]),
+        ("GET", "/small") => respond("200 OK", "ETag: \"1\"\r\n", "bytes"),
+        _ => respond("200 OK", "ETag: \"1\"\r\n", "not so many"),
+    });
+    let folder = TempFolder::new();
+    let local = folder.path().join("local");
+    std::fs::create_dir(&local).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mooring"));
+        command.args(args).env("MOORING_STATE", folder.path().join("state")).output().unwrap()
+    };
+    let url = format!("url={url}");
+    run(&["connection", "add", "cloud", "--service", "webdav", "--set", &url]);
+    let place = ["--connection", "cloud", "--remote", "/", "--local", local.to_str().unwrap()];
+    run(&[&["task", "add", "docs", "--direction", "download"], &place[..]].concat());
+    let synced = run(&["sync", "docs", "--json"]);
+    assert_eq!(synced.status.code(), Some(1), "{synced:?}");
+    assert_eq!(std::fs::read(local.join("small")).unwrap(), b"bytes");
+}
+
 #[test]
 fn a_server_that_hangs_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -30,7 +30,8 @@ impl Engine {
                 load.census.add(&snapshot, &key, &record, op)?;
                 if !op.removes() {
                     load.files += 1;
-                    load.bytes += bytes_of(op, &record);
+                    // Services tell any sizes.
+                    load.bytes = load.bytes.saturating_add(bytes_of(op, &record));
                 }
             }
         }
