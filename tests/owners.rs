@@ -13,6 +13,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::thread;
 use std::time::Duration;
 
 /// Users whom every system knows, whoever tests.
@@ -55,6 +58,20 @@ impl Nas {
 
     fn ask(&self, who: Who, request: Value) -> Answer {
         self.call(who, "POST /v1/request", &request.to_string())
+    }
+
+    /// Asks for a user, and doesn't wait for the answer.
+    fn send(&self, user: &str, request: Value) -> UnixStream {
+        let body = request.to_string();
+        let mut stream = UnixStream::connect(self.bridge.socket()).unwrap();
+        write!(
+            stream,
+            "POST /v1/request HTTP/1.1\r\nhost: mooring\r\nmooring-user: {user}\r\n\
+             mooring-administrator: false\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        stream
     }
 
     #[track_caller]
@@ -572,16 +589,7 @@ fn who_waits_for_services_keeps_nobody_from_being_answered() {
         nas.done(who, request);
     }
     let test = |user: &str, name: &str| {
-        let body = json!({ "request": "connection_test", "name": name }).to_string();
-        let mut stream = UnixStream::connect(nas.bridge.socket()).unwrap();
-        write!(
-            stream,
-            "POST /v1/request HTTP/1.1\r\nhost: mooring\r\nmooring-user: {user}\r\n\
-             mooring-administrator: false\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        stream
+        nas.send(user, json!({ "request": "connection_test", "name": name }))
     };
     // As many as there are places.
     let hers: Vec<_> = (0..16).map(|_| test(ALICE, "alice")).collect();
@@ -612,6 +620,52 @@ fn who_waits_for_services_keeps_nobody_from_being_answered() {
     // There are places for others.
     let his = test(BOB, "bob");
     assert_eq!(answered(&his, 1), None);
+}
+
+/// Whether what is encrypted there can be written to is asked before a task changes.
+#[test]
+fn who_lets_a_task_write_keeps_nobody_from_being_answered() {
+    let nas = Nas::new("letting");
+    // It has nothing, and in the end says nothing.
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", server.local_addr().unwrap());
+    let (says, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+    let (speaks, heard) = (says.clone(), asked.clone());
+    thread::spawn(move || {
+        let mut held = Vec::new();
+        for stream in server.incoming() {
+            let mut stream = stream.unwrap();
+            if speaks.load(SeqCst) {
+                let mut head = [0; 4096];
+                let _ = stream.read(&mut head).unwrap();
+                let _ = stream.write_all(
+                    b"HTTP/1.1 404 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+                );
+            } else {
+                heard.fetch_add(1, SeqCst);
+                held.push(stream);
+            }
+        }
+    });
+    let secrets = json!([["encryption-key", "a key of somebody"]]);
+    let entered = json!({ "values": [["url", url], ["timeout", "3600"]], "secrets": secrets });
+    nas.done(User(ALICE), json!({ "request": "connection_add", "name": "hers", "service": "webdav", "entered": entered }));
+    let mut task = Nas::new_task("docs", "hers", &nas.folder("hers", 0o777));
+    task["paused"] = true.into();
+    task["task"]["direction"] = "download".into();
+    task["task"]["settings"] = json!([["encryption", "on"]]);
+    nas.done(User(ALICE), task);
+    says.store(false, SeqCst);
+    let change =
+        json!({ "request": "task_set", "name": "docs", "change": { "direction": "both" } });
+    let hers = nas.send(ALICE, change);
+    eventually("her service is asked", || asked.load(SeqCst) > 0);
+    let his = nas.send(BOB, json!({ "request": "connection_list" }));
+    his.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut answer = String::new();
+    (&his).read_to_string(&mut answer).expect("he waits for her service");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(hers);
 }
 
 #[test]

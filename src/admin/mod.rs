@@ -344,6 +344,18 @@ pub enum Request {
     },
 }
 
+/// Asks the service what has to be known before a request is performed, if anything has to. Takes as
+/// long as the network does then.
+///
+/// # Errors
+/// Those of [`Book::agree_on_change`].
+pub fn prepare(book: &Book, request: &Request) -> Result<()> {
+    match request {
+        Request::TaskSet { name, change } => book.agree_on_change(name, change),
+        _ => Ok(()),
+    }
+}
+
 /// Does what is asked with the settings alone, where no daemon runs or where it doesn't matter.
 ///
 /// A daemon answers [`Request::TaskShow`], [`Request::TaskStatus`], [`Request::Log`] and

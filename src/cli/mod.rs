@@ -159,7 +159,11 @@ fn answered(state: &Path, request: Request) -> Result<Value> {
         Request::ServiceShow { name } => admin::service_show(&name),
         request => match Client::connect(state)? {
             Some(daemon) => daemon.call(&request),
-            None => admin::perform(&Book::open(state)?, &Caller::Host, request),
+            None => {
+                let book = Book::open(state)?;
+                admin::prepare(&book, &request)?;
+                admin::perform(&book, &Caller::Host, request)
+            }
         },
     }
 }

@@ -85,8 +85,9 @@ enum Event {
     /// A task's service was listened to: which time it was, and that something changed or what went
     /// wrong.
     Heard(u64, u64, Result<()>),
-    /// The folder of a request, or why its sender can't have it.
-    Folder(Asked, Result<PathBuf>),
+    /// What had to be asked before a request is done: the folder that its sender may have, if it
+    /// names one, or why it can't be done.
+    Folder(Asked, Result<Option<PathBuf>>),
     /// What changes the settings was done aside, and somebody waits for the answer. Tasks of this
     /// connection, if one is named, may go on by it.
     Entered(Option<String>, Result<serde_json::Value>, Reply),
@@ -329,7 +330,7 @@ impl Daemon {
     }
 
     /// Takes a request in, if it is its sender's to make. Whether a NAS user may write a folder takes
-    /// the NAS a while to tell.
+    /// the NAS a while to tell, and whether a task may write what it only read, its service.
     fn receive(&mut self, mut asked: Asked, now: Instant) {
         let sight = Sight::new(&self.book, &asked.caller, self.admin_mode);
         let permitted = sight.permit(&asked.request).map(|()| {
@@ -337,17 +338,21 @@ impl Daemon {
             confined.map(|(user, folder)| (user.to_owned(), folder.clone()))
         });
         match permitted {
-            Ok(None) => self.answer(asked, now),
-            Ok(Some((user, folder))) => {
+            Ok(None) if !asks_service(&asked.request) => self.answer(asked, now),
+            Ok(confined) => {
                 let place = match self.place_aside(&asked.caller) {
                     Ok(place) => place,
                     // Who asked may have left.
                     Err(error) => return drop(asked.reply.send(Err(error))),
                 };
-                let events = self.events.clone();
+                let (book, events) = (self.book.clone(), self.events.clone());
                 // When there is no thread to be had, the reply is dropped, which says as much.
                 let _ = threads::named("folder").spawn(move || {
-                    let found = accounts::writable_folder(&user, &folder);
+                    let found = admin::prepare(&book, &asked.request).and_then(|()| {
+                        let found =
+                            confined.map(|(user, it)| accounts::writable_folder(&user, &it));
+                        found.transpose()
+                    });
                     drop(place);
                     // Fails when the daemon has ended meanwhile.
                     drop(events.blocking_send(Event::Folder(asked, found)));
@@ -359,11 +364,13 @@ impl Daemon {
     }
 
     /// Goes on with a request once it is known which folder its sender may have.
-    fn settle(&mut self, mut asked: Asked, folder: Result<PathBuf>, now: Instant) {
+    fn settle(&mut self, mut asked: Asked, folder: Result<Option<PathBuf>>, now: Instant) {
         match folder {
             Ok(folder) => {
                 let sight = Sight::new(&self.book, &asked.caller, self.admin_mode);
-                if let Some((_, place)) = sight.confined(&mut asked.request) {
+                if let Some(folder) = folder
+                    && let Some((_, place)) = sight.confined(&mut asked.request)
+                {
                     *place = folder;
                 }
                 self.answer(asked, now);
@@ -640,6 +647,11 @@ impl Daemon {
 
 fn busy(what: impl Into<String>, cause: &str) -> Error {
     Error::new(Kind::Busy, what, cause).remedy("try again in a minute")
+}
+
+/// Whether a service may have to be asked before a request is done.
+fn asks_service(request: &Request) -> bool {
+    matches!(request, Request::TaskSet { change, .. } if change.direction.is_some())
 }
 
 /// Whether a request is done while no task is open: states are moved, or begin anew.

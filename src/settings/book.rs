@@ -389,8 +389,21 @@ impl Book {
         Ok(task)
     }
 
-    /// Changes a task. Other folders make another pair: their state begins anew, and nothing that
-    /// was agreed on before counts.
+    /// Makes sure, before a task is changed, that it may write what it only read: that may open with
+    /// less than what is written is locked with. For one that is encrypted this asks the service, and
+    /// takes as long as the network does.
+    ///
+    /// # Errors
+    /// As [`Book::add_task`].
+    pub fn agree_on_change(&self, name: &str, change: &TaskChange) -> Result<()> {
+        let before = self.task(name)?;
+        let reads = !before.writes();
+        let task = Task { direction: change.direction.unwrap_or(before.direction), ..before };
+        if reads && task.writes() { self.agree_on_key(&task) } else { Ok(()) }
+    }
+
+    /// Changes a task, after [`Book::agree_on_change`]. Other folders make another pair: their state
+    /// begins anew, and nothing that was agreed on before counts.
     ///
     /// # Errors
     /// As [`Book::add_task`].
@@ -417,10 +430,6 @@ impl Book {
             return Ok(task);
         }
         keep_way(&before, &task)?;
-        if !before.writes() && task.writes() {
-            // What is only read may open with less than what is written is locked with.
-            self.agree_on_key(&task)?;
-        }
         let moved = task.local != before.local || task.remote != before.remote;
         if moved {
             self.check_apart(service.descriptor(), &task)?;

@@ -394,6 +394,7 @@ impl Book {
                 },
                 settings: gone.into_iter().chain(new.settings).collect(),
             };
+            self.agree_on_change(&new.name, &change)?;
             self.change_task(&new.name, change)?;
             self.pause(&Scope::Task(new.name), paused)?;
         }
