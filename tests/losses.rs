@@ -665,3 +665,12 @@ fn two_tasks_with_one_folder_leave_each_others_work_alone() {
     assert_eq!(kept(), 1);
     assert!(!one.local.join(".mooring/2").exists());
 }
+
+/// As the database does on some damaged files.
+#[test]
+fn a_panic_of_a_transfer_ends_the_cycle() {
+    let bench = Bench::new(&DRIVE, Direction::Both);
+    bench.write("photo", b"the only copy");
+    at_call(&bench, "write", || panic!("the state is damaged"));
+    assert_eq!(bench.sync(&EVERYTHING).unwrap_err().kind(), Kind::State);
+}

@@ -4,6 +4,7 @@ use super::{Context, Done, Job, Outcome, run};
 use crate::error::{Error, Kind, Result};
 use crate::threads;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -44,9 +45,12 @@ pub(crate) struct Pool<'a> {
 
 /// Who does the jobs.
 enum Crew<'a> {
-    Threads { jobs: SyncSender<Job>, outcomes: Receiver<Outcome>, running: usize, threads: usize },
+    Threads { jobs: SyncSender<Job>, outcomes: Receiver<Told>, running: usize, threads: usize },
     InTurn { context: &'a Context<'a>, jobs: Vec<Job>, most: usize, turns: &'a dyn Turns },
 }
+
+/// What became of a job; an error is its panic, which ends the work of whoever waits for it.
+type Told = thread::Result<Outcome>;
 
 /// Runs `drive` with a pool of workers; they end when it returns.
 pub(crate) fn with_pool<T>(
@@ -69,7 +73,7 @@ fn with_threads<T>(
     drive: impl FnOnce(&mut Pool<'_>) -> Result<T>,
 ) -> Result<T> {
     let (jobs, queue) = sync_channel::<Job>(0);
-    let (told, outcomes) = sync_channel::<Outcome>(threads);
+    let (told, outcomes) = sync_channel::<Told>(threads);
     let queue = Mutex::new(queue);
     thread::scope(|scope| {
         for number in 0..threads {
@@ -79,7 +83,8 @@ fn with_threads<T>(
                     loop {
                         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
                         let Ok(job) = next else { return };
-                        if told.send(run(context, job)).is_err() {
+                        let outcome = catch_unwind(AssertUnwindSafe(|| run(context, job)));
+                        if told.send(outcome).is_err() {
                             return;
                         }
                     }
@@ -221,7 +226,7 @@ impl Crew<'_> {
                 match next {
                     Ok(outcome) => {
                         *running -= 1;
-                        Ok(Some(outcome))
+                        Ok(Some(outcome.unwrap_or_else(|panic| resume_unwind(panic))))
                     }
                     Err(RecvTimeoutError::Timeout) => Ok(None),
                     Err(RecvTimeoutError::Disconnected) => Err(lost()),
