@@ -184,12 +184,14 @@ impl TaskRun {
         self.place = place;
         if !same {
             self.close();
+            self.forget_word();
             self.begin_anew(now);
         }
         if paused && !self.paused {
             self.close();
             self.watch = None;
             self.syncs.clear();
+            self.forget_word();
         } else if !paused && self.paused {
             self.begin_anew(now);
         }
@@ -250,6 +252,7 @@ impl TaskRun {
             // Who asked may have left.
             let _ = reply.send(Err(reason.clone()));
         }
+        self.forget_word();
         self.hold = Some(Hold { reason, check });
         self.close();
         self.watch = None;
@@ -456,6 +459,14 @@ impl TaskRun {
 
     fn want_poll(&mut self, now: Instant) {
         self.want(Look { remote: true, ..no_look() }, now);
+    }
+
+    /// A person's word is for what was shown: by the time that the task goes on, that may be something
+    /// else.
+    fn forget_word(&mut self) {
+        if let Some((look, _)) = &mut self.pending {
+            look.approve = Approval::NONE;
+        }
     }
 
     /// Whether it is on hold because its owner may not have its folder, or the service didn't accept

@@ -2,12 +2,13 @@
 
 use super::worker::Done;
 use super::*;
-use crate::engine::Report;
+use crate::engine::{Report, open_trees};
 use crate::http::Cancel;
-use crate::local::Watch;
-use crate::model::{ConflictPolicy, Direction};
+use crate::local::{Disk, Found, Watch};
+use crate::model::{ConflictPolicy, Direction, ItemKind, RemotePrint, Version};
 use crate::rules::ScheduleChange;
 use crate::settings::{Entered, NewTask, Secret};
+use crate::store::{Key, ROOT, Record, Synced};
 use serde_json::json;
 use std::cell::Cell;
 use std::fs::File;
@@ -109,6 +110,24 @@ impl Stage {
         book.add_connection(name, "s3", None, entered).unwrap();
         let task = NewTask { name: name.into(), connection: name.into(), ..docs(local) };
         book.add_task(task).unwrap();
+    }
+
+    /// Puts so many files into a task's folder that both sides have agreed on.
+    fn syncs_files(&self, name: &str, count: usize) {
+        let task = self.daemon.book.task(name).unwrap();
+        let trees = open_trees(&self.folder.join("state"), task.id).unwrap();
+        let mut batch = trees.batch().unwrap();
+        for number in 0..count {
+            let name = format!("photo {number}");
+            std::fs::write(task.local.join(&name), "the only copy").unwrap();
+            let found = Disk::new(&task.local).stat(&name).unwrap();
+            let Some(Found::File(local)) = found else { panic!("{found:?}") };
+            let remote = RemotePrint::file(local.size, Version::new("v"), None);
+            let mut record = Record::new(0);
+            record.agree(Synced { local, remote, content: Some([1; 16]) });
+            batch.put(Key::new(ROOT, &name, ItemKind::File), record).unwrap();
+        }
+        batch.commit().unwrap();
     }
 
     /// Until the running work has ended.
@@ -309,6 +328,7 @@ fn buckets() -> (String, Arc<Mutex<Vec<String>>>, Trouble) {
             let listing = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
             let (status, body) = match *wrong.lock().unwrap() {
                 Some((status, code)) => (status, format!("<Error><Code>{code}</Code></Error>")),
+                None if line.starts_with("HEAD") => (404, String::new()),
                 None if bucket.contains("nonsense") => (200, "nonsense".into()),
                 None => (200, listing.into()),
             };
@@ -424,6 +444,49 @@ fn what_stopped_a_task_passes_and_nobody_has_to_act() {
         stage.goes_on(&mut now, minutes(2));
         assert_eq!(stage.word(id), "idle", "{kind:?}");
     }
+}
+
+#[test]
+fn a_word_is_forgotten_by_a_task_that_is_paused_or_held_before_it_counts() {
+    let (address, ..) = buckets();
+    // Its own connection never runs.
+    let mut stage = Stage::new("word", "never");
+    stage.adds_bucket("emptied", &address, 60);
+    stage.syncs_files("emptied", 20);
+    let now = Instant::now();
+    stage.daemon.reload(now).unwrap();
+    stage.works(now);
+    let id = stage.daemon.book.task("emptied").unwrap().id;
+    assert_eq!(stage.word(id), "held");
+    let photos = stage.folder.join("emptied");
+    let files = || {
+        let names = std::fs::read_dir(&photos).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("photo")).count()
+    };
+    let (shown, nothing) =
+        (json!({ "removals": 20, "overwrites": 0 }), json!({ "removals": 0, "overwrites": 0 }));
+    let shown = json!({ "local": shown, "remote": nothing });
+    let says_yes = json!({ "request": "sync", "task": "emptied", "approve": true, "shown": shown });
+
+    stage.asks(says_yes.clone());
+    for request in ["pause", "resume"] {
+        let request = json!({ "request": request, "scope": { "task": "emptied" } });
+        stage.asks(request).blocking_recv().unwrap().unwrap();
+    }
+    stage.works(now);
+    assert_eq!(files(), 20, "paused");
+
+    let answer = stage.asks(says_yes.clone());
+    let task = stage.daemon.tasks.get_mut(&id).unwrap();
+    task.hold(Error::new(Kind::RootLost, "the root", "it is away"), now);
+    assert_eq!(answer.blocking_recv().unwrap().unwrap_err().kind(), Kind::RootLost);
+    stage.daemon.resume(&Scope::Everything, now);
+    stage.works(now);
+    assert_eq!(files(), 20, "held");
+
+    stage.asks(says_yes);
+    stage.works(now);
+    assert_eq!(files(), 0);
 }
 
 #[test]
