@@ -10,7 +10,7 @@ use mooring::remote::Descriptor;
 use nix::Error as Errno;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 const KINDS: [&Descriptor; 2] = [&STORE, &DRIVE];
@@ -673,4 +673,23 @@ fn a_panic_of_a_transfer_ends_the_cycle() {
     bench.write("photo", b"the only copy");
     at_call(&bench, "write", || panic!("the state is damaged"));
     assert_eq!(bench.sync(&EVERYTHING).unwrap_err().kind(), Kind::State);
+}
+
+/// Thousands would be more than a process may have open.
+#[test]
+fn transfers_that_fail_keep_no_folders_open() {
+    let bench = Bench::new(&DRIVE, Direction::Both);
+    for number in 0..200 {
+        bench.write(&format!("{number}/photo"), b"new");
+    }
+    *bench.memory.broken.lock().unwrap() = Some(("write".into(), Kind::Denied));
+    let (most, local) = (Arc::new(AtomicUsize::new(0)), bench.local.clone());
+    let seen = most.clone();
+    *bench.memory.hook.lock().unwrap() = Some(Box::new(move |_| {
+        let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let ours = |path| fs::read_link(path).is_ok_and(|to| to.starts_with(&local));
+        seen.fetch_max(open.filter(|fd| ours(fd.path())).count(), SeqCst);
+    }));
+    assert_eq!(bench.sync(&EVERYTHING).unwrap().errors, 200);
+    assert!(most.load(SeqCst) < 100, "{most:?}");
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Outcomes that are held back at most, and for how long.
+/// Outcomes that are held back at most, and folders that are open for their names; and for how long.
 const MOST_HELD: usize = 64;
 const HOLD: Duration = Duration::from_millis(500);
 
@@ -126,7 +126,7 @@ impl<'a> Pool<'a> {
         while self.settled.is_empty() && self.crew.is_busy() {
             self.take_next()?;
         }
-        if self.settled.is_empty() {
+        if self.settled.is_empty() && !self.held.is_empty() {
             self.settle();
         }
         Ok(self.settled.pop_front())
@@ -145,7 +145,7 @@ impl<'a> Pool<'a> {
     fn take(&mut self, outcome: Outcome) {
         // What was removed from the service gave no names here.
         let is_final = matches!(outcome.result, Err(_) | Ok(Done::Purged(_)));
-        if is_final || !self.context.ways.disk().has_unsynced_names() {
+        if is_final || self.context.ways.disk().unsynced_folders() == 0 {
             self.settled.push_back(outcome);
             return;
         }
@@ -160,15 +160,14 @@ impl<'a> Pool<'a> {
     }
 
     fn settle_if_due(&mut self) {
-        if self.held.len() >= MOST_HELD || !self.held.is_empty() && self.held_for() >= HOLD {
+        // Of transfers that failed, the folders are open and nothing is held.
+        let is_full = self.held.len().max(self.context.ways.disk().unsynced_folders()) >= MOST_HELD;
+        if is_full || !self.held.is_empty() && self.held_for() >= HOLD {
             self.settle();
         }
     }
 
     fn settle(&mut self) {
-        if self.held.is_empty() {
-            return;
-        }
         let synced = self.context.ways.disk().sync_names();
         for outcome in self.held.drain(..) {
             let result = synced.clone().and(outcome.result);

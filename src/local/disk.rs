@@ -180,9 +180,9 @@ impl Disk {
         Ok(())
     }
 
-    /// Whether a power cut may still take names away.
-    pub fn has_unsynced_names(&self) -> bool {
-        !self.unsynced().is_empty()
+    /// Folders with names that a power cut may still take away, each of which is open.
+    pub fn unsynced_folders(&self) -> usize {
+        self.unsynced().len()
     }
 
     /// Makes the names durable that files were given, or were found to have, since the last time.
