@@ -98,6 +98,24 @@ fn volume_lost_while_downloading_does_not_lose_the_remote_files() {
     }
 }
 
+/// What isn't there isn't gone where the root isn't there either.
+#[test]
+fn a_remote_root_lost_while_downloading_removes_nothing_here() {
+    for descriptor in [&DRIVE, &ETAGS] {
+        let bench = Bench::new(descriptor, Direction::Both);
+        for name in ["photo", "other"] {
+            bench.write(name, b"first");
+        }
+        bench.sync(&EVERYTHING).unwrap();
+        bench.memory.put("photo", b"second");
+        let memory = bench.memory.clone();
+        at_call(&bench, "read", move || memory.lose_root());
+        let error = bench.sync(&EVERYTHING).unwrap_err();
+        assert_eq!(error.kind(), Kind::RootLost, "{error}");
+        assert_eq!(bench.read("photo").as_deref(), Some(&b"first"[..]));
+    }
+}
+
 #[test]
 fn a_folder_that_begins_like_litter_is_not_litter() {
     for descriptor in KINDS {

@@ -47,7 +47,7 @@ use crate::observe::{
 };
 use crate::plan::Step;
 use crate::progress::Progress;
-use crate::remote::{self, Descriptor, ENCRYPTION, Listing, Place, Remote, Service};
+use crate::remote::{self, Descriptor, ENCRYPTION, Entry, Listing, Place, Remote, Service};
 use crate::rules::{Day, NameCheck};
 use crate::settings::Task;
 use crate::store::{Batch, Facet, Hold, Key, Snapshot, Trees, decode, encode};
@@ -491,6 +491,10 @@ impl Engine {
         let folder = self.folder_id(&batch, key.folder)?;
         let place = Place { path: &path, id: record.remote_id(), folder: &folder };
         let entry = self.remote.stat(place, kind)?.filter(|entry| entry.kind == kind);
+        // What isn't there isn't gone where the root isn't there either.
+        if entry.is_none() && record.is_on(Side::Remote) && !self.descriptor.folders_implied {
+            self.find_remote_root(&snapshot)?;
+        }
         let told = entry.as_ref().map_or("", |entry| &*entry.print.id);
         // One that was renamed is known by its new name already.
         let elsewhere =
@@ -649,32 +653,35 @@ impl Engine {
         if self.proved || known.as_deref() == Some(&[]) {
             return Ok(());
         }
-        let what = format!("remote folder /{}", self.task.remote);
-        let root = match (self.remote.stat(Place::default(), ItemKind::Folder)?, self.ways.up()) {
+        let root = match (self.find_remote_root(snapshot)?, self.ways.up()) {
             (Some(root), _) => root,
-            (None, Some(up)) if link && known.is_none() => {
-                up.remote.make_folder(Place::default())?.entry
-            }
-            (None, Some(_)) if known.is_none() => return Ok(()),
-            (None, _) => {
-                return Err(Error::new(Kind::RootLost, what, "it isn't there")
-                    .remedy("make it again, or correct the task's remote folder"));
-            }
+            (None, Some(up)) if link => up.remote.make_folder(Place::default())?.entry,
+            (None, _) => return Ok(()),
         };
-        let id = root.print.id.as_bytes();
-        match known {
-            Some(known) if known != id => {
-                return Err(Error::new(Kind::RootLost, what, "it isn't the one that was linked")
-                    .remedy(
-                        "sign in with the account that it was linked with; if it was really \
-                         replaced, set the task's remote folder anew",
-                    ));
-            }
-            Some(_) => {}
-            None => batch.set_fact(REMOTE_ROOT, Some(id.to_vec())),
+        if known.is_none() {
+            batch.set_fact(REMOTE_ROOT, Some(root.print.id.as_bytes().to_vec()));
         }
         self.proved = true;
         Ok(())
+    }
+
+    /// The remote root, which has to be the one that the task was linked with; `None` when that is still
+    /// to be made.
+    fn find_remote_root(&self, snapshot: &Snapshot) -> Result<Option<Entry>> {
+        let known = snapshot.fact(REMOTE_ROOT)?;
+        let root = self.remote.stat(Place::default(), ItemKind::Folder)?;
+        let (cause, remedy) = match (&root, known) {
+            (None, None) if self.ways.up().is_some() => return Ok(None),
+            (None, _) => ("it isn't there", "make it again, or correct the task's remote folder"),
+            (Some(root), Some(id)) if !id.is_empty() && id != root.print.id.as_bytes() => (
+                "it isn't the one that was linked",
+                "sign in with the account that it was linked with; if it was really replaced, set \
+                 the task's remote folder anew",
+            ),
+            (Some(_), _) => return Ok(root),
+        };
+        let what = format!("remote folder /{}", self.task.remote);
+        Err(Error::new(Kind::RootLost, what, cause).remedy(remedy))
     }
 
     /// Plans everything anew when the task's settings changed, and sees to it that everything is

@@ -671,6 +671,7 @@ impl Remote for Memory {
             entry
         });
         let inner = self.lock();
+        let root = root.filter(|_| inner.root != Root::Gone);
         reply(lost, root.or_else(|| inner.entry(&inner.resolve(place)?)))
     }
 
