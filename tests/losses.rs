@@ -117,6 +117,26 @@ fn a_remote_root_lost_while_downloading_removes_nothing_here() {
 }
 
 #[test]
+fn a_local_root_that_is_removed_while_uploading_removes_nothing_there() {
+    for descriptor in KINDS {
+        let bench = Bench::new(descriptor, Direction::Both);
+        for content in [b"first", b"again"] {
+            for number in 0..9 {
+                bench.write(&format!("photo {number}"), content);
+            }
+            let local = bench.local.clone();
+            match content {
+                b"first" => drop(bench.sync(&EVERYTHING).unwrap()),
+                _ => at_call(&bench, "write", move || fs::remove_dir_all(local).unwrap()),
+            }
+        }
+        let error = bench.sync(&EVERYTHING).unwrap_err();
+        assert_eq!(error.kind(), Kind::RootLost, "{error}");
+        assert_eq!(bench.memory.tree().len(), 9, "{:?}", bench.memory.tree().keys());
+    }
+}
+
+#[test]
 fn a_folder_that_begins_like_litter_is_not_litter() {
     for descriptor in KINDS {
         let bench = Bench::new(descriptor, Direction::Both);

@@ -492,6 +492,9 @@ impl Engine {
         let place = Place { path: &path, id: record.remote_id(), folder: &folder };
         let entry = self.remote.stat(place, kind)?.filter(|entry| entry.kind == kind);
         // What isn't there isn't gone where the root isn't there either.
+        if found.is_none() && record.is_on(Side::Local) {
+            self.expect_local_root(&snapshot, self.disk().anew().identity()?)?;
+        }
         if entry.is_none() && record.is_on(Side::Remote) && !self.descriptor.folders_implied {
             self.find_remote_root(&snapshot)?;
         }
@@ -625,9 +628,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Proves that the local root is the one that the task was linked with, if it was.
+    /// Holds the local root, which has to be the one that the task was linked with, if it was.
     fn prove_local_root(&self, snapshot: &Snapshot) -> Result<RootId> {
         let id = self.disk().hold()?;
+        self.expect_local_root(snapshot, id).map(|()| id)
+    }
+
+    fn expect_local_root(&self, snapshot: &Snapshot, id: RootId) -> Result<()> {
         match linked_root(snapshot)? {
             Some(known) if known != id => {
                 let what = format!("local folder {}", self.task.local.display());
@@ -635,7 +642,7 @@ impl Engine {
                     "mount its volume; if it was really moved, set the task's local folder anew",
                 ))
             }
-            _ => Ok(id),
+            _ => Ok(()),
         }
     }
 
