@@ -67,7 +67,10 @@ fn written(folder: &Folder, remote: &EncryptedRemote, bytes: &[u8], number: usiz
 
 /// Whatever the names in a folder are, what is told can be asked for.
 fn names(folder: &Folder, remote: &EncryptedRemote, text: &str) {
-    let names = text.split('\n').filter(|name| !name.is_empty() && !name.contains('/'));
+    // What Mooring itself keeps there is told to nobody.
+    let is_own = |name: &str| matches!(name, "mooring-key.json" | "mooring-trial");
+    let is_name = |name: &&str| !name.is_empty() && !name.contains('/') && !is_own(name);
+    let names = text.split('\n').filter(is_name);
     let names: Vec<_> = names.map(str::to_owned).collect();
     folder.0.lock().unwrap().names = names.clone();
     let mut told = Vec::new();
