@@ -519,8 +519,7 @@ fn what_another_wrote_over_a_copy_is_neither_taken_for_it_nor_removed() {
             }
             let mut reply = Vec::new();
             pass_on(&upstream, &request, &mut reply);
-            let copy = theirs.stat("new").unwrap().print.version;
-            theirs.write("new", b"them", Expect::Version(&copy)).unwrap();
+            theirs.overwrite("new", b"them");
             stream.write_all(&reply).unwrap();
         });
         let opened = open_at(peer, &endpoint, &bucket, "");
@@ -551,25 +550,12 @@ fn a_second_attempt_neither_overwrites_nor_removes_what_came_between() {
         if !is_last || !fails.swap(false, SeqCst) {
             return pass_on(&upstream, &request, stream);
         }
-        match theirs.stat("contested").map(|seen| seen.print.version) {
-            Some(seen) => theirs.write("contested", b"them", Expect::Version(&seen)).unwrap(),
-            None => theirs.create("contested", b"them").unwrap(),
-        };
+        theirs.overwrite("contested", b"them");
         answer(stream, "503 Slow Down", "", &error_xml("SlowDown", ""));
     });
     let opened = open_at(peer, &endpoint, &bucket, "");
     let other = opened.create("other", b"other").unwrap().print.version;
     let large = pattern(6 << 20, 1);
-    let remove = |removals: &[(&str, &Version)]| {
-        let item =
-            |(path, version)| Removal { place: Place::at(path), kind: ItemKind::File, version };
-        let items: Vec<_> = removals.iter().copied().map(item).collect();
-        let mut first = None;
-        opened.remote.remove(&items, &mut |index, result| {
-            first = first.take().or((index == 0).then_some(result));
-        });
-        first.unwrap()
-    };
     for how in ["create", "write", "join", "copy", "remove", "batch"] {
         if let Some(seen) = opened.stat("contested") {
             opened.remove("contested", ItemKind::File, &seen.print.version).unwrap();
@@ -579,8 +565,8 @@ fn a_second_attempt_neither_overwrites_nor_removes_what_came_between() {
         armed.store(true, SeqCst);
         let done = match (how, &seen) {
             ("copy", _) => opened.remote.copy("other", "contested", &other).map(drop),
-            ("remove", Some(seen)) => remove(&[("contested", seen)]),
-            ("batch", Some(seen)) => remove(&[("contested", seen), ("missing", seen)]),
+            ("remove", Some(seen)) => opened.remove_files(&[("contested", seen)]),
+            ("batch", Some(seen)) => opened.remove_files(&[("contested", seen), ("missing", seen)]),
             ("join", Some(seen)) => {
                 opened.write("contested", &large, Expect::Version(seen)).map(drop)
             }

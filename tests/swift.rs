@@ -884,9 +884,7 @@ fn what_another_wrote_over_a_copy_is_not_taken_for_it() {
             copied.store(1, SeqCst);
         } else if request.method == "HEAD" && copied.swap(0, SeqCst) > 0 {
             let container = request.target.split('/').nth(3).unwrap();
-            let theirs = open_peer(container, "");
-            let copy = theirs.stat("new").unwrap().print.version;
-            theirs.write("new", b"them", Expect::Version(&copy)).unwrap();
+            open_peer(container, "").overwrite("new", b"them");
         }
         Act::Pass
     });
@@ -918,26 +916,13 @@ fn a_second_attempt_neither_overwrites_nor_removes_what_came_between() {
             if !is_last || count.fetch_add(1, SeqCst) > 0 {
                 return Act::Pass;
             }
-            match theirs.stat("contested").map(|seen| seen.print.version) {
-                Some(seen) => theirs.write("contested", b"them", Expect::Version(&seen)).unwrap(),
-                None => theirs.create("contested", b"them").unwrap(),
-            };
+            theirs.overwrite("contested", b"them");
             Act::Answer(reply("503 Service Unavailable", "", ""))
         });
-        let remove = |removals: &[(&str, &Version)]| {
-            let item =
-                |(path, version)| Removal { place: Place::at(path), kind: ItemKind::File, version };
-            let items: Vec<_> = removals.iter().copied().map(item).collect();
-            let mut first = None;
-            opened.remote.remove(&items, &mut |index, result| {
-                first = first.take().or((index == 0).then_some(result));
-            });
-            first.unwrap()
-        };
         let done = match (how, &seen) {
             ("copy", _) => opened.remote.copy("other", "contested", &other).map(drop),
-            ("remove", Some(seen)) => remove(&[("contested", seen)]),
-            ("batch", Some(seen)) => remove(&[("contested", seen), ("other", &other)]),
+            ("remove", Some(seen)) => opened.remove_files(&[("contested", seen)]),
+            ("batch", Some(seen)) => opened.remove_files(&[("contested", seen), ("other", &other)]),
             ("join", Some(seen)) => {
                 opened.write("contested", &large, Expect::Version(seen)).map(drop)
             }

@@ -46,6 +46,13 @@ impl Opened {
         self.remote.write(path, &content, TIME, expect, &Notes::default())
     }
 
+    /// Writes whatever is there.
+    pub fn overwrite(&self, path: &str, bytes: &[u8]) -> Entry {
+        let there = self.stat(path).map(|entry| entry.print.version);
+        let expect = there.as_ref().map_or(Expect::Absent, Expect::Version);
+        self.write(path, bytes, expect).unwrap()
+    }
+
     pub fn stat(&self, path: &str) -> Option<Entry> {
         self.remote.stat(path, ItemKind::File).unwrap()
     }
@@ -74,6 +81,18 @@ impl Opened {
         let mut result = None;
         self.remote.remove(&[removal], &mut |_, told| result = Some(told));
         result.unwrap()
+    }
+
+    /// Removes files at once; tells what came of the first.
+    pub fn remove_files(&self, files: &[(&str, &Version)]) -> Result<()> {
+        let kind = ItemKind::File;
+        let removal = |&(path, version)| Removal { place: Place::at(path), kind, version };
+        let removals: Vec<_> = files.iter().map(removal).collect();
+        let mut first = None;
+        self.remote.remove(&removals, &mut |index, told| {
+            first = first.take().or((index == 0).then_some(told));
+        });
+        first.unwrap()
     }
 
     /// How many requests `call` takes.
