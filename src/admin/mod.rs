@@ -344,6 +344,11 @@ pub enum Request {
     },
 }
 
+/// Whether [`prepare`] may have to ask a service.
+pub fn asks_service(request: &Request) -> bool {
+    matches!(request, Request::TaskSet { change, .. } if change.direction.is_some())
+}
+
 /// Asks the service what has to be known before a request is performed, if anything has to. Takes as
 /// long as the network does then.
 ///

@@ -87,7 +87,7 @@ enum Event {
     Heard(u64, u64, Result<()>),
     /// What had to be asked before a request is done: the folder that its sender may have, if it
     /// names one, or why it can't be done.
-    Folder(Asked, Result<Option<PathBuf>>),
+    Prepared(Asked, Result<Option<PathBuf>>),
     /// What changes the settings was done aside, and somebody waits for the answer. Tasks of this
     /// connection, if one is named, may go on by it.
     Entered(Option<String>, Result<serde_json::Value>, Reply),
@@ -272,7 +272,7 @@ impl Daemon {
     fn take(&mut self, event: Event, now: Instant) {
         match event {
             Event::Asked(asked) => self.receive(asked, now),
-            Event::Folder(asked, folder) => self.settle(asked, folder, now),
+            Event::Prepared(asked, folder) => self.settle(asked, folder, now),
             Event::Stirred(id) => {
                 if let Some(task) = self.tasks.get_mut(&id) {
                     task.stirred(now);
@@ -338,7 +338,7 @@ impl Daemon {
             confined.map(|(user, folder)| (user.to_owned(), folder.clone()))
         });
         match permitted {
-            Ok(None) if !asks_service(&asked.request) => self.answer(asked, now),
+            Ok(None) if !admin::asks_service(&asked.request) => self.answer(asked, now),
             Ok(confined) => {
                 let place = match self.place_aside(&asked.caller) {
                     Ok(place) => place,
@@ -347,7 +347,7 @@ impl Daemon {
                 };
                 let (book, events) = (self.book.clone(), self.events.clone());
                 // When there is no thread to be had, the reply is dropped, which says as much.
-                let _ = threads::named("folder").spawn(move || {
+                let _ = threads::named("prepare").spawn(move || {
                     let found = admin::prepare(&book, &asked.request).and_then(|()| {
                         let found =
                             confined.map(|(user, it)| accounts::writable_folder(&user, &it));
@@ -355,7 +355,7 @@ impl Daemon {
                     });
                     drop(place);
                     // Fails when the daemon has ended meanwhile.
-                    drop(events.blocking_send(Event::Folder(asked, found)));
+                    drop(events.blocking_send(Event::Prepared(asked, found)));
                 });
             }
             // Who asked may have left.
@@ -647,11 +647,6 @@ impl Daemon {
 
 fn busy(what: impl Into<String>, cause: &str) -> Error {
     Error::new(Kind::Busy, what, cause).remedy("try again in a minute")
-}
-
-/// Whether a service may have to be asked before a request is done.
-fn asks_service(request: &Request) -> bool {
-    matches!(request, Request::TaskSet { change, .. } if change.direction.is_some())
 }
 
 /// Whether a request is done while no task is open: states are moved, or begin anew.

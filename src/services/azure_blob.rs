@@ -535,17 +535,17 @@ impl Store {
     fn send(&self, what: &str, ask: &Ask<'_>) -> Result<Reply, Fault> {
         let mut clock_set = matches!(self.proof, Proof::Sas(_));
         loop {
-            let mut attempts = 0;
-            let reply = self.http.call(what, &mut || {
-                attempts += 1;
-                Ok(self.signed(ask))
-            });
-            let reply = reply.map_err(|error| match error.kind() {
-                Kind::Offline if self.is_named => error.or_remedy(format!(
-                    "check the network, and whether {} is the name of an account in this cloud",
-                    self.account
-                )),
-                _ => error,
+            let call = &mut || Ok(self.signed(ask));
+            let called = fault::call(&self.http, what, None, call);
+            let (reply, again) = called.map_err(|fault| match fault.error.kind() {
+                Kind::Offline if self.is_named => {
+                    let remedy = format!(
+                        "check the network, and whether {} is the name of an account in this cloud",
+                        self.account
+                    );
+                    Fault { error: fault.error.or_remedy(remedy), ..fault }
+                }
+                _ => fault,
             })?;
             if (200..300).contains(&reply.status) {
                 return Ok(reply);
@@ -556,7 +556,7 @@ impl Store {
                 reply.drain();
                 continue;
             }
-            return Err(Fault { again: attempts > 1, ..self.fault(what, reply) });
+            return Err(Fault { again, ..self.fault(what, reply) });
         }
     }
 

@@ -18,7 +18,7 @@
 //! Requests for a file: to create or change one three, to remove one two and a share of a page.
 
 use super::download::{self, Arrived};
-use super::fault::{Fault, plain};
+use super::fault::{self, Fault, plain};
 use super::notes;
 use super::objects;
 use super::parts::{Senders, lock, read_block, whole};
@@ -623,9 +623,7 @@ impl Store {
         arguments: &Value,
     ) -> Called<T> {
         let (url, body) = (format!("{}/b2api/v4/{name}", session.api), arguments.to_string());
-        let mut attempts = 0;
-        let reply = self.http.call(what, &mut || {
-            attempts += 1;
+        let (reply, again) = fault::call(&self.http, what, None, &mut || {
             Ok(Call::new("POST", url.clone(), name != "b2_start_large_file")
                 .header("Authorization", session.token.as_str())
                 .header("Content-Type", "application/json")
@@ -634,7 +632,7 @@ impl Store {
         if reply.status == 200 {
             return Ok(reply.json(what)?);
         }
-        let fault = self.fault(what, reply, attempts > 1);
+        let fault = self.fault(what, reply, again);
         Err(of_key(fault, what, session, capability(name)))
     }
 

@@ -28,7 +28,7 @@ impl Store {
             return Err(Error::new(Kind::TooLarge, what, cause));
         }
         // RACE: what another program puts there before the copy arrives is overwritten.
-        let look = || check(what, Expect::Absent, self.head(what, to)?.as_ref());
+        let look = || self.check(what, to, Expect::Absent);
         look()?;
         let names = &self.dialect.names;
         let mut ask = Ask::new("PUT", to).header(names.source, self.source(from)).bytes(&[]);

@@ -326,6 +326,11 @@ impl Store {
         Ok(self.look(what, key)?.map(|(entry, _)| entry))
     }
 
+    /// Whether what is there is what is expected.
+    fn check(&self, what: &str, key: &str, expect: Expect<'_>) -> Result<()> {
+        check(what, expect, self.head(what, key)?.as_ref())
+    }
+
     /// The state of a file, and its CRC-64 where the service tells it.
     fn look(&self, what: &str, key: &str) -> Result<Option<(Entry, Option<u64>)>> {
         match self.send(what, &Ask::new("HEAD", key)) {
@@ -617,7 +622,7 @@ impl Remote for Store {
             return Ok(Made::or_found(Entry::folder("")));
         }
         if known == 0 {
-            check(&what, Expect::Absent, self.head(&what, file)?.as_ref())?;
+            self.check(&what, file, Expect::Absent)?;
         }
         let mut ask = Ask::new("PUT", &key).bytes(&[]);
         ask.headers.extend(self.encrypted_as.iter().cloned());

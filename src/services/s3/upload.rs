@@ -182,7 +182,7 @@ impl Store {
     ) -> Result<Entry> {
         // What is tried once to find out whether conditions count is sent twice.
         let probing = body.length <= SMALL;
-        let look = || check(what, expect, self.head(what, key)?.as_ref());
+        let look = || self.check(what, key, expect);
         loop {
             let support = self.conditions.support(expect);
             if support != Support::Honoured {
@@ -270,7 +270,7 @@ impl Store {
     ) -> Option<Entry> {
         let absent = Expect::Absent;
         let expect = Expect::Version(&first.print.version);
-        let look = || check(what, expect, self.head(what, key)?.as_ref());
+        let look = || self.check(what, key, expect);
         // RACE: a service that doesn't check lets this overwrite what another program wrote
         // since the first one, as any write there does.
         match self.put_once(what, key, body, mtime, Some(self.condition(absent)), Some(&look)) {
@@ -335,7 +335,7 @@ impl Store {
         expect: Expect<'_>,
         resume: &dyn Resume,
     ) -> Result<Written> {
-        check(what, expect, self.head(what, key)?.as_ref())?;
+        self.check(what, key, expect)?;
         let size = content.size();
         let replaced = resume.blocks(expect);
         let index = replaced.as_ref().map(Blocks::index).unwrap_or_default();
@@ -516,7 +516,7 @@ impl Store {
         content.unchanged()?;
         // The upload may have taken hours, and not every service checks conditions here.
         // RACE: there, what is written from here until the parts are joined is overwritten.
-        let look = || check(what, *expect, self.head(what, key)?.as_ref());
+        let look = || self.check(what, key, *expect);
         look()?;
         let support = self.conditions.support(*expect);
         let conditional = support != Support::Ignored;
@@ -659,7 +659,7 @@ impl Store {
                 // Nothing is sent over another version; and the bytes that are meant may not be
                 // there, nor free to be read.
                 kind if matches!(kind.reaction(), Reaction::Replan | Reaction::Skip) => {
-                    check(what, *expect, self.head(what, &note.key)?.as_ref())?;
+                    self.check(what, &note.key, *expect)?;
                 }
                 _ => return Err(fault.into()),
             },

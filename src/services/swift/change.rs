@@ -155,22 +155,18 @@ impl Store {
             // RACE: what is written between the looks and this is lost; there is no condition here.
             let targets: Vec<_> = doomed.iter().map(|it| self.target(it.key)).collect();
             let whats: Vec<_> = doomed.iter().map(|it| it.what.as_str()).collect();
-            let changed = |what: &&str| {
-                Err(Error::new(Kind::Changed, *what, "it may have been changed meanwhile"))
-            };
-            let look = || whats.first().map_or(Ok(()), changed);
+            // After an attempt that failed, each is looked at by itself.
+            let changed = "some may have been changed meanwhile";
+            let look = || Err(Error::new(Kind::Changed, "removing files", changed));
             let results = self.delete_all(&whats, &targets, Some(&look));
             for (Doomed { index, key, version, what }, result) in doomed.iter().zip(results) {
-                done(
-                    *index,
-                    match result {
-                        // After an attempt that failed, each is looked at by itself.
-                        Err(error) if error.kind() == Kind::Changed => {
-                            self.remove_file(what, key, version)
-                        }
-                        result => result,
-                    },
-                );
+                let result = match result {
+                    Err(error) if error.kind() == Kind::Changed => {
+                        self.remove_file(what, key, version)
+                    }
+                    result => result,
+                };
+                done(*index, result);
             }
         }
     }
